@@ -1,0 +1,50 @@
+//! The commands of the README, and the benchmarks: everything built and run, nothing to set up before.
+
+use crate::{guests, repository};
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+
+/// Builds what the main example needs and runs it: customers' recency, frequency and money over real purchases.
+pub(crate) fn demo() -> Result<()> {
+    guests::build()?;
+    // The same set of packages as in every other command: cargo chooses features by it, and wasmtime takes long.
+    cargo(&["build", "--release", "--workspace", "--bins"])?;
+    let job = repository().join("guest-examples/rfm/job.toml");
+    run(Command::new(guests::target_directory()?.join("release/tidewheel")).arg("run").arg(job))
+}
+
+/// Builds everything and passes every test.
+pub(crate) fn test() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    guests::build()?;
+    cargo(&["build", "--release", "--workspace", "--bins"])?;
+    cargo(&["test", "--release", "--workspace"])?;
+    // The examples' operators also run natively, in plain unit tests.
+    let examples = repository().join("guest-examples/Cargo.toml");
+    let target = guests::target_directory()?.join("examples");
+    run(own_cargo().args(["test", "--release", "--manifest-path"]).arg(examples).arg("--target-dir").arg(target))
+}
+
+/// Measures what `runtime/BENCHMARKS.md` says; `parts` of it, or everything.
+pub(crate) fn bench(parts: &[String]) -> Result<()> {
+    guests::build()?;
+    cargo(&["build", "--release", "--workspace", "--bins"])?;
+    run(Command::new(guests::target_directory()?.join("release/bench")).args(parts))
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    run(own_cargo().args(arguments).current_dir(repository()))
+}
+
+/// The cargo that runs this program.
+fn own_cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    if !status.success() {
+        bail!("{:?} failed ({status})", command.get_program());
+    }
+    Ok(())
+}
