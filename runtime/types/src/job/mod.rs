@@ -1,0 +1,193 @@
+//! What the user asked for: the job file, parsed and checked.
+//!
+//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse` the tables' meaning) and then checks
+//! what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What depends on a component or a
+//! connector is checked by whoever knows those, with errors of the same form from [`JobSpec::error`].
+
+mod error;
+mod graph;
+mod options;
+mod parse;
+mod units;
+
+pub use error::{JobError, nearest};
+pub use options::Options;
+
+use crate::{OperatorId, Selector};
+use std::fmt;
+
+/// The output of a source or operator that takes its bad records, when `on-error = "dead-letter"`.
+pub const DEAD_LETTER: &str = "dead-letter";
+
+/// A job.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// Name of the job.
+    pub name: String,
+    /// The job file, as the user named it.
+    pub file: String,
+    /// Number of key groups; fixed for the life of the job's state.
+    pub max_parallelism: u16,
+    /// Sources, in file order.
+    pub sources: Vec<SourceSpec>,
+    /// Operators, in file order; an input may come after its consumer.
+    pub operators: Vec<OperatorSpec>,
+    /// Sinks, in file order.
+    pub sinks: Vec<SinkSpec>,
+}
+
+/// Where records come from: `[sources.NAME]`.
+#[derive(Clone, Debug)]
+pub struct SourceSpec {
+    /// Name of the source.
+    pub id: OperatorId,
+    /// Name of its connector.
+    pub connector: String,
+    /// The keys that belong to the connector.
+    pub options: Options,
+    /// Where a record's event time is; otherwise the connector's own.
+    pub event_time: Option<Selector>,
+    /// Where a record's key is; otherwise the connector's own.
+    pub key: Option<Selector>,
+    /// How watermarks are made.
+    pub watermark: WatermarkSpec,
+    /// What becomes of malformed input.
+    pub on_error: OnError,
+    /// Line of the table.
+    pub line: usize,
+}
+
+/// How a source makes watermarks: `watermark = { out-of-orderness = "5s", idle-after = "30s" }`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatermarkSpec {
+    /// How far a record may be behind the largest event time of its split without being late.
+    pub out_of_orderness_ms: i64,
+    /// After how long without records a split no longer holds the watermark back; `None`: never.
+    pub idle_after_ms: Option<u64>,
+}
+
+/// A user's function: `[operators.NAME]`.
+#[derive(Clone, Debug)]
+pub struct OperatorSpec {
+    /// Name of the operator.
+    pub id: OperatorId,
+    /// Its component, as the job file writes it: a path from the job file's folder.
+    pub component: String,
+    /// What it reads; at least one.
+    pub inputs: Vec<InputRef>,
+    /// Handed to the component's `open`; an empty object when not given.
+    pub config: serde_json::Value,
+    /// Where the key of an incoming record is; otherwise it keeps the one it has.
+    pub key: Option<Selector>,
+    /// How records are spread over workers when that is not by key.
+    pub exchange: Option<ExchangeKind>,
+    /// The window of a component of world `aggregate`.
+    pub window: Option<WindowSpec>,
+    /// Limits of its guest calls.
+    pub limits: LimitsSpec,
+    /// What becomes of poison and rejected records.
+    pub on_error: OnError,
+    /// Line of the table.
+    pub line: usize,
+}
+
+/// Where records go: `[sinks.NAME]`.
+#[derive(Clone, Debug)]
+pub struct SinkSpec {
+    /// Name of the sink.
+    pub id: OperatorId,
+    /// Name of its connector.
+    pub connector: String,
+    /// What it takes; at least one.
+    pub inputs: Vec<InputRef>,
+    /// The keys that belong to the connector.
+    pub options: Options,
+    /// Line of the table.
+    pub line: usize,
+}
+
+/// An output that an operator or sink reads: `"rfm"`, or `"rfm.late"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputRef {
+    /// The source or operator.
+    pub from: OperatorId,
+    /// Its side output; `None`: its main output.
+    pub output: Option<String>,
+    /// Line of the `input` key.
+    pub line: usize,
+}
+
+impl InputRef {
+    /// Whether it is the dead letters of `from`.
+    pub fn is_dead_letter(&self) -> bool {
+        self.output.as_deref() == Some(DEAD_LETTER)
+    }
+}
+
+impl fmt::Display for InputRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.output {
+            None => write!(f, "{}", self.from),
+            Some(output) => write!(f, "{}.{output}", self.from),
+        }
+    }
+}
+
+/// How records are spread over workers without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeKind {
+    /// Evenly, in turn.
+    Rebalance,
+}
+
+/// A window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowSpec {
+    /// Windows of one size, one after the other: `{ tumbling = "1d", offset = "8h" }`.
+    Tumbling {
+        /// Length of a window; more than 0.
+        size_ms: i64,
+        /// Where windows begin, counted from 1970-01-01 UTC; at least 0, less than the size.
+        offset_ms: i64,
+    },
+}
+
+/// Limits of an operator's guest calls; `None`: the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsSpec {
+    /// Memory of an instance.
+    pub memory_bytes_max: Option<u64>,
+    /// Time of one call.
+    pub deadline_ms_max: Option<u64>,
+    /// Output of one call.
+    pub output_bytes_max: Option<u64>,
+}
+
+/// What becomes of a record that cannot be processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// The job fails.
+    #[default]
+    Fail,
+    /// It is counted and dropped.
+    Skip,
+    /// It goes to the output `NAME.dead-letter`.
+    DeadLetter,
+}
+
+impl JobSpec {
+    /// Parses and checks the text of a job file; `file` is its name in errors.
+    pub fn parse(text: &str, file: &str) -> Result<JobSpec, JobError> {
+        let spec = parse::job(text, file)?;
+        graph::check(&spec)?;
+        Ok(spec)
+    }
+
+    /// A mistake on `line` of this job file; `message` is lower case and without a final dot.
+    pub fn error(&self, line: usize, message: impl Into<String>) -> JobError {
+        JobError { file: self.file.clone(), line, message: message.into(), hint: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

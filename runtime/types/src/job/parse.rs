@@ -1,0 +1,206 @@
+//! The tables of a job file → the job spec, one table at a time.
+
+use super::{
+    ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
+    WatermarkSpec, WindowSpec,
+};
+use crate::key_group::MAX_PARALLELISM_DEFAULT;
+use crate::selector::EVENT_TIME_BYTES;
+use crate::{OperatorId, Selector};
+use toml::Value;
+
+/// The largest number of key groups, as in Flink.
+const MAX_PARALLELISM_MAX: u64 = 32_768;
+
+/// Parses a job file, without looking at how its tables fit together.
+pub(super) fn job(text: &str, file: &str) -> Result<JobSpec, JobError> {
+    let mut root = Options::parse(text, file)?;
+    let name: String = root.require("name")?;
+    if !is_name(&name) {
+        return Err(root.error("name", not_a_name(&name)));
+    }
+    let max_parallelism = root.take::<Value>("max-parallelism")?.map(|value| match value {
+        Value::Integer(groups @ 1..) if groups as u64 <= MAX_PARALLELISM_MAX => Ok(groups as u16),
+        other => Err(root.error("max-parallelism", format!("{other} is not a number from 1 to {MAX_PARALLELISM_MAX}"))),
+    });
+    let max_parallelism = max_parallelism.transpose()?.unwrap_or(MAX_PARALLELISM_DEFAULT);
+    let sources = named_tables(&mut root, "sources")?.into_iter().map(source).collect::<Result<_, _>>()?;
+    let operators = named_tables(&mut root, "operators")?.into_iter().map(operator).collect::<Result<_, _>>()?;
+    let sinks = named_tables(&mut root, "sinks")?.into_iter().map(sink).collect::<Result<_, _>>()?;
+    refuse_later_versions(&root)?;
+    root.finish()?;
+    Ok(JobSpec { name, file: file.to_owned(), max_parallelism, sources, operators, sinks })
+}
+
+/// A table that a later version will understand must not be passed over in silence: it promises durability.
+fn refuse_later_versions(root: &Options) -> Result<(), JobError> {
+    for key in ["checkpoint", "state"] {
+        if root.has(key) {
+            let message = "this version keeps state in memory and takes no checkpoints yet";
+            return Err(root
+                .error(key, message)
+                .with_hint(format!("remove [{key}]; a failed job starts from its beginning")));
+        }
+    }
+    Ok(())
+}
+
+fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> {
+    let connector = table.require("connector")?;
+    let event_time = selector(&mut table, "event-time")?;
+    if let Some(Selector::Bytes(range)) = &event_time
+        && range.len() != EVENT_TIME_BYTES
+    {
+        let message = format!("an event time has {EVENT_TIME_BYTES} bytes, not the {} of {range:?}", range.len());
+        return Err(table.error("event-time", message));
+    }
+    let key = selector(&mut table, "key")?;
+    let watermark = watermark(&mut table)?;
+    let on_error = on_error(&mut table)?;
+    let line = table.line();
+    Ok(SourceSpec { id: OperatorId::new(&name), connector, event_time, key, watermark, on_error, line, options: table })
+}
+
+fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobError> {
+    let component = table.require("component")?;
+    let inputs = inputs(&mut table)?;
+    let config = match table.take_table("config")? {
+        Some(config) => config.to_json()?,
+        None => serde_json::Value::Object(serde_json::Map::new()),
+    };
+    let key = selector(&mut table, "key")?;
+    let exchange = table.take_choice("exchange", &[("rebalance", ExchangeKind::Rebalance)])?;
+    if key.is_some() && exchange.is_some() {
+        return Err(table.error("exchange", "a key already says where records go").with_hint("remove one of the two"));
+    }
+    let window = window(&mut table)?;
+    let limits = limits(&mut table)?;
+    let on_error = on_error(&mut table)?;
+    table.finish()?;
+    let id = OperatorId::new(&name);
+    Ok(OperatorSpec { id, component, inputs, config, key, exchange, window, limits, on_error, line: table.line() })
+}
+
+fn sink((name, mut table): (String, Options)) -> Result<SinkSpec, JobError> {
+    let connector = table.require("connector")?;
+    let inputs = inputs(&mut table)?;
+    Ok(SinkSpec { id: OperatorId::new(&name), connector, inputs, line: table.line(), options: table })
+}
+
+/// The tables `[sources.NAME]`, `[operators.NAME]` or `[sinks.NAME]`, by name.
+fn named_tables(root: &mut Options, kind: &str) -> Result<Vec<(String, Options)>, JobError> {
+    let Some(tables) = root.take_table(kind)? else { return Ok(Vec::new()) };
+    let tables = tables.into_tables()?;
+    match tables.iter().find(|(name, _)| !is_name(name)) {
+        Some((name, table)) => Err(table.at(table.line(), format!("[{kind}.{name:?}]: {}", not_a_name(name)))),
+        None => Ok(tables),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+fn not_a_name(name: &str) -> String {
+    format!("{name:?} is not a name: expected letters, digits, \"-\" and \"_\"")
+}
+
+/// `input = "a"`, or `input = ["a", "b.late"]`.
+fn inputs(table: &mut Options) -> Result<Vec<InputRef>, JobError> {
+    let words = match table.take::<Value>("input")? {
+        Some(Value::String(word)) => vec![Value::String(word)],
+        Some(Value::Array(words)) if !words.is_empty() => words,
+        Some(Value::Array(_)) => return Err(table.error("input", "an empty list")),
+        Some(other) => {
+            let message = format!("invalid type: {}, expected a name or a list of names", other.type_str());
+            return Err(table.error("input", message));
+        }
+        None => return Err(table.missing("input")),
+    };
+    let line = table.error("input", "").line;
+    let mut inputs: Vec<InputRef> = Vec::with_capacity(words.len());
+    for word in words {
+        let Value::String(word) = word else {
+            return Err(table.error("input", format!("{word} is not a name")));
+        };
+        let (from, output) = match word.split_once('.') {
+            None => (word.as_str(), None),
+            Some((from, output)) => (from, Some(output)),
+        };
+        if !is_name(from) || !output.is_none_or(is_name) {
+            let message = format!("{word:?} is not an output: expected \"NAME\" or \"NAME.OUTPUT\"");
+            return Err(table.error("input", message));
+        }
+        let input = InputRef { from: OperatorId::new(from), output: output.map(str::to_owned), line };
+        if inputs.contains(&input) {
+            return Err(table.error("input", format!("{word:?} is there twice")));
+        }
+        inputs.push(input);
+    }
+    Ok(inputs)
+}
+
+/// `{ json = "/user_id" }`, or `{ bytes = "9..17" }`.
+fn selector(table: &mut Options, key: &str) -> Result<Option<Selector>, JobError> {
+    let Some(mut place) = table.take_table(key)? else { return Ok(None) };
+    let json: Option<String> = place.take("json")?;
+    let bytes: Option<String> = place.take("bytes")?;
+    place.finish()?;
+    let selector = match (json, bytes) {
+        (Some(pointer), None) => Selector::json(&pointer).map_err(|message| place.error("json", message)),
+        (None, Some(range)) => Selector::bytes(&range).map_err(|message| place.error("bytes", message)),
+        _ => Err(table.error(key, "expected { json = \"/NAME\" } or { bytes = \"FROM..TO\" }")),
+    };
+    selector.map(Some)
+}
+
+fn watermark(table: &mut Options) -> Result<WatermarkSpec, JobError> {
+    let Some(mut watermark) = table.take_table("watermark")? else { return Ok(WatermarkSpec::default()) };
+    let out_of_orderness_ms = take_event_time_span(&mut watermark, "out-of-orderness")?.unwrap_or(0);
+    let idle_after_ms = watermark.take_millis("idle-after")?;
+    watermark.finish()?;
+    if idle_after_ms == Some(0) {
+        return Err(watermark.error("idle-after", "has to be more than 0"));
+    }
+    Ok(WatermarkSpec { out_of_orderness_ms, idle_after_ms })
+}
+
+fn window(table: &mut Options) -> Result<Option<WindowSpec>, JobError> {
+    let Some(mut window) = table.take_table("window")? else { return Ok(None) };
+    let size_ms = take_event_time_span(&mut window, "tumbling")?;
+    let offset_ms = take_event_time_span(&mut window, "offset")?.unwrap_or(0);
+    window.finish()?;
+    match size_ms {
+        None => Err(table.error("window", "expected { tumbling = \"SIZE\" }")),
+        Some(0) => Err(window.error("tumbling", "the size of a window has to be more than 0")),
+        Some(size_ms) if offset_ms >= size_ms => Err(window.error("offset", "has to be less than the window's size")),
+        Some(size_ms) => Ok(Some(WindowSpec::Tumbling { size_ms, offset_ms })),
+    }
+}
+
+/// A length of event time, which is signed.
+fn take_event_time_span(table: &mut Options, key: &str) -> Result<Option<i64>, JobError> {
+    let span = table.take_millis(key)?;
+    span.map(|ms| i64::try_from(ms).map_err(|_| table.error(key, "is too long"))).transpose()
+}
+
+fn limits(table: &mut Options) -> Result<LimitsSpec, JobError> {
+    let Some(mut limits) = table.take_table("limits")? else { return Ok(LimitsSpec::default()) };
+    let spec = LimitsSpec {
+        memory_bytes_max: limits.take_bytes("memory")?,
+        deadline_ms_max: limits.take_millis("deadline")?,
+        output_bytes_max: limits.take_bytes("output")?,
+    };
+    limits.finish()?;
+    let all =
+        [("memory", spec.memory_bytes_max), ("deadline", spec.deadline_ms_max), ("output", spec.output_bytes_max)];
+    match all.into_iter().find(|&(_, limit)| limit == Some(0)) {
+        Some((key, _)) => Err(limits.error(key, "has to be more than 0")),
+        None => Ok(spec),
+    }
+}
+
+fn on_error(table: &mut Options) -> Result<OnError, JobError> {
+    let choices = [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead-letter", OnError::DeadLetter)];
+    Ok(table.take_choice("on-error", &choices)?.unwrap_or_default())
+}

@@ -1,0 +1,142 @@
+//! Keyed state: the trait that operators and host functions use and backends implement.
+//!
+//! State belongs to one operator on one worker. An entry is found by state, key and namespace (a window's start, or
+//! nothing), and in a list or map by its place or key within. All calls take many entries at once.
+
+use crate::column::BytesColumn;
+
+/// A state's place in the description of its component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateIndex(pub u32);
+
+/// Whose state: a key, with its hash, and a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateKey<'a> {
+    /// [`hash_key`](crate::key_group::hash_key) of `key`.
+    pub hash: u64,
+    /// The key.
+    pub key: &'a [u8],
+    /// The window, as its start in big-endian with the sign flipped; empty outside windows.
+    pub namespace: &'a [u8],
+}
+
+/// Byte strings of which some are absent. Absent is not empty.
+///
+/// The layout is that of a frame's `cell-ends`: bit 31 of an end marks an absent cell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cells {
+    /// Where each cell ends in `bytes`; bit 31 set: absent.
+    pub ends: Vec<u32>,
+    /// The bytes of all cells.
+    pub bytes: Vec<u8>,
+}
+
+/// Set in an end: there is no value.
+pub const ABSENT: u32 = 1 << 31;
+
+impl Cells {
+    /// Adds a cell.
+    ///
+    /// # Panics
+    /// If the cells would hold 2 GiB or more.
+    #[inline]
+    pub fn push(&mut self, cell: Option<&[u8]>) {
+        if let Some(cell) = cell {
+            self.bytes.extend_from_slice(cell);
+        }
+        let end = self.bytes.len() as u32;
+        assert!(self.bytes.len() < ABSENT as usize, "cells hold less than 2 GiB");
+        self.ends.push(if cell.is_some() { end } else { end | ABSENT });
+    }
+
+    /// Cell `index`.
+    ///
+    /// # Panics
+    /// If there is no such cell.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let start = if index == 0 { 0 } else { (self.ends[index - 1] & !ABSENT) as usize };
+        let end = self.ends[index];
+        (end & ABSENT == 0).then(|| &self.bytes[start..end as usize])
+    }
+
+    /// Number of cells.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no cell.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Drops all cells, keeps the memory.
+    pub fn clear(&mut self) {
+        self.ends.clear();
+        self.bytes.clear();
+    }
+}
+
+/// One change of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write<'a> {
+    /// Value or accumulator: set it.
+    Put(&'a [u8]),
+    /// Value: remove it. List or map: remove all of it.
+    Delete,
+    /// List: add an element at the end.
+    Append(&'a [u8]),
+    /// Map: set an entry.
+    PutEntry(&'a [u8], &'a [u8]),
+    /// Map: remove an entry.
+    DeleteEntry(&'a [u8]),
+}
+
+/// Which part of a list or map to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan<'a> {
+    /// Where to start. Map: a key; empty is the first (backwards: the last). List: the index as 8 big-endian bytes.
+    pub start: &'a [u8],
+    /// Leave out an entry that is exactly `start`.
+    pub after: bool,
+    /// In falling order.
+    pub backwards: bool,
+    /// At most this many entries.
+    pub limit: usize,
+}
+
+/// Entries of a list or map, in order. For a list the keys are indices as 8 big-endian bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// Keys.
+    pub keys: BytesColumn,
+    /// Values.
+    pub values: BytesColumn,
+    /// Whether the limit cut it short.
+    pub more: bool,
+}
+
+/// A state backend: the state of one operator on one worker.
+pub trait KeyedState {
+    /// Adds the cells of the value states `0..states` of every key to `cells`, key by key.
+    ///
+    /// For a component's riding states these are a frame's cells. For world `aggregate` there is one state, the
+    /// accumulator.
+    fn get_riding(&self, keys: &mut dyn Iterator<Item = StateKey<'_>>, states: u32, cells: &mut Cells);
+
+    /// Adds the value of one value state for every key.
+    fn get_many(&self, state: StateIndex, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells);
+
+    /// Adds entries of one map: entry `i` is `entries[i].1` in the map of `entries[i].0`.
+    fn map_get_many(
+        &self,
+        state: StateIndex,
+        entries: &mut dyn Iterator<Item = (StateKey<'_>, &[u8])>,
+        cells: &mut Cells,
+    );
+
+    /// Adds part of a list or map to `entries`, and says in it whether there is more.
+    fn scan(&self, state: StateIndex, key: StateKey<'_>, scan: Scan<'_>, entries: &mut Entries);
+
+    /// Applies changes in order.
+    fn write(&mut self, writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>);
+}

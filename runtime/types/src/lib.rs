@@ -1,0 +1,23 @@
+//! Plain values and the traits at which Tidewheel's crates meet. No I/O, no threads, no clock.
+//!
+//! Read in this order: [`time`] and [`key_group`] are the coordinates of a record; [`mod@column`] and [`batch`] its memory;
+//! [`description`] what a component says of itself; [`keyed_state`] what the host keeps for it; [`job`] what the user
+//! asked for, and [`selector`] where in a record it said the key and the event time are.
+
+pub mod batch;
+pub mod column;
+pub mod description;
+pub mod id;
+pub mod job;
+pub mod key_group;
+pub mod keyed_state;
+pub mod selector;
+pub mod time;
+
+pub use batch::{Batch, Origin};
+pub use column::BytesColumn;
+pub use description::{Description, World};
+pub use id::{OperatorId, SourceIndex, SplitIndex, WorkerIndex};
+pub use key_group::{KeyGroup, KeyGroups};
+pub use selector::{SelectError, Selector};
+pub use time::{Epoch, EventTime, Watermark};
