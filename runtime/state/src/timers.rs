@@ -1,0 +1,201 @@
+//! Timers: host state that comes due.
+//!
+//! A timer belongs to a key, a namespace and a slot (a timer the component declares), and is there once per time. All
+//! timers of a key and namespace are in one row (`row.rs`). A row waits in a queue at one time only, its earliest or
+//! before that (`queue.rs`): setting one timer for each of many keys costs a look-up and a link, and moving a key's
+//! timer to later, as sessions and time-outs do with every record, does not touch the queue at all.
+
+mod due;
+mod queue;
+mod row;
+
+use crate::key_table::{KeyTable, LOOKAHEAD, Row, TableKey, Touch, fill, unpack_key};
+use crate::rows::RowId;
+pub use due::DueTimers;
+use queue::Queue;
+use row::TimerRow;
+use std::hint::black_box;
+use tidewheel_types::keyed_state::StateKey;
+
+/// A change to the timers of a key and namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerChange {
+    /// Set a timer. One that is there already stays.
+    Set {
+        /// Which timer.
+        slot: u16,
+        /// When it is due.
+        time: i64,
+    },
+    /// Set a timer and delete all others of its slot.
+    Replace {
+        /// Which timer.
+        slot: u16,
+        /// When it is due.
+        time: i64,
+    },
+    /// Delete a timer, if it is there.
+    Delete {
+        /// Which timer.
+        slot: u16,
+        /// When it is due.
+        time: i64,
+    },
+    /// Delete all timers of a slot.
+    DeleteAll {
+        /// Which timer.
+        slot: u16,
+    },
+}
+
+/// The timers of one operator on one worker that follow one clock.
+#[derive(Default)]
+pub struct Timers {
+    rows: KeyTable<TimerRow>,
+    queue: Queue,
+}
+
+impl Timers {
+    /// No timers.
+    pub fn new() -> Self {
+        Timers::default()
+    }
+
+    /// Sets a timer. One that is there already stays.
+    pub fn set(&mut self, key: StateKey<'_>, slot: u16, time: i64) {
+        self.change_one(&TableKey::new(key), TimerChange::Set { slot, time });
+    }
+
+    /// Sets a timer and deletes all others of its slot.
+    pub fn replace(&mut self, key: StateKey<'_>, slot: u16, time: i64) {
+        self.change_one(&TableKey::new(key), TimerChange::Replace { slot, time });
+    }
+
+    /// Deletes a timer, if it is there.
+    pub fn delete(&mut self, key: StateKey<'_>, slot: u16, time: i64) {
+        self.change_one(&TableKey::new(key), TimerChange::Delete { slot, time });
+    }
+
+    /// Deletes all timers of a slot.
+    pub fn delete_all(&mut self, key: StateKey<'_>, slot: u16) {
+        self.change_one(&TableKey::new(key), TimerChange::DeleteAll { slot });
+    }
+
+    /// Applies changes in order. With many keys this is up to three times as fast as one call for each.
+    pub fn change(&mut self, changes: &mut dyn Iterator<Item = (StateKey<'_>, TimerChange)>) {
+        const NO_CHANGE: (TableKey<'_>, TimerChange) = (TableKey::EMPTY, TimerChange::DeleteAll { slot: 0 });
+        let mut changes = changes.map(|(key, change)| (TableKey::new(key), change));
+        let mut ahead = [NO_CHANGE; LOOKAHEAD];
+        loop {
+            let taken = fill(&mut ahead, &mut changes);
+            let ahead = &ahead[..taken];
+            black_box(ahead.iter().fold(0, |sum, (key, _)| sum ^ self.rows.touch_index(key)));
+            black_box(ahead.iter().fold(0, |sum, (key, _)| sum ^ self.rows.touch_row(key)));
+            ahead.iter().for_each(|(key, change)| self.change_one(key, *change));
+            if taken < LOOKAHEAD {
+                return;
+            }
+        }
+    }
+
+    /// The time of the earliest timer.
+    pub fn next_time(&mut self) -> Option<i64> {
+        loop {
+            let (time, id) = self.queue.first()?;
+            let own = self.rows.row(id).time();
+            if own == time {
+                return Some(time);
+            }
+            self.queue.unlink(&mut self.rows, id);
+            self.queue.push(&mut self.rows, id, own);
+        }
+    }
+
+    /// Takes out one round of the timers whose time is at or before `up_to`: of each key and namespace the earliest
+    /// (of several at one time the one of the lowest slot), `limit` timers at most. They come in rising order of time;
+    /// within one time, timers that were only ever set come in the order in which they were, and any in an order that
+    /// depends on the calls made alone. `due` is cleared first.
+    ///
+    /// What comes of a round's timers is to be applied before the next round is taken: a key's next timer comes then,
+    /// unless it was deleted. When a round is empty, no timer is due.
+    pub fn due_round(&mut self, up_to: i64, limit: usize, due: &mut DueTimers) {
+        due.clear();
+        // Rows that fire leave the queue but stay in the table: they go, or wait for their next timer, at the end.
+        let mut fired = Vec::new();
+        let mut touched = 0;
+        while due.len() < limit {
+            let Some((time, first)) = self.queue.first().filter(|&(time, _)| time <= up_to) else { break };
+            let mut next = first;
+            while next != RowId::NONE && due.len() < limit {
+                let id = next;
+                let row = self.rows.row(id);
+                next = row.links.after();
+                if row.time() != time {
+                    let own = row.time();
+                    self.queue.push(&mut self.rows, id, own);
+                    continue;
+                }
+                let key = unpack_key(row.packed());
+                touched ^= self.rows.touch_index(&key);
+                fired.push((id, key.hash));
+                due.push(key.key, row.slot(), time);
+            }
+            self.queue.cut(&mut self.rows, time, next);
+        }
+        black_box(touched);
+        for (id, hash) in fired {
+            if self.rows.update(id, TimerRow::advance) {
+                let time = self.rows.row(id).time();
+                self.queue.push(&mut self.rows, id, time);
+            } else {
+                self.rows.remove(id, hash);
+            }
+        }
+    }
+
+    /// Number of keys and namespaces that have a timer.
+    pub fn keys(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Memory held, about, for metrics.
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes() + self.queue.bytes()
+    }
+
+    fn change_one(&mut self, key: &TableKey<'_>, change: TimerChange) {
+        match change {
+            TimerChange::Set { slot, time } => self.set_with(key, slot, time, TimerRow::insert),
+            TimerChange::Replace { slot, time } => self.set_with(key, slot, time, TimerRow::replace),
+            TimerChange::Delete { slot, time } => self.delete_with(key, |row| row.delete(slot, time)),
+            TimerChange::DeleteAll { slot } => self.delete_with(key, |row| row.delete_all(slot)),
+        }
+    }
+
+    /// Sets a timer, in a row that is there by `set`.
+    #[inline]
+    fn set_with(&mut self, key: &TableKey<'_>, slot: u16, time: i64, set: impl FnOnce(&mut TimerRow, u16, i64)) {
+        let rows_before = self.rows.len();
+        let id = self.rows.find_or_insert(key, || TimerRow::new(&key.key, slot, time));
+        if self.rows.len() > rows_before {
+            return self.queue.push(&mut self.rows, id, time);
+        }
+        self.rows.update(id, |row| set(row, slot, time));
+        let row = self.rows.row(id);
+        let time = row.time();
+        if time < row.links.time() {
+            self.queue.unlink(&mut self.rows, id);
+            self.queue.push(&mut self.rows, id, time);
+        }
+    }
+
+    /// Deletes timers of a row by `delete`, which says whether one is left.
+    fn delete_with(&mut self, key: &TableKey<'_>, delete: impl FnOnce(&mut TimerRow) -> bool) {
+        let Some(id) = self.rows.find(key) else { return };
+        // The earliest timer can only have become a later one, so a row that is left may wait where it is.
+        if !self.rows.update(id, delete) {
+            self.queue.unlink(&mut self.rows, id);
+            self.rows.remove(id, key.hash);
+        }
+    }
+}
