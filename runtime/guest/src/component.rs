@@ -1,0 +1,165 @@
+//! A component: loaded, compiled, checked against the contract, and asked what it is.
+
+mod check;
+mod imports;
+
+pub use imports::Import;
+
+use crate::describe;
+use crate::error::GuestError;
+use crate::host::HostState;
+use crate::instance::{Functions, Instance, InstanceSettings};
+use crate::runtime::Runtime;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::sync::Arc;
+use tidewheel_types::{Description, World};
+use wasmparser::{KnownCustom, Name, Parser, Payload};
+use wasmtime::component::InstancePre;
+
+/// A compiled component that fulfils the contract of a world. Clones share it, on any thread.
+#[derive(Clone)]
+pub struct Component(Arc<Inner>);
+
+struct Inner {
+    runtime: Runtime,
+    pre: InstancePre<HostState>,
+    facts: Facts,
+    digest: String,
+    size_bytes: usize,
+}
+
+/// What is known of a component once it has been checked. Kept with the compiled code.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    pub(crate) world: World,
+    /// The interface it exports, with its version.
+    pub(crate) interface: String,
+    pub(crate) imports: Vec<Import>,
+    pub(crate) description: Description,
+    pub(crate) has_function_names: bool,
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component").field("name", &self.0.facts.description.name).finish_non_exhaustive()
+    }
+}
+
+impl Component {
+    pub(crate) fn load(runtime: Runtime, name: &str, bytes: &[u8]) -> Result<Component, GuestError> {
+        let component = || name.to_owned();
+        if Parser::is_core_wasm(bytes) {
+            return Err(GuestError::CoreModule { component: component() });
+        }
+        if !Parser::is_component(bytes) {
+            return Err(GuestError::NotWebAssembly { component: component() });
+        }
+        let digest = hex(&Sha256::digest(bytes));
+        let cached = runtime.cache().and_then(|cache| cache.load(runtime.engine(), &digest));
+        let (pre, facts) = match cached {
+            Some((compiled, facts)) => (imports::link(&runtime, name, &compiled)?, facts),
+            None => {
+                let compiled = wasmtime::component::Component::from_binary(runtime.engine(), bytes)
+                    .map_err(|error| GuestError::Invalid { component: component(), reason: format!("{error:#}") })?;
+                let (world, interface) = check::world(&runtime, name, &compiled)?;
+                let imports = imports::check(&runtime, name, &compiled, world)?;
+                let pre = imports::link(&runtime, name, &compiled)?;
+                let description = Self::describe(&runtime, name, &pre, world, &interface)?;
+                let has_function_names = has_function_names(bytes);
+                let facts = Facts { world, interface, imports, description, has_function_names };
+                if let Some(cache) = runtime.cache() {
+                    cache.store(&digest, &compiled, &facts);
+                }
+                (pre, facts)
+            }
+        };
+        Ok(Component(Arc::new(Inner { runtime, pre, facts, digest, size_bytes: bytes.len() })))
+    }
+
+    /// Makes an instance that serves for nothing but to check the functions' types and to call `describe`.
+    fn describe(
+        runtime: &Runtime,
+        name: &str,
+        pre: &InstancePre<HostState>,
+        world: World,
+        interface: &str,
+    ) -> Result<Description, GuestError> {
+        let settings = InstanceSettings { operator: name.to_owned(), ..InstanceSettings::default() };
+        let mut store = settings.store(runtime, &[]);
+        let _in_flight = runtime.ticker().call();
+        let instance = pre.instantiate(&mut store).map_err(|error| settings.trapped(&error, "start", &mut store))?;
+        Functions::find(&mut store, &instance, name, interface, world)?;
+        let describe = Functions::describe(&mut store, &instance, name, interface)?;
+        let called = describe.call(&mut store, ());
+        let (said,) = called.map_err(|error| settings.trapped(&error, "describe", &mut store))?;
+        let description = Description::from(said);
+        describe::check(&description, world)
+            .map_err(|problem| GuestError::Description { component: name.to_owned(), problem })?;
+        Ok(description)
+    }
+
+    /// The world whose contract it fulfils.
+    pub fn world(&self) -> World {
+        self.0.facts.world
+    }
+
+    /// What it says of itself.
+    pub fn description(&self) -> &Description {
+        &self.0.facts.description
+    }
+
+    /// SHA-256 of the component, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// The interfaces it imports.
+    pub fn imports(&self) -> &[Import] {
+        &self.0.facts.imports
+    }
+
+    /// Whether it has kept the names of its functions; without them a backtrace says little.
+    pub fn has_function_names(&self) -> bool {
+        self.0.facts.has_function_names
+    }
+
+    /// The size of the component, not compiled.
+    pub fn size_bytes(&self) -> usize {
+        self.0.size_bytes
+    }
+
+    /// Makes an instance and opens it.
+    pub fn instantiate(&self, settings: InstanceSettings) -> Result<Instance, GuestError> {
+        Instance::new(self.clone(), settings)
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<HostState> {
+        &self.0.pre
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.0.facts
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+        hex
+    })
+}
+
+/// Whether any core module in the component has a `name` section with names of functions.
+fn has_function_names(bytes: &[u8]) -> bool {
+    Parser::new(0).parse_all(bytes).any(|payload| {
+        let Ok(Payload::CustomSection(section)) = payload else { return false };
+        let KnownCustom::Name(names) = section.as_known() else { return false };
+        names.into_iter().any(|names| matches!(names, Ok(Name::Function(functions)) if functions.count() > 0))
+    })
+}

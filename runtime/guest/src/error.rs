@@ -1,0 +1,277 @@
+//! What can go wrong with a guest: it cannot be loaded, or a call of it failed.
+
+use crate::frame::FrameError;
+use crate::host::log::Blamed;
+use std::fmt;
+use std::path::PathBuf;
+
+/// An error of a component or of a call.
+///
+/// Errors of loading name the component. Errors of calls name the exported function; the operator is a field, since
+/// whoever passes them on says it anyway.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuestError {
+    /// The runtime itself cannot be started.
+    #[error("the runtime of components cannot be started: {reason}")]
+    Start {
+        /// Why not.
+        reason: String,
+    },
+
+    /// The file cannot be read.
+    #[error("cannot read component {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+
+    /// The file is something else.
+    #[error("{component} is not WebAssembly: give the path of a component, as an SDK's build makes it")]
+    NotWebAssembly {
+        /// The component.
+        component: String,
+    },
+
+    /// The file is a core module.
+    #[error(
+        "{component} is a core module, not a component: make one of it with `wasm-tools component new {component} -o \
+         component.wasm`"
+    )]
+    CoreModule {
+        /// The component.
+        component: String,
+    },
+
+    /// The component does not compile.
+    #[error("{component} is not a valid component: {reason}")]
+    Invalid {
+        /// The component.
+        component: String,
+        /// Why not.
+        reason: String,
+    },
+
+    /// The component is made for a contract that this host does not speak.
+    #[error(
+        "{component} is built for {found}, but this host speaks version {spoken} of the contract: build it with an SDK \
+         of that version"
+    )]
+    OtherVersion {
+        /// The component.
+        component: String,
+        /// The interface it imports or exports, with its version.
+        found: String,
+        /// The version spoken here.
+        spoken: &'static str,
+    },
+
+    /// The component is no operator.
+    #[error("{component} is not an operator: it exports none of {expected}")]
+    NoInterface {
+        /// The component.
+        component: String,
+        /// The interfaces of the three worlds.
+        expected: String,
+    },
+
+    /// The component exports the interfaces of several worlds.
+    #[error("{component} exports both {first} and {second}: an operator is of one world")]
+    SeveralInterfaces {
+        /// The component.
+        component: String,
+        /// An interface.
+        first: String,
+        /// Another one.
+        second: String,
+    },
+
+    /// A function of the contract is not there.
+    #[error("{component} exports {interface} without its function {function}: build it against the contract's WIT")]
+    MissingFunction {
+        /// The component.
+        component: String,
+        /// The interface.
+        interface: String,
+        /// The function.
+        function: &'static str,
+    },
+
+    /// A function is not the one of the contract.
+    #[error(
+        "{component} exports {interface} with a function {function} of another type ({reason}): build it against the \
+         contract's WIT"
+    )]
+    MistypedFunction {
+        /// The component.
+        component: String,
+        /// The interface.
+        interface: String,
+        /// The function.
+        function: &'static str,
+        /// How they differ.
+        reason: String,
+    },
+
+    /// The component needs something that no host function gives.
+    #[error("{component} imports {import}, which this host does not offer: {fix}")]
+    UnknownImport {
+        /// The component.
+        component: String,
+        /// The import.
+        import: String,
+        /// What to do.
+        fix: &'static str,
+    },
+
+    /// The component imports something of the contract as another type.
+    #[error("{component} imports something of another type than the contract's ({reason}): build it against its WIT")]
+    MistypedImport {
+        /// The component.
+        component: String,
+        /// How they differ.
+        reason: String,
+    },
+
+    /// The component contradicts itself in `describe`.
+    #[error("{component} describes itself wrongly: {problem}")]
+    Description {
+        /// The component.
+        component: String,
+        /// What is wrong.
+        problem: String,
+    },
+
+    /// The guest was stopped by an illegal action or a limit. Nothing it did in the call counts.
+    #[error(transparent)]
+    Trapped(Box<Trap>),
+
+    /// The guest returned an error.
+    #[error("`{function}` failed: {message} (code {code})")]
+    Failed {
+        /// The operator.
+        operator: String,
+        /// The exported function.
+        function: &'static str,
+        /// 1: the job must fail, 2: the batch may be tried again later; others are as 1.
+        code: u32,
+        /// What the guest says.
+        message: String,
+    },
+
+    /// The guest returned a frame that is none.
+    #[error("`{function}` returned a frame that breaks the contract: {source}")]
+    BadFrame {
+        /// The operator.
+        operator: String,
+        /// The exported function.
+        function: &'static str,
+        /// What is wrong with it.
+        source: FrameError,
+    },
+
+    /// The host gave a frame that is none: the caller's fault.
+    #[error("the frame for `{function}` breaks the contract: {source}")]
+    BadInput {
+        /// The exported function.
+        function: &'static str,
+        /// What is wrong with it.
+        source: FrameError,
+    },
+
+    /// The component's world has no such function: the caller's fault.
+    #[error("a component of world {world} has no function `{function}`")]
+    NotInWorld {
+        /// The component's world.
+        world: tidewheel_types::World,
+        /// The exported function.
+        function: &'static str,
+    },
+}
+
+impl GuestError {
+    /// Whether the records of the call may be to blame: then a smaller batch may show which.
+    pub fn is_poison(&self) -> bool {
+        matches!(self, GuestError::Trapped(_) | GuestError::BadFrame { .. })
+    }
+
+    /// Whether the guest asks for the same batch again later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, GuestError::Failed { code: 2, .. })
+    }
+}
+
+/// How and where a guest was stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// The operator.
+    pub operator: String,
+    /// The exported function that was called.
+    pub function: &'static str,
+    /// Why.
+    pub cause: TrapCause,
+    /// The guest's functions, the innermost first.
+    pub backtrace: Vec<String>,
+    /// The record that the guest blamed just before, if it did.
+    pub blamed: Option<Blamed>,
+}
+
+/// Why a guest was stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrapCause {
+    /// An illegal action: a panic, an access out of bounds, a host call it must not make.
+    Illegal(String),
+    /// The call took longer than this.
+    Deadline {
+        /// The limit.
+        deadline_ms_max: u64,
+    },
+    /// The guest asked for more memory than this, and could not do without.
+    Memory {
+        /// The limit.
+        memory_bytes_max: u64,
+    },
+    /// The call returned more than this, or handed it over in a host call.
+    Output {
+        /// The limit.
+        output_bytes_max: u64,
+    },
+}
+
+impl fmt::Display for TrapCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrapCause::Illegal(reason) => f.write_str(reason),
+            TrapCause::Deadline { deadline_ms_max } => write!(f, "it took longer than its {deadline_ms_max} ms"),
+            TrapCause::Memory { memory_bytes_max } => {
+                write!(f, "it needs more than its {memory_bytes_max} bytes of memory")
+            }
+            TrapCause::Output { output_bytes_max } => {
+                write!(f, "it gave more than its {output_bytes_max} bytes of output")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` trapped: {}", self.function, self.cause)?;
+        if let Some(Blamed { record, message }) = &self.blamed {
+            write!(f, "\n  to blame is record {record} of the batch: {message}")?;
+        }
+        for function in &self.backtrace {
+            write!(f, "\n  in {function}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Trap {}
+
+impl From<Trap> for GuestError {
+    fn from(trap: Trap) -> Self {
+        GuestError::Trapped(Box::new(trap))
+    }
+}

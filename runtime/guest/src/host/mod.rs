@@ -1,0 +1,51 @@
+//! The host's side of the interfaces a guest imports, one file each, and what an instance's host functions share.
+
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod state;
+pub(crate) mod wasi;
+
+use crate::limits::MemoryLimiter;
+use log::Log;
+use metrics::InstanceMetrics;
+use state::StateAccess;
+use wasi::Virtual;
+
+/// The data of a store: what host functions read and write.
+pub(crate) struct HostState {
+    pub(crate) memory: MemoryLimiter,
+    pub(crate) log: Log,
+    pub(crate) metrics: InstanceMetrics,
+    pub(crate) state: StateAccess,
+    pub(crate) machine: Virtual,
+}
+
+/// A host call that a guest must not make so; it traps.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HostCallError {
+    #[error("state: the job has given this instance no state")]
+    NoState,
+    #[error("state: there is no state {index}, only {states}")]
+    UnknownState { index: u32, states: usize },
+    #[error("state: {function} cannot be used on state {index}, which is a {kind}")]
+    WrongKind { function: &'static str, index: u32, kind: &'static str },
+    #[error("state: there is no group {group} in this batch, only {groups}")]
+    UnknownGroup { group: u32, groups: usize },
+    #[error("state: the columns of {function} do not fit each other")]
+    Columns { function: &'static str },
+    #[error("state: mark {mark} is behind the last of {writes} writes")]
+    UnknownMark { mark: u32, writes: usize },
+    #[error("state: the writes of one call hold more than {bytes_max} bytes")]
+    TooMuchWritten { bytes_max: usize },
+    #[error("metrics: {name:?} is already there, as another kind")]
+    MetricKind { name: String },
+    #[error("metrics: an operator may have {max} metrics, with names of up to {name_bytes_max} bytes")]
+    TooManyMetrics { max: usize, name_bytes_max: usize },
+    #[error("metrics: there is no metric {index}")]
+    UnknownMetric { index: u32 },
+    #[error(
+        "{function} has been called, which this host does not offer: \
+        build the component without what needs it"
+    )]
+    NotOffered { function: String },
+}

@@ -1,0 +1,311 @@
+//! An instance: one running copy of a component, on one worker.
+//!
+//! It holds nothing worth keeping, so it is replaced whenever that is simpler than going on: after a trap, and when its
+//! memory has grown near the limit. State, timers and output are the host's.
+
+mod functions;
+
+pub(crate) use functions::Functions;
+
+use crate::bindings::types;
+use crate::component::Component;
+use crate::deadline::ticks;
+use crate::error::GuestError;
+use crate::frame::{Frame, FrameWriter, column};
+use crate::host::HostState;
+use crate::host::log::Log;
+use crate::host::metrics::{InstanceMetrics, Metrics};
+use crate::host::state::StateAccess;
+use crate::host::wasi::Virtual;
+use crate::limits::{Limits, MemoryLimiter};
+use crate::output::{CallShape, Contract, Output, check_migrated};
+use crate::runtime::Runtime;
+use crate::trap;
+use std::cell::RefCell;
+use std::rc::Rc;
+use tidewheel_types::description::StateKind;
+use tidewheel_types::keyed_state::{Cells, KeyedState, StateIndex};
+use wasmtime::Store;
+
+/// An exported function that takes a frame and returns one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Export {
+    /// Worlds `stateless` and `keyed`: records.
+    Process,
+    /// World `keyed`: timers that are due.
+    OnTimer,
+    /// World `aggregate`: records into accumulators.
+    Accumulate,
+    /// World `aggregate`: several accumulators into one.
+    Merge,
+    /// World `aggregate`: as merge, and emit the result.
+    Fire,
+}
+
+impl Export {
+    /// All of them.
+    pub const ALL: [Export; 5] = [Export::Process, Export::OnTimer, Export::Accumulate, Export::Merge, Export::Fire];
+
+    /// Its name in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Export::Process => "process",
+            Export::OnTimer => "on-timer",
+            Export::Accumulate => "accumulate",
+            Export::Merge => "merge",
+            Export::Fire => "fire",
+        }
+    }
+}
+
+/// What holds for a whole call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Processing time, ms since 1970.
+    pub now: i64,
+    /// Watermark of the last complete epoch; the least number before the first.
+    pub watermark: i64,
+    /// Seed for random numbers.
+    pub seed: u64,
+}
+
+impl Call {
+    /// For what happens outside a call: no time has come yet.
+    const NONE: Call = Call { now: 0, watermark: i64::MIN, seed: 0 };
+}
+
+/// For whom an instance runs, and what it may use.
+#[derive(Clone, Default)]
+pub struct InstanceSettings {
+    /// The operator, as logs and errors call it.
+    pub operator: String,
+    /// The worker it runs on.
+    pub worker: usize,
+    /// The operator's config as JSON, for `open`.
+    pub config: String,
+    /// More settings for `open`.
+    pub options: Vec<(String, String)>,
+    /// What it may use.
+    pub limits: Limits,
+    /// The operator's state on this worker; needed by components with states.
+    pub state: Option<Rc<RefCell<dyn KeyedState>>>,
+    /// The operator's metrics; `None` keeps them nowhere.
+    pub metrics: Option<Metrics>,
+}
+
+impl InstanceSettings {
+    /// A store for an instance with these settings.
+    pub(crate) fn store(&self, runtime: &Runtime, kinds: &[StateKind]) -> Store<HostState> {
+        let output_bytes_max = usize::try_from(self.limits.output_bytes_max).unwrap_or(usize::MAX);
+        let host = HostState {
+            memory: MemoryLimiter::new(&self.limits),
+            log: Log::new(self.operator.clone(), self.worker),
+            metrics: InstanceMetrics::new(self.metrics.clone().unwrap_or_default(), self.worker),
+            state: StateAccess::new(self.state.clone(), kinds, output_bytes_max),
+            machine: Virtual::default(),
+        };
+        let mut store = Store::new(runtime.engine(), host);
+        store.limiter(|host| &mut host.memory);
+        store.set_hostcall_fuel(output_bytes_max);
+        store.set_epoch_deadline(ticks(self.limits.deadline_ms_max));
+        store
+    }
+
+    pub(crate) fn trapped(
+        &self,
+        error: &wasmtime::Error,
+        function: &'static str,
+        store: &mut Store<HostState>,
+    ) -> GuestError {
+        trap::trapped(error, &self.operator, function, &self.limits, store.data_mut())
+    }
+}
+
+/// One running copy of a component. It stays on its thread.
+pub struct Instance {
+    component: Component,
+    settings: InstanceSettings,
+    contract: Contract,
+    /// Whether host functions may be asked for state, so that a call has to keep its groups' keys for them.
+    has_state_beside: bool,
+    live: Option<Live>,
+    /// Input of `migrate`; reused.
+    frame: Vec<u8>,
+}
+
+struct Live {
+    store: Store<HostState>,
+    functions: Functions,
+    /// Past this much memory the instance is replaced.
+    memory_bytes_mark: usize,
+}
+
+impl Instance {
+    pub(crate) fn new(component: Component, settings: InstanceSettings) -> Result<Instance, GuestError> {
+        let contract = Contract::of(component.description());
+        let has_state_beside = contract.states() > contract.riding();
+        let mut instance = Instance { component, settings, contract, has_state_beside, live: None, frame: Vec::new() };
+        instance.recycle()?;
+        Ok(instance)
+    }
+
+    /// The component it is a copy of.
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// The bytes of its memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.store.data().memory.bytes())
+    }
+
+    /// Sets how long the next calls may take, as for a piece of a batch.
+    pub fn set_deadline_ms(&mut self, deadline_ms: u64) {
+        self.settings.limits.deadline_ms_max = deadline_ms;
+    }
+
+    /// Replaces the running copy by a fresh one.
+    pub fn recycle(&mut self) -> Result<(), GuestError> {
+        // The old one goes first, so that there are never two.
+        self.live = None;
+        let InstanceSettings { config, options, limits, .. } = &self.settings;
+        let (facts, runtime) = (self.component.facts(), self.component.runtime());
+        let mut store = self.settings.store(runtime, self.contract.kinds());
+        let _in_flight = runtime.ticker().call();
+        let instance = self.component.pre().instantiate(&mut store);
+        let instance = instance.map_err(|error| self.settings.trapped(&error, "start", &mut store))?;
+        let name = &self.settings.operator;
+        let functions = Functions::find(&mut store, &instance, name, &facts.interface, facts.world)?;
+        store.set_epoch_deadline(ticks(limits.deadline_ms_max));
+        let opened = functions.open().call(&mut store, (config, options));
+        let (opened,) = opened.map_err(|error| self.settings.trapped(&error, "open", &mut store))?;
+        opened.map_err(|failure| self.failed("open", failure))?;
+        store.data_mut().metrics.commit();
+        let memory_bytes_mark = mark(store.data().memory.bytes(), limits.memory_bytes_max);
+        self.live = Some(Live { store, functions, memory_bytes_mark });
+        Ok(())
+    }
+
+    /// Calls an exported function with a frame that has the given shape.
+    ///
+    /// After a trap the next call runs in a fresh instance.
+    pub fn call(&mut self, export: Export, call: Call, input: &[u8], shape: &CallShape) -> Result<Output, GuestError> {
+        let world = self.component.world();
+        let has_state_beside = self.has_state_beside;
+        let (frame, host_writes) = self.enter(export.name(), call, |live| {
+            let function = live.functions.frame(export);
+            let function = function.ok_or(GuestError::NotInWorld { world, function: export.name() })?;
+            if has_state_beside {
+                let groups =
+                    Frame::read(input).map_err(|source| GuestError::BadInput { function: export.name(), source })?;
+                live.store.data_mut().state.begin_call(&groups);
+            }
+            let called = function.call(&mut live.store, (call.into(), input));
+            Ok(called.map(|(result,)| result.map(|frame| (frame, live.store.data_mut().state.take_writes()))))
+        })?;
+        Output::new(frame, export, shape, &self.contract, host_writes)
+            .map_err(|source| self.broken(export.name(), source))
+    }
+
+    /// Takes values of `state` that were written under an older schema version to the newest.
+    ///
+    /// # Panics
+    /// If a value is absent.
+    pub fn migrate(&mut self, state: StateIndex, version: u32, values: &Cells) -> Result<Cells, GuestError> {
+        const FUNCTION: &str = "migrate";
+        assert!((0..values.len()).all(|index| values.get(index).is_some()), "only values that are there are migrated");
+        let world = self.component.world();
+        let mut input = std::mem::take(&mut self.frame);
+        let mut writer = FrameWriter::new(&mut input, &[column::CELL_ENDS, column::CELLS]);
+        writer.numbers(column::CELL_ENDS, &values.ends);
+        writer.numbers(column::CELLS, &values.bytes);
+        writer.finish();
+        let migrated = self.enter(FUNCTION, Call::NONE, |live| {
+            let function = live.functions.migrate();
+            let function = function.ok_or(GuestError::NotInWorld { world, function: FUNCTION })?;
+            Ok(function.call(&mut live.store, (state.0, version, &input)).map(|(result,)| result))
+        });
+        self.frame = input;
+        check_migrated(&migrated?, values.len()).map_err(|source| self.broken(FUNCTION, source))
+    }
+
+    /// Runs a call of a guest's function: fresh memory if need be, time that passes, and what comes of a failure.
+    fn enter<T>(
+        &mut self,
+        function: &'static str,
+        call: Call,
+        run: impl FnOnce(&mut Live) -> Result<wasmtime::Result<Result<T, types::Failure>>, GuestError>,
+    ) -> Result<T, GuestError> {
+        let is_fit = |live: &Live| live.store.data().memory.bytes() <= live.memory_bytes_mark;
+        let mut live = match self.live.take() {
+            Some(live) if is_fit(&live) => live,
+            _ => {
+                self.recycle()?;
+                self.live.take().expect("a recycled instance is live")
+            }
+        };
+        live.store.data_mut().begin_call(call);
+        live.store.set_epoch_deadline(ticks(self.settings.limits.deadline_ms_max));
+        let returned = {
+            let _in_flight = self.component.runtime().ticker().call();
+            run(&mut live)
+        };
+        let result = match returned {
+            Ok(Ok(Ok(result))) => {
+                live.store.data_mut().metrics.commit();
+                Ok(result)
+            }
+            Ok(Ok(Err(failure))) => Err(self.failed(function, failure)),
+            // The instance is dropped: what it would do next, nobody knows.
+            Ok(Err(error)) => return Err(self.settings.trapped(&error, function, &mut live.store)),
+            Err(error) => Err(error),
+        };
+        self.live = Some(live);
+        result
+    }
+
+    fn failed(&self, function: &'static str, failure: types::Failure) -> GuestError {
+        let types::Failure { code, message } = failure;
+        GuestError::Failed { operator: self.settings.operator.clone(), function, code, message }
+    }
+
+    /// A guest that breaks the contract is not to be trusted with another call.
+    fn broken(&mut self, function: &'static str, source: crate::frame::FrameError) -> GuestError {
+        self.live = None;
+        GuestError::BadFrame { operator: self.settings.operator.clone(), function, source }
+    }
+}
+
+impl HostState {
+    fn begin_call(&mut self, call: Call) {
+        self.memory.clear_exceeded();
+        self.log.begin_call();
+        self.metrics.begin_call();
+        self.machine.begin_call(call.now, call.seed);
+    }
+}
+
+impl From<Call> for types::Call {
+    fn from(call: Call) -> Self {
+        types::Call { now: call.now, watermark: call.watermark, seed: call.seed }
+    }
+}
+
+/// Where an instance that starts with `start` bytes of memory is replaced: past three quarters of the limit, but only
+/// once it has used up half of what it had left, so that one that starts big is not replaced before every call.
+fn mark(start: usize, memory_bytes_max: u64) -> usize {
+    let max = usize::try_from(memory_bytes_max).unwrap_or(usize::MAX);
+    (max / 4 * 3).max(start + max.saturating_sub(start) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mark;
+
+    #[test]
+    fn an_instance_is_replaced_at_three_quarters_of_the_limit() {
+        assert_eq!(mark(10, 100), 75);
+        assert_eq!(mark(80, 100), 90);
+        assert_eq!(mark(100, 100), 100);
+    }
+}

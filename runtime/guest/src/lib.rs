@@ -1,0 +1,31 @@
+//! Runs users' components: the only crate that knows wasmtime. It knows neither connectors nor timely nor any state
+//! backend; state comes in as a [`KeyedState`](tidewheel_types::keyed_state::KeyedState).
+//!
+//! Read in this order: `runtime` holds the settings; `component` loads a component and checks it against the
+//! contract in `wit/`; `instance` calls its functions, within `limits` and a `deadline`; `frame` writes what
+//! goes in, `output` checks what comes out; `host` has the functions that guests import. `trap` and `error` say
+//! what went wrong.
+
+mod bindings;
+mod cache;
+mod component;
+mod deadline;
+mod describe;
+mod error;
+mod frame;
+mod host;
+mod instance;
+mod limits;
+mod output;
+mod runtime;
+mod trap;
+
+pub use component::{Component, Import};
+pub use error::{GuestError, Trap, TrapCause};
+pub use frame::{Frame, FrameError, FrameWriter, column};
+pub use host::log::Blamed;
+pub use host::metrics::{Histogram, MetricValue, Metrics};
+pub use instance::{Call, Export, Instance, InstanceSettings};
+pub use limits::Limits;
+pub use output::{CallShape, Output, TimerOp, TimerOpKind};
+pub use runtime::{Runtime, RuntimeOptions};

@@ -1,0 +1,218 @@
+//! Calls of every world, and what a call that goes wrong says.
+
+use crate::guests::{CALL, component, configured, instance, process, records, settings, trap, values, write_entries};
+use tidewheel_guest::{
+    CallShape, Export, FrameError, FrameWriter, GuestError, InstanceSettings, MetricValue, Metrics, TimerOp,
+    TimerOpKind, TrapCause, column,
+};
+use tidewheel_types::World;
+use tidewheel_types::keyed_state::{Cells, StateIndex, Write};
+
+#[test]
+fn echo_gives_back_what_it_gets() {
+    let mut echo = instance("echo");
+    for _ in 0..3 {
+        let output = process(&mut echo, &[b"one", b"", b"three"]).unwrap();
+        assert_eq!(values(&output), [&b"one"[..], b"", b"three"]);
+        assert!(output.sources_are_identity());
+        assert!(output.times().is_none() && output.keys().is_none() && output.outputs().is_empty());
+    }
+    assert_eq!(process(&mut echo, &[]).unwrap().len(), 0);
+}
+
+#[test]
+fn a_component_says_what_it_is() {
+    let echo = component("echo");
+    assert_eq!((echo.world(), echo.description().name.as_str()), (World::Stateless, "echo"));
+    assert_eq!(echo.description().version, "1.2.3");
+    assert!(echo.has_function_names());
+    assert_eq!(echo.digest().len(), 64);
+    assert!(echo.imports().iter().all(|import| import.provided));
+    assert_eq!(component("count-with-state").world(), World::Keyed);
+    assert_eq!(component("sum").world(), World::Aggregate);
+}
+
+#[test]
+fn a_trap_tells_where_and_whom_to_blame_and_the_next_call_works() {
+    let mut guest = instance("trap");
+    let trap = trap(process(&mut guest, &[b"fine", b"poison"]));
+    assert_eq!((trap.operator.as_str(), trap.function), ("trap", "process"));
+    let TrapCause::Illegal(reason) = &trap.cause else { panic!("{:?}", trap.cause) };
+    assert_eq!(reason, "wasm `unreachable` instruction executed");
+    assert!(trap.backtrace.iter().any(|name| name == "trap::swallow_poison"), "{:?}", trap.backtrace);
+    let blamed = trap.blamed.as_ref().unwrap();
+    assert_eq!((blamed.record, blamed.message.as_str()), (1, "tasted of almonds"));
+    let text = trap.to_string();
+    assert!(text.contains("`process` trapped: wasm `unreachable`") && text.contains("trap::swallow_poison"), "{text}");
+    assert!(text.contains("record 1 of the batch: tasted of almonds"), "{text}");
+    assert_eq!(values(&process(&mut guest, &[b"fine"]).unwrap()), [b"fine"]);
+}
+
+#[test]
+fn a_failure_is_told_apart_from_a_trap() {
+    let mut guest = instance("trap");
+    let error = process(&mut guest, &[b"fail"]).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "`process` failed: cannot go on (code 1)");
+    assert!(!error.is_poison() && !error.is_retryable());
+    let error = process(&mut guest, &[b"retry"]).map(drop).unwrap_err();
+    assert!(error.is_retryable());
+    assert!(process(&mut guest, &[b"fine"]).is_ok());
+}
+
+#[test]
+fn open_may_refuse_or_trap() {
+    let error = configured("echo", "\"refuse\"").map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "`open` failed: this config is refused (code 1)");
+    assert_eq!(trap(configured("trap", "\"open\"")).function, "open");
+}
+
+#[test]
+fn a_frame_that_breaks_the_contract_is_refused() {
+    let mut guest = instance("bad-frame");
+    let refused = |result: Result<_, GuestError>| match result.map(drop).unwrap_err() {
+        error @ GuestError::BadFrame { .. } => {
+            assert!(error.is_poison());
+            let GuestError::BadFrame { source, .. } = error else { unreachable!() };
+            source
+        }
+        error => panic!("{error}"),
+    };
+    assert_eq!(refused(process(&mut guest, &[b""])), FrameError::TooShort { bytes: 0 });
+    assert_eq!(
+        refused(process(&mut guest, &[b"what is this"])),
+        FrameError::Header { columns: 0x7461_6877, reserved: 0x2073_6920 }
+    );
+    assert_eq!(process(&mut guest, &[&[0; 8]]).unwrap().len(), 0);
+    let mut frame = Vec::new();
+    let mut writer = FrameWriter::new(&mut frame, &[column::VALUE_ENDS, column::SOURCES]);
+    writer.numbers(column::VALUE_ENDS, &[0u32]);
+    writer.numbers(column::SOURCES, &[1u32]);
+    writer.finish();
+    let out_of_range = FrameError::OutOfRange { id: 16, entry: 0, value: 1, bound: 1 };
+    assert_eq!(refused(process(&mut guest, &[&frame])), out_of_range);
+    assert_eq!(process(&mut guest, &[&frame, b"a second record"]).unwrap().source(0), 1);
+}
+
+#[test]
+fn logs_and_metrics_reach_the_host() {
+    let metrics = Metrics::default();
+    let component = component("echo");
+    let mut workers: Vec<_> = (0..2)
+        .map(|worker| {
+            let metrics = Some(metrics.clone());
+            let config = "\"chatty\"".to_owned();
+            component.instantiate(InstanceSettings { worker, metrics, config, ..settings("echo") }).unwrap()
+        })
+        .collect();
+    for worker in &mut workers {
+        process(worker, &[b"a", b"b"]).unwrap();
+        process(worker, &[b"c"]).unwrap();
+    }
+    let read = metrics.read();
+    assert_eq!(read["records"], MetricValue::Counter(6.0));
+    assert_eq!(read["batch-size"], MetricValue::Gauge([(0, 1.0), (1, 1.0)].into()));
+}
+
+#[test]
+fn a_function_of_another_world_is_not_there() {
+    let input = records(&[]);
+    let error = instance("echo").call(Export::Fire, CALL, &input, &CallShape::default()).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "a component of world stateless has no function `fire`");
+    let error = instance("echo").migrate(StateIndex(0), 1, &Cells::default()).unwrap_err();
+    assert!(matches!(error, GuestError::NotInWorld { function: "migrate", .. }));
+}
+
+/// Groups of world `keyed` or `aggregate`: cell and values of each.
+fn grouped(groups: &[(Option<u64>, &[&[u8]])]) -> (Vec<u8>, CallShape) {
+    let ids = [
+        column::TIMES,
+        column::KEY_ENDS,
+        column::KEYS,
+        column::RECORD_ENDS,
+        column::CELL_ENDS,
+        column::CELLS,
+        column::VALUE_ENDS,
+        column::VALUES,
+    ];
+    let values: Vec<&[u8]> = groups.iter().flat_map(|(_, values)| values.iter().copied()).collect();
+    let mut cells = Cells::default();
+    groups.iter().for_each(|(cell, _)| cells.push(cell.map(u64::to_le_bytes).as_ref().map(|cell| &cell[..])));
+    let record_ends: Vec<u32> = groups
+        .iter()
+        .scan(0, |end, (_, values)| {
+            *end += values.len() as u32;
+            Some(*end)
+        })
+        .collect();
+    let mut frame = Vec::new();
+    let mut writer = FrameWriter::new(&mut frame, &ids);
+    writer.numbers(column::TIMES, &(0..values.len() as i64).map(|record| record * 100).collect::<Vec<_>>());
+    write_entries(&mut writer, column::KEY_ENDS, &vec![&b"key"[..]; groups.len()]);
+    writer.numbers(column::RECORD_ENDS, &record_ends);
+    writer.numbers(column::CELL_ENDS, &cells.ends);
+    writer.numbers(column::CELLS, &cells.bytes);
+    write_entries(&mut writer, column::VALUE_ENDS, &values);
+    writer.finish();
+    (frame, CallShape { records: values.len() as u32, groups: groups.len() as u32, windows: false })
+}
+
+#[test]
+fn riding_state_timers_and_writes_of_world_keyed() {
+    let mut count = instance("count-with-state");
+    let (input, shape) = grouped(&[(None, &[b"", b""]), (Some(40), &[b""])]);
+    let output = count.call(Export::Process, CALL, &input, &shape).unwrap();
+    assert_eq!(values(&output), [1u64, 2, 41].map(u64::to_le_bytes));
+    let (two, forty_one) = (2u64.to_le_bytes(), 41u64.to_le_bytes());
+    let writes = [(0, StateIndex(0), Write::Put(&two)), (1, StateIndex(0), Write::Put(&forty_one))];
+    assert!(output.writes().eq(writes));
+    let timer = |group, time| TimerOp { group, slot: 0, kind: TimerOpKind::Replace, time };
+    assert!(output.timers().eq([timer(0, 1_100), timer(1, 1_200)]));
+
+    let (input, shape) = grouped(&[(Some(2), &[b""]), (Some(41), &[b""])]);
+    let output = count.call(Export::OnTimer, CALL, &input, &shape).unwrap();
+    assert_eq!(values(&output), [two, forty_one]);
+    assert!(output.writes().eq([(0, StateIndex(0), Write::Delete), (1, StateIndex(0), Write::Delete)]));
+}
+
+#[test]
+fn values_are_migrated() {
+    let mut count = instance("count-with-state");
+    let mut old = Cells::default();
+    old.push(Some(&7u32.to_le_bytes()));
+    old.push(Some(&9u32.to_le_bytes()));
+    let new = count.migrate(StateIndex(0), 1, &old).unwrap();
+    assert_eq!((new.get(0), new.get(1)), (Some(&7u64.to_le_bytes()[..]), Some(&9u64.to_le_bytes()[..])));
+    let error = count.migrate(StateIndex(0), 0, &old).unwrap_err();
+    assert_eq!(error.to_string(), "`migrate` failed: no version 0 of state 0 (code 1)");
+}
+
+#[test]
+fn accumulators_of_world_aggregate() {
+    let mut sum = instance("sum");
+    let [one, two, three] = [1u64, 2, 3].map(u64::to_le_bytes);
+    let (input, shape) = grouped(&[(None, &[&one, &two]), (Some(10), &[&three])]);
+    let output = sum.call(Export::Accumulate, CALL, &input, &shape).unwrap();
+    assert!(output.cells().eq([Some(&3u64.to_le_bytes()[..]), Some(&13u64.to_le_bytes()[..])]));
+    let (input, shape) = grouped(&[(None, &[&one, &two, &three])]);
+    let output = sum.call(Export::Merge, CALL, &input, &shape).unwrap();
+    assert_eq!(output.cell(0), Some(&6u64.to_le_bytes()[..]));
+    let output = sum.call(Export::Fire, CALL, &input, &shape).unwrap();
+    assert_eq!((values(&output), output.source(0)), (vec![6u64.to_le_bytes().to_vec()], 0));
+}
+
+#[test]
+fn instances_run_side_by_side_on_threads() {
+    let echo = component("echo");
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let echo = echo.clone();
+            scope.spawn(move || {
+                let mut instance = echo.instantiate(InstanceSettings { worker, ..settings("echo") }).unwrap();
+                for round in 0..200 {
+                    let value = format!("{worker} {round}");
+                    assert_eq!(values(&process(&mut instance, &[value.as_bytes()]).unwrap()), [value.as_bytes()]);
+                }
+            });
+        }
+    });
+}

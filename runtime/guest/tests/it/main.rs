@@ -1,0 +1,9 @@
+//! What this crate promises, tested on real guests: the fixtures in `tests/guests`.
+
+mod calls;
+mod guests;
+mod limits;
+mod loading;
+mod state;
+mod wasi;
+mod wit;

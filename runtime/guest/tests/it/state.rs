@@ -1,0 +1,180 @@
+//! State by host calls, from a real guest: fixture `map-state` runs a command per record.
+
+use crate::guests::{CALL, component, settings, trap, values, write_entries};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use tidewheel_guest::{
+    CallShape, Export, FrameWriter, GuestError, Instance, InstanceSettings, Output, TrapCause, column,
+};
+use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, Scan, StateIndex, StateKey, Write};
+
+/// Namespace and key of a map, or of a list.
+type Owner = (Vec<u8>, Vec<u8>);
+
+/// A backend: maps, and one list and value that every key has.
+#[derive(Default)]
+struct Backend {
+    maps: BTreeMap<Owner, BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+fn owner(key: StateKey<'_>) -> Owner {
+    (key.namespace.to_vec(), key.key.to_vec())
+}
+
+impl KeyedState for Backend {
+    fn get_riding(&self, _: &mut dyn Iterator<Item = StateKey<'_>>, _: u32, _: &mut Cells) {
+        unreachable!("no state of the fixture rides");
+    }
+
+    fn get_many(&self, state: StateIndex, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells) {
+        assert_eq!(state, StateIndex(2));
+        keys.for_each(|key| cells.push(Some(key.key)));
+    }
+
+    fn map_get_many(
+        &self,
+        state: StateIndex,
+        entries: &mut dyn Iterator<Item = (StateKey<'_>, &[u8])>,
+        cells: &mut Cells,
+    ) {
+        assert_eq!(state, StateIndex(0));
+        for (key, entry) in entries {
+            cells.push(self.maps.get(&owner(key)).and_then(|map| map.get(entry)).map(Vec::as_slice));
+        }
+    }
+
+    fn scan(&self, state: StateIndex, key: StateKey<'_>, scan: Scan<'_>, entries: &mut Entries) {
+        if state == StateIndex(1) {
+            let start = u64::from_be_bytes(scan.start.try_into().unwrap());
+            let elements = ["zero", "one", "two"].into_iter().enumerate().skip(start as usize);
+            for (index, element) in elements.take(scan.limit) {
+                entries.keys.push(&(index as u64).to_be_bytes());
+                entries.values.push(element.as_bytes());
+            }
+            return;
+        }
+        assert!(!scan.backwards && !scan.after && scan.start.is_empty(), "other scans are tested against a model");
+        let map = self.maps.get(&owner(key)).cloned().unwrap_or_default();
+        entries.more = map.len() > scan.limit;
+        for (key, value) in map.iter().take(scan.limit) {
+            entries.keys.push(key);
+            entries.values.push(value);
+        }
+    }
+
+    fn write(&mut self, writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>) {
+        for (state, key, write) in writes {
+            assert_eq!(state, StateIndex(0));
+            let map = self.maps.entry(owner(key)).or_default();
+            match write {
+                Write::PutEntry(key, value) => drop(map.insert(key.to_vec(), value.to_vec())),
+                Write::DeleteEntry(key) => drop(map.remove(key)),
+                other => panic!("the fixture does not write {other:?}"),
+            }
+        }
+    }
+}
+
+/// An operator with state, as an engine would run it.
+struct Operator {
+    state: Rc<RefCell<Backend>>,
+    instance: Instance,
+}
+
+impl Operator {
+    fn new() -> Self {
+        let state = Rc::new(RefCell::new(Backend::default()));
+        let settings = InstanceSettings { state: Some(state.clone()), ..settings("map-state") };
+        Operator { state, instance: component("map-state").instantiate(settings).unwrap() }
+    }
+
+    /// Runs the commands of each key in one call, and applies what it wrote.
+    fn run(&mut self, keys: &[(&str, &[&str])]) -> Result<Output, GuestError> {
+        let ids =
+            [column::KEY_ENDS, column::KEYS, column::RECORD_ENDS, column::VALUE_ENDS, column::VALUES, column::WINDOWS];
+        let commands: Vec<&[u8]> =
+            keys.iter().flat_map(|(_, commands)| *commands).map(|text| text.as_bytes()).collect();
+        let record_ends = keys.iter().scan(0u32, |end, (_, commands)| {
+            *end += commands.len() as u32;
+            Some(*end)
+        });
+        let mut frame = Vec::new();
+        let mut writer = FrameWriter::new(&mut frame, &ids);
+        write_entries(&mut writer, column::KEY_ENDS, &keys.iter().map(|(key, _)| key.as_bytes()).collect::<Vec<_>>());
+        writer.numbers(column::RECORD_ENDS, &record_ends.collect::<Vec<_>>());
+        write_entries(&mut writer, column::VALUE_ENDS, &commands);
+        writer.numbers(column::WINDOWS, &vec![[5i64, 10]; keys.len()]);
+        writer.finish();
+        let shape = CallShape { records: commands.len() as u32, groups: keys.len() as u32, windows: false };
+        let output = self.instance.call(Export::Process, CALL, &frame, &shape)?;
+        let namespace = [0x80, 0, 0, 0, 0, 0, 0, 5];
+        self.state.borrow_mut().write(&mut output.host_writes().map(|(group, state, write)| {
+            let key = keys[group as usize].0.as_bytes();
+            (state, StateKey { hash: 0, key, namespace: &namespace }, write)
+        }));
+        Ok(output)
+    }
+
+    /// What the commands of one key have found.
+    fn found(&mut self, commands: &[&str]) -> Vec<String> {
+        let output = self.run(&[("key", commands)]).unwrap();
+        values(&output).into_iter().map(|value| String::from_utf8(value).unwrap()).collect()
+    }
+}
+
+#[test]
+fn a_call_reads_what_it_wrote_and_the_next_call_what_was_committed() {
+    let mut operator = Operator::new();
+    let found = operator.found(&["get a", "put a 1", "get a", "put b 2", "remove a", "get a", "scan - from up 10"]);
+    assert_eq!(found, ["-", "done", "=1", "done", "done", "-", "b=2 "]);
+    let found = operator.found(&["get b", "put a 3", "put c 4", "scan - from up 2", "scan - from up 3"]);
+    assert_eq!(found, ["=2", "done", "done", "a=3 b=2 +", "a=3 b=2 c=4 "]);
+    let maps = &operator.state.borrow().maps;
+    let owner = (vec![0x80, 0, 0, 0, 0, 0, 0, 5], b"key".to_vec());
+    assert_eq!(maps.keys().collect::<Vec<_>>(), [&owner], "the namespace is the window");
+}
+
+#[test]
+fn groups_have_maps_of_their_own() {
+    let mut operator = Operator::new();
+    let output = operator.run(&[("one", &["put a 1", "get a"]), ("two", &["get a", "value", "list 1 5"])]).unwrap();
+    assert_eq!(values(&output), [&b"done"[..], b"=1", b"-", b"=two", b"one two "]);
+}
+
+#[test]
+fn a_record_that_is_rejected_leaves_no_write() {
+    let mut operator = Operator::new();
+    let output = operator.run(&[("key", &["put a 1", "refuse dull", "get refused"])]).unwrap();
+    assert_eq!(values(&output), [&b"done"[..], b"-"]);
+    assert!(output.rejected().eq([(1, "dull")]));
+    assert!(output.sources().eq([0, 2]));
+    assert_eq!(operator.found(&["mark", "put a 2", "revert", "get a"])[3], "=1");
+}
+
+#[test]
+fn nothing_counts_when_the_call_traps() {
+    let mut operator = Operator::new();
+    let trapped = trap(operator.run(&[("key", &["put a 1", "nonsense"])]));
+    assert!(matches!(trapped.cause, TrapCause::Illegal(_)));
+    assert_eq!(operator.found(&["get a", "scan - from up 9"]), ["-", ""]);
+}
+
+#[test]
+fn a_host_call_that_does_not_fit_traps_and_says_so() {
+    let mut operator = Operator::new();
+    for (command, reason) in [
+        ("evil state", "state: there is no state 77, only 3"),
+        ("evil group", "state: there is no group 77 in this batch, only 1"),
+        ("evil ends", "state: the columns of map-write do not fit each other"),
+        ("evil mark", "state: mark 1000 is behind the last of 0 writes"),
+    ] {
+        let trapped = trap(operator.run(&[("key", &[command])]));
+        assert_eq!(trapped.cause, TrapCause::Illegal(reason.to_owned()), "{command}");
+    }
+    let mut without = component("map-state").instantiate(settings("map-state")).unwrap();
+    let frame = crate::guests::records(&[]);
+    assert!(without.call(Export::Process, CALL, &frame, &CallShape::default()).is_ok());
+    let error = without.call(Export::Process, CALL, b"no frame", &CallShape::default()).map(drop).unwrap_err();
+    assert!(matches!(error, GuestError::BadInput { .. }), "{error}");
+}
