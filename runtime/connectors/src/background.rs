@@ -1,0 +1,188 @@
+//! A sink's writer on a thread of its own, behind a short queue: how a connector that blocks is written to by a worker
+//! that must not.
+
+use crate::thread::spawn;
+use crate::{ConnectorError, SinkWriter, StageHandle, Waker, WriteStatus};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, unbounded};
+use std::task::Poll;
+use tidewheel_types::Batch;
+
+/// Commands that wait for the thread, batches most of all.
+const QUEUE_LENGTH: usize = 4;
+
+/// Writes one shard. It may block: a [`Background`] runs it on a thread.
+pub(crate) trait BlockingWriter: Send + 'static {
+    /// Writes all records of `batch`.
+    fn write(&mut self, batch: &Batch) -> Result<(), ConnectorError>;
+
+    /// As [`SinkWriter::stage`].
+    fn stage(&mut self, checkpoint: u64) -> Result<StageHandle, ConnectorError>;
+
+    /// As [`SinkWriter::commit`].
+    fn commit(&mut self, handle: &StageHandle) -> Result<(), ConnectorError>;
+}
+
+#[allow(clippy::large_enum_variant, reason = "a few commands wait at a time, nearly all of them batches")]
+enum Command {
+    Write(Batch),
+    Stage(u64),
+    Commit(StageHandle),
+}
+
+enum Reply {
+    /// A batch has been written; it is empty and can be filled again.
+    Written(Batch),
+    Staged(u64, StageHandle),
+    Committed(StageHandle),
+    /// The thread has ended.
+    Failed(ConnectorError),
+}
+
+/// The worker's end of a [`BlockingWriter`].
+pub(crate) struct Background {
+    /// What the thread writes to, for errors.
+    name: String,
+    commands: Sender<Command>,
+    replies: Receiver<Reply>,
+    /// The stage or commits that have been asked for and not yet answered.
+    asked_stage: Option<u64>,
+    asked_commits: Vec<StageHandle>,
+    /// Answers nobody has come for.
+    staged: Option<(u64, StageHandle)>,
+    committed: Vec<StageHandle>,
+    spare: Option<Batch>,
+}
+
+impl Background {
+    /// Starts a thread with `writer`; `name` is what it writes to, for errors. The waker is called after each command.
+    pub(crate) fn start(name: &str, mut writer: impl BlockingWriter, waker: Waker) -> Result<Self, ConnectorError> {
+        let (commands, command_receiver) = bounded(QUEUE_LENGTH);
+        let (reply_sender, replies) = unbounded();
+        let wake_at_end = waker.clone();
+        spawn(name, wake_at_end, move || {
+            for command in command_receiver {
+                let reply = execute(&mut writer, command);
+                let has_failed = matches!(reply, Reply::Failed(_));
+                // Without a receiver nobody wants to know.
+                let is_abandoned = reply_sender.send(reply).is_err();
+                if has_failed || is_abandoned {
+                    return;
+                }
+                waker();
+            }
+        })?;
+        Ok(Background {
+            name: name.to_owned(),
+            commands,
+            replies,
+            asked_stage: None,
+            asked_commits: Vec::new(),
+            staged: None,
+            committed: Vec::new(),
+            spare: None,
+        })
+    }
+
+    /// Takes in what the thread has answered.
+    fn take_replies(&mut self) -> Result<(), ConnectorError> {
+        loop {
+            match self.replies.try_recv() {
+                Ok(Reply::Written(batch)) => self.spare = Some(batch),
+                Ok(Reply::Staged(checkpoint, handle)) => {
+                    self.asked_stage = None;
+                    self.staged = Some((checkpoint, handle));
+                }
+                Ok(Reply::Committed(handle)) => {
+                    self.asked_commits.retain(|asked| *asked != handle);
+                    self.committed.push(handle);
+                }
+                Ok(Reply::Failed(error)) => return Err(error),
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(self.stopped()),
+            }
+        }
+    }
+
+    /// Hands a command to the thread, or back when the queue is full.
+    fn send(&mut self, command: Command) -> Result<Option<Command>, ConnectorError> {
+        match self.commands.try_send(command) {
+            Ok(()) => Ok(None),
+            Err(TrySendError::Full(command)) => Ok(Some(command)),
+            // It has ended just now: its last answer says why.
+            Err(TrySendError::Disconnected(_)) => Err(self.take_replies().err().unwrap_or_else(|| self.stopped())),
+        }
+    }
+
+    fn stopped(&self) -> ConnectorError {
+        ConnectorError::Stopped { what: format!("the thread that writes {}", self.name) }
+    }
+
+    fn poll_stage(&mut self, checkpoint: u64) -> Result<Poll<StageHandle>, ConnectorError> {
+        self.take_replies()?;
+        if let Some((_, handle)) = self.staged.take_if(|(staged, _)| *staged == checkpoint) {
+            return Ok(Poll::Ready(handle));
+        }
+        if self.asked_stage != Some(checkpoint) && self.send(Command::Stage(checkpoint))?.is_none() {
+            self.asked_stage = Some(checkpoint);
+        }
+        Ok(Poll::Pending)
+    }
+
+    fn poll_commit(&mut self, handle: &StageHandle) -> Result<Poll<()>, ConnectorError> {
+        self.take_replies()?;
+        if let Some(at) = self.committed.iter().position(|committed| committed == handle) {
+            self.committed.swap_remove(at);
+            return Ok(Poll::Ready(()));
+        }
+        if !self.asked_commits.contains(handle) && self.send(Command::Commit(handle.clone()))?.is_none() {
+            self.asked_commits.push(handle.clone());
+        }
+        Ok(Poll::Pending)
+    }
+}
+
+/// `Ok(Pending)` is pending, everything else is ready.
+fn flatten<T>(result: Result<Poll<T>, ConnectorError>) -> Poll<Result<T, ConnectorError>> {
+    match result {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(error) => Poll::Ready(Err(error)),
+    }
+}
+
+impl SinkWriter for Background {
+    fn write(&mut self, batch: &mut Batch) -> Result<WriteStatus, ConnectorError> {
+        self.take_replies()?;
+        match self.send(Command::Write(std::mem::take(batch)))? {
+            None => {
+                *batch = self.spare.take().unwrap_or_default();
+                Ok(WriteStatus::Taken)
+            }
+            Some(Command::Write(returned)) => {
+                *batch = returned;
+                Ok(WriteStatus::Full)
+            }
+            Some(Command::Stage(_) | Command::Commit(_)) => unreachable!("the queue returns what it was given"),
+        }
+    }
+
+    fn stage(&mut self, checkpoint: u64) -> Poll<Result<StageHandle, ConnectorError>> {
+        flatten(self.poll_stage(checkpoint))
+    }
+
+    fn commit(&mut self, handle: &StageHandle) -> Poll<Result<(), ConnectorError>> {
+        flatten(self.poll_commit(handle))
+    }
+}
+
+fn execute(writer: &mut impl BlockingWriter, command: Command) -> Reply {
+    let result = match command {
+        Command::Write(mut batch) => writer.write(&batch).map(|()| {
+            batch.clear();
+            Reply::Written(batch)
+        }),
+        Command::Stage(checkpoint) => writer.stage(checkpoint).map(|handle| Reply::Staged(checkpoint, handle)),
+        Command::Commit(handle) => writer.commit(&handle).map(|()| Reply::Committed(handle)),
+    };
+    result.unwrap_or_else(Reply::Failed)
+}

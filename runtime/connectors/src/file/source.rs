@@ -1,0 +1,189 @@
+//! Source `file`: a file, or a pattern of files; each is a split.
+
+use crate::text::{Blocks, Input, TextFormat, TextReader};
+use crate::{ConnectorError, Source, SplitReader, Waker};
+use flate2::bufread::MultiGzDecoder;
+use glob::{MatchOptions, glob_with};
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tidewheel_types::SplitIndex;
+
+/// Files at most: all are read at the same time, with a thread each.
+const FILES_MAX: usize = 4096;
+/// Compressed bytes that are read at a time.
+const COMPRESSED_BYTES: usize = 64 << 10;
+const GZIP_MAGIC: &[u8] = b"\x1F\x8B";
+
+/// Reads the files that a path names.
+pub(super) struct FileSource {
+    folder: PathBuf,
+    /// File or pattern, as the job file writes it.
+    path: String,
+    format: TextFormat,
+    /// The files, once they have been looked up.
+    files: OnceLock<Vec<PathBuf>>,
+}
+
+impl FileSource {
+    /// A source of the files at `path`, which is relative to `folder`.
+    pub(super) fn new(folder: &Path, path: &str, format: TextFormat) -> Self {
+        FileSource { folder: folder.to_owned(), path: path.to_owned(), format, files: OnceLock::new() }
+    }
+
+    /// The files, looked up the first time.
+    fn files(&self) -> Result<&[PathBuf], ConnectorError> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
+        }
+        let files = self.find_files()?;
+        Ok(self.files.get_or_init(|| files))
+    }
+
+    fn find_files(&self) -> Result<Vec<PathBuf>, ConnectorError> {
+        let path = self.folder.join(&self.path);
+        // A file whose name looks like a pattern is still a file.
+        if path.is_file() || !self.path.contains(['*', '?', '[']) {
+            check_readable(&path)?;
+            return Ok(vec![path]);
+        }
+        let error = |reason: String, hint: &str| ConnectorError::Input {
+            path: path.display().to_string(),
+            reason,
+            hint: hint.to_owned(),
+        };
+        // The folder is no pattern, whatever its name.
+        let pattern = Path::new(&glob::Pattern::escape(&self.folder.to_string_lossy())).join(&self.path);
+        // Files that begin with a dot are hidden: a sink's unfinished files are.
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::default() };
+        let matches = glob_with(&pattern.to_string_lossy(), options)
+            .map_err(|wrong| error(format!("not a pattern: {}", wrong.msg), "* stands for any part of a name"))?;
+        let mut files = Vec::new();
+        for file in matches {
+            let file = file.map_err(|error| {
+                let folder = error.path().to_owned();
+                open_error(&folder, error.into())
+            })?;
+            if file.is_file() {
+                check_readable(&file)?;
+                files.push(file);
+            }
+        }
+        files.sort();
+        match files.len() {
+            0 => Err(error("no file matches this pattern".to_owned(), "a path is relative to the job file's folder")),
+            1..=FILES_MAX => Ok(files),
+            many => Err(error(format!("{many} files match, more than {FILES_MAX}"), "join them, or use several jobs")),
+        }
+    }
+
+    /// A file as a person knows it: as the job file names it, where it can.
+    fn name_of(&self, file: &Path) -> String {
+        file.strip_prefix(&self.folder).unwrap_or(file).display().to_string()
+    }
+}
+
+impl Source for FileSource {
+    fn splits(&self) -> Result<Vec<String>, ConnectorError> {
+        Ok(self.files()?.iter().map(|file| self.name_of(file)).collect())
+    }
+
+    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+        let file = self.files()?[split.0 as usize].clone();
+        let name = self.name_of(&file);
+        let blocks = Blocks::start(&name, move || FileInput::open(file), waker)?;
+        Ok(Box::new(TextReader::new(name, source, split, blocks, &self.format)))
+    }
+}
+
+/// Says early, and for all files at once, that one cannot be read.
+fn check_readable(path: &Path) -> Result<(), ConnectorError> {
+    let metadata = fs::metadata(path).map_err(|error| open_error(path, error))?;
+    if metadata.is_dir() {
+        return Err(ConnectorError::Input {
+            path: path.display().to_string(),
+            reason: "is a folder".to_owned(),
+            hint: "name its files with a pattern, such as *.jsonl".to_owned(),
+        });
+    }
+    // Opening a pipe would wait for its writer, and closing it again would end it.
+    if metadata.is_file() {
+        File::open(path).map_err(|error| open_error(path, error))?;
+    }
+    Ok(())
+}
+
+fn open_error(path: &Path, source: io::Error) -> ConnectorError {
+    let hint = match source.kind() {
+        ErrorKind::NotFound => "a path is relative to the job file's folder",
+        ErrorKind::PermissionDenied => "allow the user of this process to read it",
+        _ => "check the path",
+    };
+    ConnectorError::Open { action: "open", path: path.display().to_string(), hint: hint.to_owned(), source }
+}
+
+/// The bytes of a file, decompressed when it is compressed.
+struct FileInput {
+    path: PathBuf,
+    content: Content,
+}
+
+enum Content {
+    Plain(Counted),
+    Gzip(MultiGzDecoder<BufReader<Counted>>),
+}
+
+impl FileInput {
+    /// Opens a file. It is compressed when its first bytes or its ending say so.
+    fn open(path: PathBuf) -> Result<Self, ConnectorError> {
+        let mut file = File::open(&path).map_err(|error| open_error(&path, error))?;
+        let mut start = Vec::new();
+        let magic_len = GZIP_MAGIC.len() as u64;
+        file.by_ref().take(magic_len).read_to_end(&mut start).map_err(|error| read_error(&path, 0, error))?;
+        let is_gzip = start == GZIP_MAGIC || path.extension().is_some_and(|ending| ending == "gz");
+        let counted = Counted { inner: io::Cursor::new(start).chain(file), bytes: 0 };
+        let content = match is_gzip {
+            true => Content::Gzip(MultiGzDecoder::new(BufReader::with_capacity(COMPRESSED_BYTES, counted))),
+            false => Content::Plain(counted),
+        };
+        Ok(FileInput { path, content })
+    }
+}
+
+impl Input for FileInput {
+    fn read(&mut self, block: &mut [u8]) -> Result<usize, ConnectorError> {
+        loop {
+            let (result, offset) = match &mut self.content {
+                Content::Plain(file) => (file.read(block), file.bytes),
+                Content::Gzip(decoder) => {
+                    let result = decoder.read(block);
+                    let buffer = decoder.get_ref();
+                    (result, buffer.get_ref().bytes - buffer.buffer().len() as u64)
+                }
+            };
+            match result {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result.map_err(|error| read_error(&self.path, offset, error)),
+            }
+        }
+    }
+}
+
+fn read_error(path: &Path, offset: u64, source: io::Error) -> ConnectorError {
+    ConnectorError::Read { path: path.display().to_string(), offset, source }
+}
+
+/// A file of which it is known how much has been read.
+struct Counted {
+    inner: io::Chain<io::Cursor<Vec<u8>>, File>,
+    bytes: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}

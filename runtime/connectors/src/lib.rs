@@ -1,0 +1,26 @@
+//! Connectors: the code for one outside system each. A connector gives a source, a sink or both.
+//!
+//! The engine sees only the traits [`Source`], [`SplitReader`], [`Sink`] and [`SinkWriter`]; it finds connectors by the
+//! name in the job file, through a [`Registry`]. What waits for the outside runs on threads of this crate: a source's
+//! reads ahead (`text/blocks.rs`), a sink's writes behind (`background.rs`).
+
+mod error;
+mod registry;
+mod sink;
+mod source;
+
+mod background;
+mod options;
+mod text;
+mod thread;
+
+mod discard;
+mod file;
+pub mod memory;
+mod nexmark;
+mod stdio;
+
+pub use error::ConnectorError;
+pub use registry::{Connector, Registry};
+pub use sink::{Sink, SinkContext, SinkWriter, StageHandle, WriteStatus};
+pub use source::{Malformed, NO_TIME, ReadStatus, Source, SplitReader, Waker};

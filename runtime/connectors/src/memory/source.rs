@@ -1,0 +1,173 @@
+//! A source that yields what it is given.
+
+use super::MemoryRecord;
+use crate::{ConnectorError, Malformed, NO_TIME, ReadStatus, Source, SplitReader, Waker};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tidewheel_types::batch::RECORD_OVERHEAD_BYTES;
+use tidewheel_types::{Batch, Origin, SplitIndex};
+
+/// A source with a fixed number of splits. Clones are the same source.
+#[derive(Clone)]
+pub struct MemorySource {
+    splits: Arc<[MemorySplit]>,
+}
+
+/// One split: what is pushed here the source yields. Clones are the same split.
+#[derive(Clone, Default)]
+pub struct MemorySplit {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Input>,
+    /// Offset of the next record pushed.
+    next_offset: u64,
+    has_ended: bool,
+    waker: Option<Waker>,
+}
+
+enum Input {
+    Record(MemoryRecord),
+    Malformed(Malformed),
+    Failure(ConnectorError),
+}
+
+impl MemorySource {
+    /// A source with this many splits, all empty and open.
+    pub fn new(splits: usize) -> Self {
+        MemorySource { splits: (0..splits).map(|_| MemorySplit::default()).collect() }
+    }
+
+    /// A source that yields these records, one list per split, and ends.
+    pub fn of(splits: impl IntoIterator<Item = Vec<MemoryRecord>>) -> Self {
+        let splits = splits.into_iter().map(|records| {
+            let split = MemorySplit::default();
+            split.push(records);
+            split.end();
+            split
+        });
+        MemorySource { splits: splits.collect() }
+    }
+
+    /// Split `index`.
+    ///
+    /// # Panics
+    /// If there is no such split.
+    pub fn split(&self, index: usize) -> &MemorySplit {
+        &self.splits[index]
+    }
+}
+
+impl MemorySplit {
+    /// Adds records; their origins are filled in, offsets counting from 0.
+    pub fn push(&self, records: impl IntoIterator<Item = MemoryRecord>) {
+        self.add(records.into_iter().map(Input::Record));
+    }
+
+    /// Adds records without time and key.
+    pub fn push_values<V: Into<Vec<u8>>>(&self, values: impl IntoIterator<Item = V>) {
+        self.push(values.into_iter().map(|value| MemoryRecord::new(NO_TIME, [], value)));
+    }
+
+    /// Adds input that is no record.
+    pub fn push_malformed(&self, bytes: &[u8], reason: &str) {
+        let malformed = Malformed { offset: 0, bytes: bytes.to_vec(), reason: reason.to_owned() };
+        self.add([Input::Malformed(malformed)]);
+    }
+
+    /// Lets the reader fail once everything before has been read.
+    pub fn fail(&self, error: ConnectorError) {
+        self.add([Input::Failure(error)]);
+    }
+
+    /// Ends the split once everything before has been read.
+    pub fn end(&self) {
+        self.lock().has_ended = true;
+        self.wake();
+    }
+
+    /// How many records have been pushed and not yet read.
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    fn add(&self, inputs: impl IntoIterator<Item = Input>) {
+        let mut state = self.lock();
+        for mut input in inputs {
+            let offset = state.next_offset;
+            match &mut input {
+                Input::Record(record) => record.origin.offset = offset,
+                Input::Malformed(malformed) => malformed.offset = offset,
+                Input::Failure(_) => {}
+            }
+            state.next_offset += 1;
+            state.waiting.push_back(input);
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// Wakes the reader's worker; not under the lock, which the waker may lead back to.
+    fn wake(&self) {
+        let waker = self.lock().waker.clone();
+        if let Some(waker) = waker {
+            waker();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves nothing half done here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for MemorySource {
+    fn splits(&self) -> Result<Vec<String>, ConnectorError> {
+        Ok((0..self.splits.len()).map(|split| format!("memory-{split}")).collect())
+    }
+
+    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+        let memory = self.split(split.0 as usize).clone();
+        memory.lock().waker = Some(waker);
+        Ok(Box::new(Reader { source, split: split.0, memory }))
+    }
+}
+
+struct Reader {
+    source: u32,
+    split: u32,
+    memory: MemorySplit,
+}
+
+impl SplitReader for Reader {
+    fn read(
+        &mut self,
+        _now: Instant,
+        bytes_max: usize,
+        batch: &mut Batch,
+        malformed: &mut Vec<Malformed>,
+    ) -> Result<ReadStatus, ConnectorError> {
+        let mut state = self.memory.lock();
+        let mut bytes = 0;
+        while bytes < bytes_max {
+            match state.waiting.pop_front() {
+                Some(Input::Record(record)) => {
+                    let origin = Origin { source: self.source, split: self.split, ..record.origin };
+                    batch.push(record.time, &record.key, &record.value, origin);
+                    bytes += record.key.len() + record.value.len() + RECORD_OVERHEAD_BYTES;
+                }
+                Some(Input::Malformed(input)) => {
+                    bytes += input.bytes.len() + RECORD_OVERHEAD_BYTES;
+                    malformed.push(input);
+                }
+                Some(Input::Failure(error)) => return Err(error),
+                None if state.has_ended => return Ok(ReadStatus::End),
+                None => return Ok(ReadStatus::Pending),
+            }
+        }
+        Ok(ReadStatus::Ready)
+    }
+}

@@ -1,0 +1,52 @@
+//! Where records go.
+//!
+//! Output becomes visible in two steps, so that it can become part of a checkpoint: what was written since the last
+//! one is *staged* (made durable, still invisible), and when the checkpoint is complete it is *committed* (made
+//! visible, once). A job without checkpoints stages and commits once, at its end.
+
+use crate::{ConnectorError, Waker};
+use std::task::Poll;
+use tidewheel_types::Batch;
+
+/// A sink as the job file describes it, checked.
+pub trait Sink: Send + Sync {
+    /// Starts to write one shard.
+    fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError>;
+}
+
+/// What a writer needs to know of its job.
+pub struct SinkContext {
+    /// Identity of the job, minted at its first start, in letters and digits.
+    pub lineage: String,
+    /// Which of the sink's tasks this is.
+    pub shard: usize,
+    /// Wakes the worker when the writer has room again, or has staged or committed.
+    pub waker: Waker,
+}
+
+/// Writes one shard. It lives on a worker's thread and must not block it.
+pub trait SinkWriter {
+    /// Takes `batch` (leaves an empty one) or, when its bounded queue is full, leaves it as it is; then the waker is
+    /// called when there is room.
+    fn write(&mut self, batch: &mut Batch) -> Result<WriteStatus, ConnectorError>;
+
+    /// Makes everything written so far durable, still invisible, as the output of `checkpoint`. Called again with the
+    /// same number until it is ready; the waker is called when it may be.
+    fn stage(&mut self, checkpoint: u64) -> Poll<Result<StageHandle, ConnectorError>>;
+
+    /// Makes visible what `handle` names. Called again until it is ready; doing it twice does no harm.
+    fn commit(&mut self, handle: &StageHandle) -> Poll<Result<(), ConnectorError>>;
+}
+
+/// Whether a batch was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteStatus {
+    /// It was.
+    Taken,
+    /// It was not: try again after the waker has been called.
+    Full,
+}
+
+/// Names staged output for ever: it is what a snapshot stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageHandle(pub Vec<u8>);

@@ -1,0 +1,64 @@
+//! Where records come from.
+
+use crate::ConnectorError;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tidewheel_types::{Batch, SplitIndex};
+
+/// The event time of a record for which the connector knows none.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// Wakes the worker that a reader or writer belongs to. May be called from any thread, at any time, any number of
+/// times; a call that comes too early costs one look at nothing.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// A source as the job file describes it, checked.
+pub trait Source: Send + Sync {
+    /// The names of the splits, as a person knows them (a file's path, a partition). Their number and order are fixed
+    /// for the job's life. Called once per job, before anything runs.
+    fn splits(&self) -> Result<Vec<String>, ConnectorError>;
+
+    /// Starts to read a split from its beginning. `source` is the source's place in the job, for the records' origins.
+    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError>;
+}
+
+/// Reads one split. It lives on a worker's thread and must not block it: what waits for a disk or a network runs on
+/// threads of the connector's own, which call the waker.
+pub trait SplitReader {
+    /// Adds records to `batch` until about `bytes_max` bytes have been added or nothing more is at hand.
+    ///
+    /// The reader fills every column: `times` with the connector's own event time or [`NO_TIME`], `keys` with the
+    /// connector's own key or nothing, `origins` with source, split and offset. What it cannot make a record of goes
+    /// to `malformed`, in order, and counts against `bytes_max` too.
+    fn read(
+        &mut self,
+        now: Instant,
+        bytes_max: usize,
+        batch: &mut Batch,
+        malformed: &mut Vec<Malformed>,
+    ) -> Result<ReadStatus, ConnectorError>;
+}
+
+/// What to do after a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadStatus {
+    /// There may be more: read again.
+    Ready,
+    /// Nothing more at hand: the waker will be called.
+    Pending,
+    /// Nothing more before that moment (a rate limit).
+    Wait(Duration),
+    /// The split has ended; it is not read again.
+    End,
+}
+
+/// Input that is not a record: a line that is not JSON, a row with too few columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Where it begins: the offset a record there would have had.
+    pub offset: u64,
+    /// The line or row as it stands, cut at 64 KiB.
+    pub bytes: Vec<u8>,
+    /// What is wrong with it, lower case, no final dot, with place: `orders.jsonl:17: expected a value at column 5`.
+    pub reason: String,
+}

@@ -1,0 +1,120 @@
+//! Reading ahead: a thread that turns an input into blocks of bytes, a few of them in advance.
+
+use crate::thread::spawn;
+use crate::{ConnectorError, Waker};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+
+/// Bytes of a block at most.
+const BLOCK_BYTES_MAX: usize = 128 << 10;
+/// Blocks that wait to be cut. With the one being filled and the one being cut a split holds 512 KiB.
+const BLOCKS_AHEAD: usize = 2;
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Where bytes come from. Used on a thread of its own: it may block.
+pub(crate) trait Input: Send + 'static {
+    /// Reads some bytes; 0 is the end.
+    fn read(&mut self, block: &mut [u8]) -> Result<usize, ConnectorError>;
+}
+
+/// The blocks of one split.
+pub(crate) struct Blocks {
+    name: String,
+    full: Receiver<Message>,
+    /// Blocks that have been cut, to be filled again.
+    spent: Sender<Vec<u8>>,
+}
+
+enum Message {
+    Block(Vec<u8>),
+    End(Result<(), ConnectorError>),
+}
+
+/// What there is to cut.
+pub(super) enum Next {
+    Block,
+    NotYet,
+    End,
+}
+
+impl Blocks {
+    /// Starts a thread that opens an input and reads it to its end, or until the blocks are dropped. `waker` is called
+    /// after each block.
+    pub(crate) fn start<I: Input>(
+        name: &str,
+        open: impl FnOnce() -> Result<I, ConnectorError> + Send + 'static,
+        waker: Waker,
+    ) -> Result<Self, ConnectorError> {
+        let (full_sender, full) = bounded(BLOCKS_AHEAD);
+        let (spent, spent_receiver) = bounded(BLOCKS_AHEAD + 2);
+        let wake_at_end = waker.clone();
+        spawn(name, wake_at_end, move || {
+            let result = open().and_then(|input| pump(input, &full_sender, &spent_receiver, &waker));
+            // Without a receiver nobody wants to know how it ended.
+            let _ = full_sender.send(Message::End(result));
+        })?;
+        Ok(Blocks { name: name.to_owned(), full, spent })
+    }
+
+    /// Puts the next block in the place of `block`, which has been cut to its end.
+    pub(super) fn next(&self, block: &mut Vec<u8>) -> Result<Next, ConnectorError> {
+        match self.full.try_recv() {
+            Ok(Message::Block(next)) => {
+                // There is room for every block; if the thread has ended it needs none.
+                let _ = self.spent.try_send(std::mem::replace(block, next));
+                Ok(Next::Block)
+            }
+            Ok(Message::End(result)) => result.map(|()| Next::End),
+            Err(TryRecvError::Empty) => Ok(Next::NotYet),
+            Err(TryRecvError::Disconnected) => {
+                Err(ConnectorError::Stopped { what: format!("the thread that reads {}", self.name) })
+            }
+        }
+    }
+}
+
+/// Reads `input` to its end. A byte order mark at its beginning is left out.
+fn pump(
+    mut input: impl Input,
+    full: &Sender<Message>,
+    spent: &Receiver<Vec<u8>>,
+    waker: &Waker,
+) -> Result<(), ConnectorError> {
+    let mut block = read_start(&mut input)?;
+    loop {
+        if !block.is_empty() {
+            if full.send(Message::Block(block)).is_err() {
+                return Ok(());
+            }
+            waker();
+        }
+        block = spent.try_recv().unwrap_or_default();
+        if read_block(&mut input, &mut block)? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads until it is clear whether the input begins with a byte order mark.
+fn read_start(input: &mut impl Input) -> Result<Vec<u8>, ConnectorError> {
+    let mut start = Vec::new();
+    loop {
+        let mut block = Vec::new();
+        let count = read_block(input, &mut block)?;
+        start.append(&mut block);
+        if start.starts_with(BYTE_ORDER_MARK) {
+            start.drain(..BYTE_ORDER_MARK.len());
+            return Ok(start);
+        }
+        if count == 0 || !BYTE_ORDER_MARK.starts_with(&start) {
+            return Ok(start);
+        }
+    }
+}
+
+/// Fills `block` with what one read gives.
+fn read_block(input: &mut impl Input, block: &mut Vec<u8>) -> Result<usize, ConnectorError> {
+    block.resize(BLOCK_BYTES_MAX, 0);
+    let count = input.read(block)?;
+    block.truncate(count);
+    Ok(count)
+}

@@ -1,0 +1,87 @@
+//! Where blocks end must not matter: cutting text in any pieces yields what cutting it whole does.
+
+use super::cut::{Cutter, Output};
+use super::format::{ColumnType, CsvFormat};
+use super::lines::LineCutter;
+use super::rows::RowCutter;
+use crate::{ConnectorError, Malformed};
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, prop_assert_eq, proptest};
+use proptest::sample::select;
+use std::collections::BTreeMap;
+use tidewheel_types::Batch;
+
+type Cut = Result<(Batch, Vec<Malformed>), String>;
+
+/// Cuts `text` in pieces of these sizes, in turn, with reads of at most `bytes_max` bytes.
+fn cut(mut cutter: impl Cutter, text: &[u8], sizes: &[usize], bytes_max: usize) -> Cut {
+    let (mut batch, mut malformed) = (Batch::default(), Vec::new());
+    let mut cut_all = || -> Result<(), ConnectorError> {
+        let mut sizes = sizes.iter().cycle();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (mut piece, after) = rest.split_at(rest.len().min(*sizes.next().expect("there are sizes")));
+            rest = after;
+            while !piece.is_empty() {
+                let mut output = Output::new("name", 1, 2, bytes_max, &mut batch, &mut malformed);
+                let count = cutter.cut(piece, &mut output)?;
+                piece = &piece[count..];
+            }
+        }
+        cutter.finish(&mut Output::new("name", 1, 2, bytes_max, &mut batch, &mut malformed))
+    };
+    cut_all().map_err(|error| error.to_string())?;
+    Ok((batch, malformed))
+}
+
+/// Text of the bytes that cutters look at.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    vec(select(b"ab1,,\"\"\n\n\n\r {}[]\xFF".to_vec()), 0..200)
+}
+
+fn rows() -> RowCutter {
+    let types = BTreeMap::from([("a".to_owned(), ColumnType::Integer)]);
+    RowCutter::new(CsvFormat { delimiter: b',', types })
+}
+
+proptest! {
+    #[test]
+    fn pieces_do_not_matter(text in text(), sizes in vec(1usize..7, 1..4), bytes_max in 1usize..200) {
+        let whole = [text.len().max(1)];
+        let csv = [b"a,b\n", text.as_slice()].concat();
+        let csv_whole = [csv.len()];
+        prop_assert_eq!(
+            cut(LineCutter::any(), &text, &sizes, bytes_max),
+            cut(LineCutter::any(), &text, &whole, usize::MAX)
+        );
+        prop_assert_eq!(
+            cut(LineCutter::json(), &text, &sizes, bytes_max),
+            cut(LineCutter::json(), &text, &whole, usize::MAX)
+        );
+        prop_assert_eq!(cut(rows(), &csv, &sizes, bytes_max), cut(rows(), &csv, &csv_whole, usize::MAX));
+    }
+
+    #[test]
+    fn lines_are_those_of_the_standard_library(text in "([a-c]|\r\n|\n){0,60}") {
+        let (batch, malformed) = cut(LineCutter::any(), text.as_bytes(), &[3], 100).expect("no error");
+        let expected: Vec<&[u8]> = text.lines().map(str::as_bytes).collect();
+        prop_assert_eq!(batch.values.iter().collect::<Vec<_>>(), expected);
+        prop_assert_eq!(malformed, vec![]);
+    }
+
+    #[test]
+    fn rows_are_those_that_were_written(rows in vec(("[a-z\",;\r\n]{1,6}", "[a-z\",\n]{0,6}"), 0..6)) {
+        let quoted = |field: &str| format!("\"{}\"", field.replace('"', "\"\""));
+        let mut text = "x,y\n".to_owned();
+        for (x, y) in &rows {
+            text.push_str(&format!("{},{}\r\n", quoted(x), quoted(y)));
+        }
+        let cutter = RowCutter::new(CsvFormat { delimiter: b',', types: BTreeMap::new() });
+        let (batch, malformed) = cut(cutter, text.as_bytes(), &[5], 100).expect("no error");
+        let read = batch.values.iter().map(|value| serde_json::from_slice(value).expect("JSON"));
+        let read: Vec<BTreeMap<String, String>> = read.collect();
+        let expected = rows.iter().map(|(x, y)| BTreeMap::from([("x".into(), x.clone()), ("y".into(), y.clone())]));
+        prop_assert_eq!(read, expected.collect::<Vec<_>>());
+        prop_assert_eq!(malformed, vec![]);
+    }
+}

@@ -1,0 +1,8 @@
+//! What the connectors promise the engine, through the registry and the traits alone.
+
+mod file_sink;
+mod file_source;
+mod harness;
+mod memory;
+mod nexmark;
+mod stdio;
