@@ -1,0 +1,105 @@
+//! Output credits: how much may be on its way on an edge.
+//!
+//! Epochs bound what sources let in; they do not bound what an operator makes of it. Each edge therefore counts, per
+//! epoch, the bytes sent less the bytes taken. A sender over the limit returns and is activated again when enough has
+//! been taken: it never blocks its thread. The receiver always takes the oldest open epoch, and younger epochs never
+//! use its credit, so a wait always ends.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use tidewheel_types::Epoch;
+use timely::scheduling::SyncActivator;
+
+/// Bytes of one epoch that may be on their way on one edge.
+pub(crate) const EDGE_BYTES_MAX: i64 = 4 << 20;
+
+/// Epochs that may be open at once, with room to spare: the controller keeps them to three.
+const SLOTS: usize = 8;
+
+/// One edge of the job within a process; shared by all its workers.
+#[derive(Default)]
+pub(crate) struct Credit {
+    /// Bytes on their way, per epoch modulo [`SLOTS`].
+    on_the_way: [AtomicI64; SLOTS],
+    /// Most bytes sent in one epoch since somebody asked.
+    sent: [AtomicU64; SLOTS],
+    largest: AtomicU64,
+    waiting: Mutex<Vec<SyncActivator>>,
+}
+
+impl Credit {
+    /// Counts `bytes` as sent in `epoch`.
+    pub(crate) fn send(&self, epoch: Epoch, bytes: usize) {
+        let slot = epoch as usize % SLOTS;
+        self.on_the_way[slot].fetch_add(bytes as i64, Ordering::AcqRel);
+        let sent = self.sent[slot].fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        self.largest.fetch_max(sent, Ordering::Relaxed);
+    }
+
+    /// Counts `bytes` of `epoch` as taken and wakes the senders that may go on.
+    pub(crate) fn take(&self, epoch: Epoch, bytes: usize) {
+        let slot = epoch as usize % SLOTS;
+        let before = self.on_the_way[slot].fetch_sub(bytes as i64, Ordering::AcqRel);
+        if before > EDGE_BYTES_MAX / 2 && before - bytes as i64 <= EDGE_BYTES_MAX / 2 {
+            self.wake();
+        }
+    }
+
+    /// Whether a sender may send in `epoch`. When not, `sender` will be activated.
+    pub(crate) fn allows(&self, epoch: Epoch, sender: &SyncActivator) -> bool {
+        let slot = epoch as usize % SLOTS;
+        if self.on_the_way[slot].load(Ordering::Acquire) < EDGE_BYTES_MAX {
+            return true;
+        }
+        self.waiting.lock().expect("nothing panics while it holds this lock").push(sender.clone());
+        // The receiver may have taken everything between the look and the note: then nobody would wake the sender.
+        if self.on_the_way[slot].load(Ordering::Acquire) <= EDGE_BYTES_MAX / 2 {
+            self.wake();
+        }
+        false
+    }
+
+    /// The most bytes sent in one epoch since the last call.
+    pub(crate) fn take_largest(&self) -> u64 {
+        self.largest.swap(0, Ordering::Relaxed)
+    }
+
+    /// Prepares the slot of `epoch`, which nobody has opened yet, for being used again.
+    pub(crate) fn prepare(&self, epoch: Epoch) {
+        self.sent[epoch as usize % SLOTS].store(0, Ordering::Relaxed);
+    }
+
+    fn wake(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock().expect("nothing panics while it holds this lock"));
+        for sender in waiting {
+            // A sender whose worker has ended needs no waking.
+            let _ = sender.activate();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Credit, EDGE_BYTES_MAX};
+    use std::rc::Rc;
+    use timely::scheduling::activate::{Activations, SyncActivator};
+
+    #[test]
+    fn an_epoch_over_its_limit_waits_and_another_does_not() {
+        let activations = Rc::new(std::cell::RefCell::new(Activations::new(Some(std::time::Instant::now()))));
+        let sender = SyncActivator::new(vec![0], activations.borrow().sync());
+        let credit = Credit::default();
+        credit.send(3, EDGE_BYTES_MAX as usize);
+        assert!(!credit.allows(3, &sender));
+        assert!(credit.allows(4, &sender), "epoch 4 has its own credit");
+
+        credit.take(3, 1);
+        activations.borrow_mut().advance();
+        assert_eq!(activations.borrow().empty_for(), None, "a little taken wakes nobody");
+        credit.take(3, EDGE_BYTES_MAX as usize / 2);
+        activations.borrow_mut().advance();
+        assert!(activations.borrow().empty_for().is_some(), "half of it taken wakes the sender");
+        assert!(credit.allows(3, &sender));
+        assert_eq!(credit.take_largest(), EDGE_BYTES_MAX as u64);
+    }
+}

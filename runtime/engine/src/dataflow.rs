@@ -1,0 +1,386 @@
+//! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
+
+use crate::controller::{Controller, ControllerParts};
+use crate::credit::Credit;
+use crate::error::EngineError;
+use crate::fatal;
+use crate::inbox::{DataInput, Inbox, Input};
+use crate::metrics::{JobMetrics, NodeMetrics};
+use crate::operator::FunctionTask;
+use crate::operator::keyed::Keyed;
+use crate::operator::rekey::Rekey;
+use crate::operator::stateless::Stateless;
+use crate::operator::window::Window;
+use crate::outputs::{Outputs, Port};
+use crate::parcel::{ByKey, Parcel, Rebalance};
+use crate::plan::{Edge, Function, Node, Plan, Role, Route, SourceNode};
+use crate::refuse::Refusals;
+use crate::sink::SinkTask;
+use crate::source::{SideOutput, SourceParts, SourceTask, SplitTask};
+use crate::streams::{Command, Report};
+use crate::task::{Logic, Task};
+use crate::watermark::{SplitClock, Tracker, Update};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use tidewheel_connectors::{ConnectorError, SinkContext};
+use tidewheel_guest::{Instance, InstanceSettings};
+use tidewheel_state::MemoryState;
+use tidewheel_types::keyed_state::KeyedState;
+use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex};
+use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::operators::{Capability, Concatenate, Probe};
+use timely::dataflow::{ProbeHandle, Scope, Stream};
+use timely::scheduling::{Activator, SyncActivator};
+
+/// What all workers of a process share.
+pub(crate) struct Shared {
+    pub(crate) plan: Plan,
+    /// Per edge of the plan.
+    pub(crate) credits: Vec<Arc<Credit>>,
+    /// Per node of the plan.
+    pub(crate) metrics: Vec<Arc<NodeMetrics>>,
+    pub(crate) job_metrics: Arc<JobMetrics>,
+    pub(crate) lineage: String,
+    pub(crate) workers: usize,
+}
+
+/// What worker 0 needs to drive its dataflow: the controller is activated when the probe moves.
+pub(crate) struct Driver {
+    pub(crate) probe: ProbeHandle<Epoch>,
+    pub(crate) controller: Activator,
+}
+
+type Data<'a> = Stream<'a, Epoch, Parcel>;
+type Side<'a, D> = Stream<'a, Epoch, Vec<D>>;
+
+/// Builds the job's dataflow on one worker: controller → sources → operators → sinks → probe.
+pub(crate) fn build(scope: Scope<'_, Epoch>, shared: &Arc<Shared>) -> Result<Driver, EngineError> {
+    let (probe, reports) = (ProbeHandle::new(), Rc::default());
+    let (controller, commands) = controller(scope, shared, &probe, &reports);
+    let mut graph = Graph { scope, shared, commands, watermarks: None, data: BTreeMap::new(), sinks: Vec::new() };
+    let (watermarks, source_reports) = graph.sources()?;
+    graph.watermarks = Some(watermarks);
+    graph.operators_and_sinks()?;
+    collect_reports(scope, source_reports, reports, controller.clone());
+    scope.concatenate(graph.sinks).probe_with(&probe);
+    Ok(Driver { probe, controller })
+}
+
+/// The epoch clock and the command stream. On other workers than the first it has no capability: they only listen.
+fn controller<'a>(
+    scope: Scope<'a, Epoch>,
+    shared: &Arc<Shared>,
+    probe: &ProbeHandle<Epoch>,
+    reports: &Rc<RefCell<Vec<(Epoch, Report)>>>,
+) -> (Activator, Side<'a, Command>) {
+    let mut builder = OperatorBuilder::new("controller".to_owned(), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
+    let (output, commands) = builder.new_output::<Vec<Command>>();
+    let sources = shared.plan.nodes.iter().filter(|node| matches!(node.role, Role::Source(_))).count();
+    let parts = ControllerParts {
+        commands: output,
+        probe: probe.clone(),
+        reports: reports.clone(),
+        activator: activator.clone(),
+        edges: shared.credits.clone(),
+        metrics: shared.job_metrics.clone(),
+        source_instances: sources * shared.workers,
+    };
+    builder.build(|mut capabilities| {
+        let capability = capabilities.pop().filter(|_| scope.index() == 0);
+        let mut controller = capability.map(|capability| Controller::new(parts, capability));
+        move |_frontiers| {
+            if let Some(controller) = &mut controller {
+                controller.run(Instant::now());
+            }
+        }
+    });
+    (activator, broadcast(commands))
+}
+
+/// The report stream ends on worker 0, in memory, outside the probe.
+fn collect_reports<'a>(
+    scope: Scope<'a, Epoch>,
+    streams: Vec<Side<'a, Report>>,
+    reports: Rc<RefCell<Vec<(Epoch, Report)>>>,
+    controller: Activator,
+) {
+    let mut builder = OperatorBuilder::new("reports".to_owned(), scope);
+    let mut input = builder.new_input(scope.concatenate(streams), Exchange::new(|_: &Report| 0));
+    builder.build(|_| {
+        move |_frontiers| {
+            input.for_each(|epoch, arrived| {
+                reports.borrow_mut().extend(arrived.drain(..).map(|report| (*epoch.time(), report)));
+                controller.activate();
+            });
+        }
+    });
+}
+
+fn broadcast<D: timely::ExchangeData + Clone>(stream: Side<'_, D>) -> Side<'_, D> {
+    match stream.scope().peers() {
+        1 => stream,
+        _ => stream.broadcast(),
+    }
+}
+
+/// A dataflow in the making.
+struct Graph<'a, 's> {
+    scope: Scope<'a, Epoch>,
+    shared: &'s Arc<Shared>,
+    commands: Side<'a, Command>,
+    watermarks: Option<Side<'a, Update>>,
+    /// The streams of the output ports that somebody reads, by node and port.
+    data: BTreeMap<(usize, usize), Data<'a>>,
+    /// The ends of the sinks, which carry nothing: the probe watches them.
+    sinks: Vec<Side<'a, ()>>,
+}
+
+impl<'a> Graph<'a, '_> {
+    fn sources(&mut self) -> Result<(Side<'a, Update>, Vec<Side<'a, Report>>), EngineError> {
+        let (mut watermarks, mut reports) = (Vec::new(), Vec::new());
+        let shared = self.shared.clone();
+        for (index, node) in shared.plan.nodes.iter().enumerate() {
+            if let Role::Source(source) = &node.role {
+                let (watermark, report) = self.source(index, node, source)?;
+                watermarks.push(watermark);
+                reports.push(report);
+            }
+        }
+        Ok((broadcast(self.scope.concatenate(watermarks)), reports))
+    }
+
+    fn source(
+        &mut self,
+        index: usize,
+        node: &Node,
+        source: &SourceNode,
+    ) -> Result<(Side<'a, Update>, Side<'a, Report>), EngineError> {
+        let mut builder = OperatorBuilder::new(node.id.to_string(), self.scope);
+        let (activator, sync) = self.activators(&builder);
+        let commands: Box<dyn Input<Vec<Command>>> = Box::new(builder.new_input(self.commands.clone(), Pipeline));
+        let mut outputs = self.outputs(&mut builder, index, sync.clone());
+        let (watermark_output, watermarks) = builder.new_output::<Vec<Update>>();
+        let (report_output, reports) = builder.new_output::<Vec<Report>>();
+        let splits = self.open_splits(node, source, index as u32, &sync)?;
+        let refusals = self.refusals(index, None);
+        let (worker, instances) = (self.scope.index() as u32, self.source_instances());
+        let parts = |outputs, [watermark, report]: [Option<Capability<Epoch>>; 2]| SourceParts {
+            id: node.id.clone(),
+            source: index as u32,
+            worker,
+            splits,
+            key: source.key.clone(),
+            event_time: source.event_time.clone(),
+            refusals,
+            outputs,
+            commands,
+            watermarks: SideOutput { output: watermark_output, capability: watermark },
+            reports: SideOutput { output: report_output, capability: report },
+            activator,
+            instances,
+        };
+        builder.build(|mut capabilities| {
+            let report = capabilities.pop();
+            let watermark = capabilities.pop();
+            outputs.start(capabilities);
+            let mut task = SourceTask::new(parts(outputs, [watermark, report]));
+            move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
+        });
+        Ok((watermarks, reports))
+    }
+
+    /// Opens the splits of this worker: each worker gets every so many-th.
+    fn open_splits(
+        &self,
+        node: &Node,
+        source: &SourceNode,
+        index: u32,
+        task: &SyncActivator,
+    ) -> Result<Vec<SplitTask>, EngineError> {
+        let (now, failed) = (Instant::now(), |error| connector_error(&node.id, error));
+        let mine = (self.scope.index()..source.splits).step_by(self.scope.peers());
+        mine.map(|split| {
+            let clock = SplitClock::new(source.out_of_orderness_ms, source.idle_after, now);
+            let number = split as u32;
+            let open = |waker| source.source.open(index, SplitIndex(number), waker);
+            SplitTask::open(number, clock, task.clone(), open).map_err(failed)
+        })
+        .collect()
+    }
+
+    fn operators_and_sinks(&mut self) -> Result<(), EngineError> {
+        let shared = self.shared.clone();
+        for (index, node) in shared.plan.nodes.iter().enumerate() {
+            let refusals = |graph: &Self, function: Option<&Function>| {
+                graph.refusals(index, function.map(|function| function.component.digest().to_owned()))
+            };
+            match &node.role {
+                Role::Source(_) => {}
+                Role::Rekey(selector) => {
+                    let rekey = Rekey::new(selector.clone(), refusals(self, None));
+                    self.task(index, true, |_| Ok(rekey))?;
+                }
+                Role::Stateless(function) => {
+                    let task = self.function(node, function, refusals(self, Some(function)), None)?;
+                    self.task(index, true, |_| Ok(Stateless::new(task)))?;
+                }
+                Role::Keyed(function) => {
+                    let state = memory_state(function);
+                    let task = self.function(node, function, refusals(self, Some(function)), Some(state.clone()))?;
+                    self.task(index, false, |_| Ok(Keyed::new(node.id.clone(), task, state)))?;
+                }
+                Role::Window(function, windows) => {
+                    let state = memory_state(function);
+                    let task = self.function(node, function, refusals(self, Some(function)), None)?;
+                    let metrics = shared.metrics[index].clone();
+                    let window = Window::new(task, *windows, node.late_port(), state, metrics);
+                    self.task(index, false, |_| Ok(window))?;
+                }
+                Role::Sink(sink) => {
+                    let (lineage, shard) = (shared.lineage.clone(), self.scope.index());
+                    self.task(index, false, |activator| {
+                        let waker = Arc::new(move || _ = activator.activate());
+                        let writer = sink.open(SinkContext { lineage, shard, waker });
+                        Ok(SinkTask::new(node.id.clone(), writer.map_err(|error| connector_error(&node.id, error))?))
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an operator or sink with the logic that `logic` makes.
+    fn task<L: Logic + 'static>(
+        &mut self,
+        index: usize,
+        any_epoch: bool,
+        logic: impl FnOnce(SyncActivator) -> Result<L, EngineError>,
+    ) -> Result<(), EngineError> {
+        let shared = self.shared.clone();
+        let node = &shared.plan.nodes[index];
+        let mut builder = OperatorBuilder::new(node.id.to_string(), self.scope);
+        let (activator, sync) = self.activators(&builder);
+        let inbox = self.inbox(&mut builder, index, any_epoch);
+        let mut outputs = self.outputs(&mut builder, index, sync.clone());
+        if let Role::Sink(_) = node.role {
+            // Dropped at once, kept by its capability alone.
+            let (_output, end) = builder.new_output::<Vec<()>>();
+            self.sinks.push(end);
+        }
+        let logic = logic(sync)?;
+        let tracker = Tracker::new(node.sources.clone(), shared.workers);
+        let metrics = shared.metrics[index].clone();
+        builder.build(|capabilities| {
+            outputs.start(capabilities);
+            let mut task = Task::new(logic, inbox, outputs, tracker, activator, metrics);
+            move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
+        });
+        Ok(())
+    }
+
+    /// A task's inputs: the edges that end at it, then commands and watermarks.
+    fn inbox(&mut self, builder: &mut OperatorBuilder<'a, Epoch>, index: usize, any_epoch: bool) -> Inbox {
+        let edges = self.shared.plan.edges.iter().zip(&self.shared.credits).filter(|(edge, _)| edge.to == index);
+        let groups = KeyGroups::new(self.shared.plan.max_parallelism, self.shared.workers);
+        let data = edges.map(|(edge, credit)| {
+            let stream = self.data[&(edge.from, edge.port)].clone();
+            DataInput { handle: connect(builder, stream, edge, groups), credit: credit.clone(), index: edge.input }
+        });
+        let data = data.collect();
+        let commands = Box::new(builder.new_input(self.commands.clone(), Pipeline));
+        let watermarks = self.watermarks.clone().expect("sources are built first");
+        let watermarks = Box::new(builder.new_input(watermarks, Pipeline));
+        Inbox::new(data, commands, watermarks, any_epoch)
+    }
+
+    /// A task's output ports; those that nobody reads are no timely outputs.
+    fn outputs(&mut self, builder: &mut OperatorBuilder<'a, Epoch>, index: usize, task: SyncActivator) -> Outputs {
+        let shared = self.shared;
+        let ports = (0..shared.plan.nodes[index].ports.len()).map(|port| {
+            let edges = shared.plan.edges.iter().zip(&shared.credits);
+            let edges = edges.filter(|(edge, _)| (edge.from, edge.port) == (index, port));
+            let credits: Vec<_> = edges.map(|(_, credit)| credit.clone()).collect();
+            (!credits.is_empty()).then(|| {
+                let (output, stream) = builder.new_output::<Parcel>();
+                self.data.insert((index, port), stream);
+                Port::new(output, credits)
+            })
+        });
+        Outputs::new(ports.collect(), task, shared.metrics[index].clone())
+    }
+
+    /// A user's function, instantiated for this worker.
+    fn function(
+        &self,
+        node: &Node,
+        function: &Function,
+        refusals: Refusals,
+        state: Option<Rc<RefCell<dyn KeyedState>>>,
+    ) -> Result<FunctionTask, EngineError> {
+        let worker = self.scope.index();
+        let settings = InstanceSettings {
+            operator: node.id.to_string(),
+            worker,
+            config: function.config.clone(),
+            options: Vec::new(),
+            limits: function.limits,
+            state,
+            metrics: None,
+        };
+        let instance: Instance = function
+            .component
+            .instantiate(settings)
+            .map_err(|source| EngineError::Guest { operator: node.id.clone(), source: Box::new(source) })?;
+        let description = function.component.description();
+        Ok(FunctionTask::new(node.id.clone(), description, instance, refusals, worker))
+    }
+
+    fn refusals(&self, index: usize, component: Option<String>) -> Refusals {
+        let (plan, node) = (&self.shared.plan, &self.shared.plan.nodes[index]);
+        let metrics = self.shared.metrics[index].clone();
+        let port = node.dead_letter_port();
+        Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics)
+    }
+
+    fn source_instances(&self) -> usize {
+        let nodes = &self.shared.plan.nodes;
+        nodes.iter().filter(|node| matches!(node.role, Role::Source(_))).count() * self.shared.workers
+    }
+
+    fn activators(&self, builder: &OperatorBuilder<'a, Epoch>) -> (Activator, SyncActivator) {
+        let address = builder.operator_info().address;
+        let sync = self.scope.worker().sync_activator_for(address.to_vec());
+        (self.scope.activator_for(address), sync)
+    }
+}
+
+/// Connects an edge to the operator it ends at, by its route.
+fn connect<'a>(
+    builder: &mut OperatorBuilder<'a, Epoch>,
+    stream: Data<'a>,
+    edge: &Edge,
+    groups: KeyGroups,
+) -> Box<dyn Input<Parcel>> {
+    let worker = stream.scope().index();
+    match edge.route {
+        Route::Local => Box::new(builder.new_input(stream, Pipeline)),
+        Route::ByKey => Box::new(builder.new_input(stream, DistributorPact(move |peers| ByKey::new(groups, peers)))),
+        Route::Rebalance => Box::new(builder.new_input(stream, DistributorPact(move |_peers| Rebalance::new(worker)))),
+    }
+}
+
+fn memory_state(function: &Function) -> Rc<RefCell<dyn KeyedState>> {
+    let declared = &function.component.description().states;
+    let state = MemoryState::new(declared).expect("the states of a component are checked when it is loaded");
+    Rc::new(RefCell::new(state))
+}
+
+fn connector_error(id: &OperatorId, error: ConnectorError) -> EngineError {
+    EngineError::Connector { operator: id.clone(), source: Box::new(error) }
+}

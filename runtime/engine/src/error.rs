@@ -1,0 +1,100 @@
+//! What can go wrong with a job, and who is at fault.
+
+use tidewheel_connectors::ConnectorError;
+use tidewheel_guest::GuestError;
+use tidewheel_types::OperatorId;
+use tidewheel_types::job::JobError;
+
+/// An error of a job.
+///
+/// The variants say who is at fault, and a restart policy needs to look at nothing else: the job file, the user's
+/// function, the input, the outside world, or we.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The job file is wrong, or does not fit its components.
+    #[error(transparent)]
+    Job(#[from] JobError),
+
+    /// A component could not be loaded, or a call of it failed.
+    #[error("operator {operator:?}: {source}")]
+    Guest {
+        /// The operator.
+        operator: OperatorId,
+        /// What its component did.
+        #[source]
+        source: Box<GuestError>,
+    },
+
+    /// An operator refused a record, and its `on-error` is `fail`.
+    #[error("operator {operator:?} rejected {record}: {reason}")]
+    Rejected {
+        /// The operator.
+        operator: OperatorId,
+        /// The record: source, split and offset.
+        record: String,
+        /// The reason it gave.
+        reason: String,
+    },
+
+    /// Input that is not a record, and the source's `on-error` is `fail`.
+    #[error("source {operator:?}: {reason}")]
+    Malformed {
+        /// The source.
+        operator: OperatorId,
+        /// What is wrong, with its place.
+        reason: String,
+    },
+
+    /// Timers keep setting timers that are due at once.
+    #[error("operator {operator:?}: its timers set timers that are due at once: {timers} of them for {keys} keys")]
+    TimerLoop {
+        /// The operator.
+        operator: OperatorId,
+        /// Timers set, for one watermark, that were due at it.
+        timers: usize,
+        /// Keys that had timers.
+        keys: usize,
+    },
+
+    /// A source or sink failed.
+    #[error("{operator:?}: {source}")]
+    Connector {
+        /// The source or sink.
+        operator: OperatorId,
+        /// What happened outside.
+        #[source]
+        source: Box<ConnectorError>,
+    },
+
+    /// A worker thread panicked: a fault of ours.
+    #[error("{thread} panicked at {place}: {message}")]
+    Panicked {
+        /// The thread.
+        thread: String,
+        /// File and line.
+        place: String,
+        /// The panic's message.
+        message: String,
+    },
+
+    /// The threads of the job could not be started.
+    #[error("the workers could not be started: {0}")]
+    Start(String),
+}
+
+impl EngineError {
+    /// What the user can do about it, where the message does not say so itself.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            EngineError::Rejected { .. } | EngineError::Malformed { .. } => {
+                Some("set on-error = \"skip\" or \"dead-letter\" to go on without such records".to_owned())
+            }
+            EngineError::TimerLoop { .. } => {
+                Some("set timers after the watermark, and none at the end of the input (watermark = MAX)".to_owned())
+            }
+            EngineError::Panicked { .. } => Some("this is a fault in Tidewheel: please report it".to_owned()),
+            _ => None,
+        }
+    }
+}

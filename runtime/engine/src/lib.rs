@@ -1,0 +1,40 @@
+//! One job as a timely dataflow.
+//!
+//! Modules in the order data flows: a [`plan`] is built into a [`dataflow`], whose clock is the [`controller`]; a
+//! [`source`] reads records and makes watermarks ([`watermark`]); edges carry [`parcel`]s under [`credit`]s; every
+//! operator and sink lives as a [`task`], which reads an [`inbox`] and writes [`outputs`]; what it does is an
+//! [`operator`]'s or [`sink`]'s. [`job`] runs it on threads, and [`fatal`] is the end of all of them on the first error.
+
+mod plan;
+
+mod dataflow;
+
+mod controller;
+mod streams;
+
+mod source;
+mod watermark;
+
+mod credit;
+mod parcel;
+
+mod inbox;
+mod outputs;
+mod task;
+
+mod operator;
+mod refuse;
+mod sink;
+
+mod clock;
+mod fatal;
+mod job;
+mod metrics;
+
+mod error;
+
+pub use error::EngineError;
+pub use fatal::{FatalHandler, on_fatal};
+pub use job::{Job, JobOptions, JobSummary};
+pub use metrics::{JobMetrics, JobSnapshot, NodeKind, NodeSnapshot};
+pub use plan::Plan;

@@ -1,0 +1,176 @@
+//! Writes the frames that go into a guest, straight from batches: every byte is copied once.
+
+use super::group::Grouping;
+use bytemuck::cast_slice;
+use std::ops::Range;
+use tidewheel_guest::{FrameWriter, column};
+use tidewheel_state::DueTimers;
+use tidewheel_types::keyed_state::Cells;
+use tidewheel_types::{Batch, BytesColumn};
+
+/// Columns that any frame of records may have, in order of their ids.
+const COLUMNS: [u32; 14] = [
+    column::TIMES,
+    column::KEY_ENDS,
+    column::KEYS,
+    column::RECORD_ENDS,
+    column::CELL_ENDS,
+    column::CELLS,
+    column::VALUE_ENDS,
+    column::VALUES,
+    column::INPUTS,
+    column::WINDOWS,
+    column::HEADER_RECORD_ENDS,
+    column::HEADER_ENDS,
+    column::HEADER_BYTES,
+    column::CHANGES,
+];
+
+/// A frame of the records `range` of `batch`, in their order, as world `stateless` gets them.
+pub(super) fn records(frame: &mut Vec<u8>, batch: &Batch, range: Range<usize>, input: u8) {
+    let mut writer = FrameWriter::new(frame, &COLUMNS);
+    writer.column(column::TIMES).extend_from_slice(cast_slice(&batch.times[range.clone()]));
+    // Without keys all of them are empty, which is what a missing column says.
+    if !batch.keys.bytes().is_empty() {
+        entries(&mut writer, &batch.keys, range.clone(), column::KEY_ENDS, column::KEYS);
+    }
+    entries(&mut writer, &batch.values, range.clone(), column::VALUE_ENDS, column::VALUES);
+    inputs(&mut writer, range.len(), input);
+    headers(&mut writer, batch, range.clone());
+    changes(&mut writer, batch, range);
+    writer.finish();
+}
+
+/// A frame of grouped records: by key for world `keyed`, by key and window for `accumulate`.
+pub(super) fn grouped(
+    frame: &mut Vec<u8>,
+    batch: &Batch,
+    grouping: &Grouping,
+    windows: Option<&[[i64; 2]]>,
+    cells: &Cells,
+    input: u8,
+) {
+    let order = || grouping.order().iter().map(|&record| record as usize);
+    let mut writer = FrameWriter::new(frame, &COLUMNS);
+    let times = writer.column(column::TIMES);
+    order().for_each(|record| times.extend_from_slice(&batch.times[record].to_le_bytes()));
+    let keys = (0..grouping.len()).map(|group| grouping.record_of(group));
+    picked(&mut writer, &batch.keys, keys, column::KEY_ENDS, column::KEYS);
+    writer.column(column::RECORD_ENDS).extend_from_slice(cast_slice(grouping.record_ends()));
+    state_cells(&mut writer, cells);
+    picked(&mut writer, &batch.values, order(), column::VALUE_ENDS, column::VALUES);
+    inputs(&mut writer, grouping.order().len(), input);
+    if let Some(windows) = windows {
+        writer.column(column::WINDOWS).extend_from_slice(cast_slice(windows));
+    }
+    headers(&mut writer, batch, order());
+    changes(&mut writer, batch, order());
+    writer.finish();
+}
+
+/// A frame of timers that are due: a group each, the one record the timer.
+pub(super) fn timers(frame: &mut Vec<u8>, due: &DueTimers, cells: &Cells) {
+    let mut writer = FrameWriter::new(frame, &COLUMNS);
+    writer.column(column::TIMES).extend_from_slice(cast_slice(&due.times));
+    entries(&mut writer, &due.keys, 0..due.len(), column::KEY_ENDS, column::KEYS);
+    one_record_each(&mut writer, due.len());
+    state_cells(&mut writer, cells);
+    let column = writer.column(column::VALUE_ENDS);
+    column.resize(column.len() + due.len() * 4, 0);
+    if due.slots.iter().any(|&slot| slot != 0) {
+        // A component declares at most 256 timers: that is checked when it is loaded.
+        writer.column(column::INPUTS).extend(due.slots.iter().map(|&slot| slot as u8));
+    }
+    writer.finish();
+}
+
+/// A frame of windows that are due: a group each, the one record its accumulator.
+pub(super) fn windows(frame: &mut Vec<u8>, due: &DueTimers, windows: &[[i64; 2]], accumulators: &Cells) {
+    let mut writer = FrameWriter::new(frame, &COLUMNS);
+    writer.column(column::TIMES).extend_from_slice(cast_slice(&due.times));
+    entries(&mut writer, &due.keys, 0..due.len(), column::KEY_ENDS, column::KEYS);
+    one_record_each(&mut writer, due.len());
+    writer.column(column::VALUE_ENDS).extend_from_slice(cast_slice(&accumulators.ends));
+    writer.column(column::VALUES).extend_from_slice(&accumulators.bytes);
+    writer.column(column::WINDOWS).extend_from_slice(cast_slice(windows));
+    writer.finish();
+}
+
+/// Entries `range` of a column: two copies of memory.
+fn entries(writer: &mut FrameWriter<'_>, from: &BytesColumn, range: Range<usize>, ends: u32, bytes: u32) {
+    let first = if range.start == 0 { 0 } else { from.ends()[range.start - 1] };
+    let last = if range.is_empty() { first } else { from.ends()[range.end - 1] };
+    let column = writer.column(ends);
+    match first {
+        0 => column.extend_from_slice(cast_slice(&from.ends()[range])),
+        _ => from.ends()[range].iter().for_each(|end| column.extend_from_slice(&(end - first).to_le_bytes())),
+    }
+    writer.column(bytes).extend_from_slice(&from.bytes()[first as usize..last as usize]);
+}
+
+/// Entries picked one by one.
+fn picked(
+    writer: &mut FrameWriter<'_>,
+    from: &BytesColumn,
+    entries: impl Iterator<Item = usize> + Clone,
+    ends: u32,
+    bytes: u32,
+) {
+    let column = writer.column(ends);
+    let mut end = 0u32;
+    for entry in entries.clone() {
+        end += from.range(entry).len() as u32;
+        column.extend_from_slice(&end.to_le_bytes());
+    }
+    let column = writer.column(bytes);
+    entries.for_each(|entry| column.extend_from_slice(from.get(entry)));
+}
+
+fn state_cells(writer: &mut FrameWriter<'_>, cells: &Cells) {
+    writer.column(column::CELL_ENDS).extend_from_slice(cast_slice(&cells.ends));
+    writer.column(column::CELLS).extend_from_slice(&cells.bytes);
+}
+
+fn one_record_each(writer: &mut FrameWriter<'_>, groups: usize) {
+    let column = writer.column(column::RECORD_ENDS);
+    (1..=groups as u32).for_each(|end| column.extend_from_slice(&end.to_le_bytes()));
+}
+
+/// Which input the records came in by; a missing column says the first.
+fn inputs(writer: &mut FrameWriter<'_>, records: usize, input: u8) {
+    if input != 0 {
+        let column = writer.column(column::INPUTS);
+        column.resize(column.len() + records, input);
+    }
+}
+
+fn headers(writer: &mut FrameWriter<'_>, batch: &Batch, records: impl Iterator<Item = usize> + Clone) {
+    if batch.headers.ends.is_empty() {
+        return;
+    }
+    let column = writer.column(column::HEADER_RECORD_ENDS);
+    let mut end = 0u32;
+    for record in records.clone() {
+        end += batch.headers.of(record).count() as u32;
+        column.extend_from_slice(&end.to_le_bytes());
+    }
+    let column = writer.column(column::HEADER_ENDS);
+    let mut end = 0u32;
+    for (name, value) in records.clone().flat_map(|record| batch.headers.of(record)) {
+        for part in [name, value] {
+            end += part.len() as u32;
+            column.extend_from_slice(&end.to_le_bytes());
+        }
+    }
+    let column = writer.column(column::HEADER_BYTES);
+    for (name, value) in records.flat_map(|record| batch.headers.of(record)) {
+        column.extend_from_slice(name);
+        column.extend_from_slice(value);
+    }
+}
+
+fn changes(writer: &mut FrameWriter<'_>, batch: &Batch, records: impl Iterator<Item = usize>) {
+    if !batch.changes.is_empty() {
+        writer.column(column::CHANGES).extend(records.map(|record| batch.changes[record]));
+    }
+}

@@ -1,0 +1,124 @@
+//! Operators of world `keyed`: records grouped by key, with keyed state and timers.
+
+use super::emit::{Fired, Records};
+use super::frames;
+use super::function::{FunctionTask, Held};
+use super::group::Grouping;
+use crate::error::EngineError;
+use crate::inbox::Arrived;
+use crate::outputs::Outputs;
+use crate::streams::Command;
+use crate::task::{Flow, Logic, Moment};
+use std::cell::RefCell;
+use std::rc::Rc;
+use tidewheel_guest::{Export, Output, TimerOp, TimerOpKind};
+use tidewheel_state::{DueTimers, Timers};
+use tidewheel_types::keyed_state::{Cells, KeyedState, StateKey};
+use tidewheel_types::{OperatorId, Watermark};
+
+/// How often a key, on the average, may set a timer that is due at once, in one advance of the watermark.
+const ROUNDS_MAX: usize = 10_000;
+
+/// An operator of world `keyed` on one worker.
+pub(crate) struct Keyed {
+    operator: OperatorId,
+    function: FunctionTask,
+    state: Rc<RefCell<dyn KeyedState>>,
+    timers: Timers,
+    grouping: Grouping,
+    cells: Cells,
+    due: DueTimers,
+    /// How far the batch at hand has been processed.
+    done: usize,
+    /// Keys with timers when the watermark at hand was taken, and timers set since that were due at once.
+    firing: Option<(usize, usize)>,
+}
+
+impl Keyed {
+    pub(crate) fn new(operator: OperatorId, function: FunctionTask, state: Rc<RefCell<dyn KeyedState>>) -> Self {
+        Keyed {
+            operator,
+            function,
+            state,
+            timers: Timers::new(),
+            grouping: Grouping::default(),
+            cells: Cells::default(),
+            due: DueTimers::default(),
+            done: 0,
+            firing: None,
+        }
+    }
+
+    /// Applies what a call that has returned did to state and timers. `key` is the key of a group. Returns how many of
+    /// the timers it set are due at `watermark`.
+    fn apply<'a>(&mut self, output: &'a Output, key: impl Fn(u32) -> StateKey<'a>, watermark: Watermark) -> usize {
+        let writes = output.host_writes().chain(output.writes());
+        let mut writes = writes.map(|(group, state, write)| (state, key(group), write));
+        self.state.borrow_mut().write(&mut writes);
+        let mut due = 0;
+        for TimerOp { group, slot, kind, time } in output.timers() {
+            let key = key(group);
+            due += usize::from(time <= watermark.0 && matches!(kind, TimerOpKind::Set | TimerOpKind::Replace));
+            match kind {
+                TimerOpKind::Set => self.timers.set(key, slot, time),
+                TimerOpKind::Replace => self.timers.replace(key, slot, time),
+                TimerOpKind::Delete => self.timers.delete(key, slot, time),
+                TimerOpKind::DeleteAll => self.timers.delete_all(key, slot),
+            }
+        }
+        due
+    }
+}
+
+impl Logic for Keyed {
+    fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
+        let batch = &arrived.batch;
+        let piece = self.function.piece(batch, self.done);
+        let mut grouping = std::mem::take(&mut self.grouping);
+        grouping.by_key(batch, piece.clone());
+        let mut keys = (0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group));
+        self.cells.clear();
+        self.state.borrow().get_riding(&mut keys, self.function.riding(), &mut self.cells);
+        frames::grouped(&mut self.function.frame, batch, &grouping, None, &self.cells, arrived.input);
+        let held = Held { records: piece.len(), groups: grouping.len() };
+        let output = self.function.call(Export::Process, held, at)?;
+        self.apply(&output, |group| grouping.state_key(&batch.keys, group as usize), at.watermark);
+        let from = Records { batch, record: |index: usize| grouping.order()[index] as usize };
+        self.function.finish(&output, &from, at, outputs)?;
+        self.grouping = grouping;
+        self.done = piece.end;
+        if self.done < batch.len() {
+            return Ok(Flow::More);
+        }
+        self.done = 0;
+        Ok(Flow::Done)
+    }
+
+    /// Fires a round of timers: of each key at most one, the earliest due, so that the next sees what it did.
+    fn fire(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.due_round(at.watermark.0, self.function.groups_max(), &mut due);
+        if due.is_empty() {
+            (self.due, self.firing) = (due, None);
+            return Ok(Flow::Done);
+        }
+        let (keys_before, set_before) = self.firing.unwrap_or((self.timers.keys() + due.len(), 0));
+        let mut keys = (0..due.len()).map(|timer| due.key(timer));
+        self.cells.clear();
+        self.state.borrow().get_riding(&mut keys, self.function.riding(), &mut self.cells);
+        frames::timers(&mut self.function.frame, &due, &self.cells);
+        let output = self.function.call(Export::OnTimer, Held { records: due.len(), groups: due.len() }, at)?;
+        let set = set_before + self.apply(&output, |group| due.key(group as usize), at.watermark);
+        if set > ROUNDS_MAX * keys_before {
+            return Err(EngineError::TimerLoop { operator: self.operator.clone(), timers: set, keys: keys_before });
+        }
+        self.firing = Some((keys_before, set));
+        self.function.finish(&output, &Fired(&due), at, outputs)?;
+        self.due = due;
+        Ok(Flow::More)
+    }
+
+    fn command(&mut self, _: Command, _: &Moment) -> Result<Flow, EngineError> {
+        Ok(Flow::Done)
+    }
+}

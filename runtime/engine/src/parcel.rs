@@ -1,0 +1,180 @@
+//! A batch as timely carries it, and how it is dealt out between workers.
+//!
+//! A [`Parcel`] is timely's container on every data edge. Between threads it changes hands without a copy; between
+//! processes it is copied column by column. On an exchange a [`Distributor`] splits it by the worker that owns each
+//! record's key group, or deals whole parcels out in turn.
+
+use std::io::Write;
+use tidewheel_types::batch::BATCH_BYTES_MAX;
+use tidewheel_types::key_group::hash_key;
+use tidewheel_types::{Batch, KeyGroups};
+use timely::Accountable;
+use timely::bytes::arc::Bytes;
+use timely::communication::Push;
+use timely::dataflow::channels::pushers::exchange::Distributor;
+use timely::dataflow::channels::{ContainerBytes, Message};
+
+/// A batch on an edge. It counts its records in progress tracking, so it is never sent empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parcel(pub(crate) Batch);
+
+impl Accountable for Parcel {
+    fn record_count(&self) -> i64 {
+        self.0.len() as i64
+    }
+}
+
+impl ContainerBytes for Parcel {
+    /// Copies out of the network's slab: slabs grow to the largest message and would be held by the smallest.
+    fn from_bytes(bytes: Bytes) -> Self {
+        Parcel(Batch::decode(&bytes).expect("workers of one job speak one format"))
+    }
+
+    fn length_in_bytes(&self) -> usize {
+        self.0.encoded_len()
+    }
+
+    fn into_bytes<W: Write>(&self, writer: &mut W) {
+        self.0.encode(|piece| writer.write_all(piece).expect("timely's slabs take what length_in_bytes announced"));
+    }
+}
+
+/// Sends each record to the worker that owns its key group. Never called with one peer: timely passes parcels on.
+pub(crate) struct ByKey {
+    groups: KeyGroups,
+    building: Vec<Batch>,
+}
+
+impl ByKey {
+    pub(crate) fn new(groups: KeyGroups, peers: usize) -> Self {
+        ByKey { groups, building: vec![Batch::default(); peers] }
+    }
+}
+
+impl Distributor<Parcel> for ByKey {
+    fn partition<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, parcel: &mut Parcel, time: &T, pushers: &mut [P]) {
+        let batch = &parcel.0;
+        for index in 0..batch.len() {
+            let worker = self.groups.worker_of_hash(hash_key(batch.keys.get(index)));
+            let building = &mut self.building[worker];
+            if building.times.capacity() == 0 {
+                // Room for the records to come, were they dealt out evenly: growth would copy what is there already.
+                *building = Batch::with_capacity(
+                    batch.len(),
+                    batch.keys.bytes().len(),
+                    batch.values.bytes().len().min(BATCH_BYTES_MAX),
+                );
+            }
+            building.push_from(batch, index);
+            if building.size_bytes() >= BATCH_BYTES_MAX {
+                push(building, time, &mut pushers[worker]);
+            }
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, time: &T, pushers: &mut [P]) {
+        for (building, pusher) in self.building.iter_mut().zip(pushers) {
+            if !building.is_empty() {
+                push(building, time, pusher);
+            }
+        }
+    }
+}
+
+/// Deals whole parcels out to all workers in turn, beginning with the one after the sender's own.
+pub(crate) struct Rebalance {
+    next: usize,
+}
+
+impl Rebalance {
+    pub(crate) fn new(worker: usize) -> Self {
+        Rebalance { next: worker }
+    }
+}
+
+impl Distributor<Parcel> for Rebalance {
+    fn partition<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, parcel: &mut Parcel, time: &T, pushers: &mut [P]) {
+        self.next = (self.next + 1) % pushers.len();
+        push(&mut parcel.0, time, &mut pushers[self.next]);
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _time: &T, _pushers: &mut [P]) {}
+}
+
+fn push<T: Clone, P: Push<Message<T, Parcel>>>(batch: &mut Batch, time: &T, pusher: &mut P) {
+    Message::push_at(&mut Parcel(std::mem::take(batch)), time.clone(), pusher);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ByKey, Parcel, Rebalance};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+    use tidewheel_types::key_group::hash_key;
+    use tidewheel_types::{Batch, KeyGroups, Origin};
+    use timely::Accountable;
+    use timely::communication::Push;
+    use timely::dataflow::channels::Message;
+    use timely::dataflow::channels::pushers::exchange::Distributor;
+
+    /// Keeps what is pushed.
+    #[derive(Default)]
+    struct Kept(Vec<Batch>);
+
+    impl Push<Message<u64, Parcel>> for Kept {
+        fn push(&mut self, message: &mut Option<Message<u64, Parcel>>) {
+            self.0.extend(message.take().map(|message| message.data.0));
+        }
+    }
+
+    fn batch(keys: &[Vec<u8>], first: u64) -> Batch {
+        let mut batch = Batch::default();
+        for (index, key) in keys.iter().enumerate() {
+            batch.push(0, key, b"value", Origin { offset: first + index as u64, ..Origin::default() });
+        }
+        batch
+    }
+
+    proptest! {
+        #[test]
+        fn an_exchange_keeps_every_record_its_owner_its_order_and_the_count(
+            batches in vec(vec(vec(any::<u8>(), 0..3), 0..40), 0..6), peers in 2usize..5,
+        ) {
+            let groups = KeyGroups::new(128, peers);
+            let mut by_key = ByKey::new(groups, peers);
+            let mut pushers: Vec<Kept> = (0..peers).map(|_| Kept::default()).collect();
+            let mut sent = 0;
+            for keys in &batches {
+                let mut parcel = Parcel(batch(keys, sent as u64));
+                sent += keys.len();
+                by_key.partition(&mut parcel, &7, &mut pushers);
+            }
+            by_key.flush(&7, &mut pushers);
+            let mut received = 0;
+            for (worker, pusher) in pushers.iter().enumerate() {
+                let mut last = None;
+                for batch in &pusher.0 {
+                    prop_assert!(!batch.is_empty());
+                    received += Parcel(batch.clone()).record_count() as usize;
+                    for index in 0..batch.len() {
+                        prop_assert_eq!(groups.worker_of_hash(hash_key(batch.keys.get(index))), worker);
+                        prop_assert!(last < Some(batch.origins[index].offset));
+                        last = Some(batch.origins[index].offset);
+                    }
+                }
+            }
+            prop_assert_eq!(received, sent);
+        }
+    }
+
+    #[test]
+    fn rebalance_deals_parcels_out_in_turn() {
+        let mut rebalance = Rebalance::new(0);
+        let mut pushers = [Kept::default(), Kept::default()];
+        for first in 0..4 {
+            rebalance.partition(&mut Parcel(batch(&[vec![]], first)), &7, &mut pushers);
+        }
+        let offsets = |kept: &Kept| kept.0.iter().map(|batch| batch.origins[0].offset).collect::<Vec<_>>();
+        assert_eq!((offsets(&pushers[0]), offsets(&pushers[1])), (vec![1, 3], vec![0, 2]));
+    }
+}

@@ -1,0 +1,181 @@
+//! From a job spec to a plan: the parts of the job in the order data flows, and the edges between them.
+//!
+//! Everything that can be found wrong without running is found here: connectors and their options, components and
+//! their worlds, names of outputs. A plan is built once and shared by all workers.
+
+mod resolve;
+
+use crate::error::EngineError;
+use crate::metrics::NodeKind;
+use crate::refuse::Names;
+use std::path::Path;
+use std::sync::Arc;
+use tidewheel_connectors::{Registry, Sink, Source};
+use tidewheel_guest::{Component, Limits, Runtime};
+use tidewheel_types::OperatorId;
+use tidewheel_types::job::{JobSpec, OnError};
+use tidewheel_types::selector::Selector;
+
+/// A job that can be run.
+pub struct Plan {
+    pub(crate) name: String,
+    pub(crate) max_parallelism: u16,
+    /// Sources, then operators so that each comes after those it reads from, then sinks.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) names: Arc<Names>,
+}
+
+impl Plan {
+    /// Plans `spec`. Paths in it are relative to `folder`.
+    pub fn new(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: &Runtime) -> Result<Plan, EngineError> {
+        resolve::plan(spec, folder, registry, runtime)
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The most workers this job can have.
+    pub fn max_parallelism(&self) -> u16 {
+        self.max_parallelism
+    }
+
+    /// The operators with their components, in the order data flows.
+    pub fn components(&self) -> impl Iterator<Item = (&OperatorId, &Component)> {
+        self.nodes.iter().filter_map(|node| match &node.role {
+            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => {
+                Some((&node.id, &function.component))
+            }
+            Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => None,
+        })
+    }
+}
+
+/// A part of a job.
+pub(crate) struct Node {
+    pub(crate) id: OperatorId,
+    pub(crate) role: Role,
+    /// Names of the output ports. The first is the main output, the last of a source's or operator's the dead-letter
+    /// output.
+    pub(crate) ports: Vec<String>,
+    pub(crate) on_error: OnError,
+    /// The sources upstream (or the source itself), as places in the job's list of sources.
+    pub(crate) sources: Vec<u32>,
+}
+
+impl Node {
+    pub(crate) fn kind(&self) -> NodeKind {
+        match self.role {
+            Role::Source(_) => NodeKind::Source,
+            Role::Sink(_) => NodeKind::Sink,
+            _ => NodeKind::Operator,
+        }
+    }
+
+    /// The port of late records, for windows.
+    pub(crate) fn late_port(&self) -> usize {
+        self.ports.len() - 2
+    }
+
+    /// The port of dead letters.
+    pub(crate) fn dead_letter_port(&self) -> usize {
+        self.ports.len() - 1
+    }
+}
+
+/// What a part does.
+pub(crate) enum Role {
+    Source(SourceNode),
+    /// Gives records another key before an operator's exchange. Bears the operator's name.
+    Rekey(Selector),
+    Stateless(Function),
+    Keyed(Function),
+    Window(Function, Tumbling),
+    Sink(Arc<dyn Sink>),
+}
+
+/// A source.
+pub(crate) struct SourceNode {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) key: Option<Selector>,
+    pub(crate) event_time: Option<Selector>,
+    pub(crate) out_of_orderness_ms: i64,
+    pub(crate) idle_after: Option<std::time::Duration>,
+    pub(crate) splits: usize,
+}
+
+/// A user's function.
+pub(crate) struct Function {
+    pub(crate) component: Component,
+    /// The operator's `config` table as JSON.
+    pub(crate) config: String,
+    pub(crate) limits: Limits,
+}
+
+/// Tumbling windows: `[start, start + size)`, aligned to 1970-01-01 UTC plus an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tumbling {
+    pub(crate) size_ms: i64,
+    pub(crate) offset_ms: i64,
+}
+
+impl Tumbling {
+    /// The start of the window that `time` falls into, as Flink's `TimeWindow.getWindowStartWithOffset`, for negative
+    /// times too.
+    #[inline]
+    pub(crate) fn start_of(self, time: i64) -> i64 {
+        time.saturating_sub(time.wrapping_sub(self.offset_ms).rem_euclid(self.size_ms))
+    }
+
+    /// The end of the window that begins at `start`; the first time that is not in it.
+    #[inline]
+    pub(crate) fn end_of(self, start: i64) -> i64 {
+        start.saturating_add(self.size_ms)
+    }
+}
+
+/// A connection from an output port to an input.
+pub(crate) struct Edge {
+    pub(crate) from: usize,
+    pub(crate) port: usize,
+    pub(crate) to: usize,
+    /// Which of the component's inputs it feeds.
+    pub(crate) input: u8,
+    pub(crate) route: Route,
+}
+
+/// To which worker a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// It stays.
+    Local,
+    /// To the owner of its key group.
+    ByKey,
+    /// To all in turn.
+    Rebalance,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tumbling;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn a_window_holds_its_times(time in -1_000_000i64..1_000_000, size in 1i64..5_000, offset in -5_000i64..5_000) {
+            let windows = Tumbling { size_ms: size, offset_ms: offset };
+            let start = windows.start_of(time);
+            prop_assert!(start <= time && time < windows.end_of(start));
+            prop_assert_eq!((start - offset).rem_euclid(size), 0);
+        }
+    }
+
+    #[test]
+    fn times_at_the_ends_of_the_range_do_not_overflow() {
+        let windows = Tumbling { size_ms: 10_000, offset_ms: 0 };
+        assert_eq!(windows.end_of(windows.start_of(i64::MAX)), i64::MAX);
+        assert!(windows.start_of(i64::MIN + 10_000) <= i64::MIN + 10_000);
+    }
+}

@@ -1,0 +1,315 @@
+//! Names → things: the making of a plan.
+
+use super::{Edge, Function, Node, Plan, Role, Route, SourceNode, Tumbling};
+use crate::error::EngineError;
+use crate::refuse::Names;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tidewheel_connectors::{Connector, ConnectorError, Registry};
+use tidewheel_guest::{Limits, Runtime};
+use tidewheel_types::description::TimerClock;
+use tidewheel_types::job::{
+    ExchangeKind, InputRef, JobError, JobSpec, OnError, OperatorSpec, SinkSpec, SourceSpec, WindowSpec,
+};
+use tidewheel_types::{OperatorId, World};
+
+/// Name of the output of records set aside.
+const DEAD_LETTER: &str = "dead-letter";
+/// Name of the output of records that came after their window was cleaned up.
+const LATE: &str = "late";
+
+/// Plans `spec`.
+pub(super) fn plan(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: &Runtime) -> Result<Plan, EngineError> {
+    let mut planner = Planner { spec, folder, registry, runtime, nodes: Vec::new(), edges: Vec::new() };
+    let mut names = Names::default();
+    for source in &spec.sources {
+        names.sources.push((source.id.clone(), planner.source(source)?));
+    }
+    for operator in in_order_of_data(spec) {
+        planner.operator(operator)?;
+    }
+    for sink in &spec.sinks {
+        planner.sink(sink)?;
+    }
+    planner.refuse_unread_parts()?;
+    Ok(Plan {
+        name: spec.name.clone(),
+        max_parallelism: spec.max_parallelism,
+        nodes: planner.nodes,
+        edges: planner.edges,
+        names: Arc::new(names),
+    })
+}
+
+/// The operators so that each comes after those it reads from. The spec has been checked for cycles.
+fn in_order_of_data(spec: &JobSpec) -> Vec<&OperatorSpec> {
+    let by_id: BTreeMap<&OperatorId, &OperatorSpec> =
+        spec.operators.iter().map(|operator| (&operator.id, operator)).collect();
+    let mut ordered: Vec<&OperatorSpec> = Vec::new();
+    fn visit<'a>(
+        operator: &'a OperatorSpec,
+        by_id: &BTreeMap<&OperatorId, &'a OperatorSpec>,
+        ordered: &mut Vec<&'a OperatorSpec>,
+    ) {
+        if ordered.iter().any(|done| done.id == operator.id) {
+            return;
+        }
+        operator.inputs.iter().filter_map(|input| by_id.get(&input.from)).for_each(|from| visit(from, by_id, ordered));
+        ordered.push(operator);
+    }
+    spec.operators.iter().for_each(|operator| visit(operator, &by_id, &mut ordered));
+    ordered
+}
+
+/// A plan in the making.
+struct Planner<'a> {
+    spec: &'a JobSpec,
+    folder: &'a Path,
+    registry: &'a Registry,
+    runtime: &'a Runtime,
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+}
+
+impl Planner<'_> {
+    /// Adds a source; returns the names of its splits.
+    fn source(&mut self, spec: &SourceSpec) -> Result<Vec<String>, EngineError> {
+        let connector = self.connector(&spec.connector, spec.line)?;
+        let mut options = spec.options.clone();
+        let failed = |error| connector_error(&spec.id, error);
+        let source = connector.source(&mut options, self.folder).map_err(failed)?;
+        options.finish()?;
+        let splits = source.splits().map_err(failed)?;
+        let index = self.nodes.len() as u32;
+        self.nodes.push(Node {
+            id: spec.id.clone(),
+            role: Role::Source(SourceNode {
+                source,
+                key: spec.key.clone(),
+                event_time: spec.event_time.clone(),
+                out_of_orderness_ms: spec.watermark.out_of_orderness_ms,
+                idle_after: spec.watermark.idle_after_ms.map(Duration::from_millis),
+                splits: splits.len(),
+            }),
+            ports: vec![String::new(), DEAD_LETTER.to_owned()],
+            on_error: spec.on_error,
+            sources: vec![index],
+        });
+        Ok(splits)
+    }
+
+    fn operator(&mut self, spec: &OperatorSpec) -> Result<(), EngineError> {
+        let component = self
+            .runtime
+            .load(&self.folder.join(&spec.component))
+            .map_err(|source| EngineError::Guest { operator: spec.id.clone(), source: Box::new(source) })?;
+        let description = component.description();
+        if let Some(timer) = description.timers.iter().find(|timer| timer.clock == TimerClock::Processing) {
+            return Err(self.wrong(spec.line, format!(
+                "timer {:?} of {:?} follows processing time, which this version does not offer: event-time timers only",
+                timer.name, spec.component
+            )));
+        }
+        let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
+        ports.resize(description.output_count(), String::new());
+        let defaults = Limits::default();
+        let function = Function {
+            config: spec.config.to_string(),
+            limits: Limits {
+                memory_bytes_max: spec.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+                deadline_ms_max: spec.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+                output_bytes_max: spec.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+            },
+            component: component.clone(),
+        };
+        let role = self.role(spec, component.world(), function)?;
+        if matches!(role, Role::Window(..)) {
+            ports.push(LATE.to_owned());
+        }
+        ports.push(DEAD_LETTER.to_owned());
+        let inputs = description.inputs.len().max(1);
+        if inputs > 1 && inputs != spec.inputs.len() {
+            return Err(self.wrong(
+                spec.line,
+                format!("[operators.{}] has {} inputs, and its component wants {inputs}", spec.id, spec.inputs.len()),
+            ));
+        }
+        self.add_operator(spec, role, ports, inputs > 1)
+    }
+
+    /// Adds the node and its edges, with a re-keying node before it if the job asks for one.
+    fn add_operator(
+        &mut self,
+        spec: &OperatorSpec,
+        role: Role,
+        ports: Vec<String>,
+        numbered: bool,
+    ) -> Result<(), EngineError> {
+        let is_keyed = matches!(role, Role::Keyed(_) | Role::Window(..));
+        let route = match spec.exchange {
+            _ if is_keyed => Route::ByKey,
+            Some(ExchangeKind::Rebalance) => Route::Rebalance,
+            None => Route::Local,
+        };
+        let mut edges = Vec::new();
+        for (place, input) in spec.inputs.iter().enumerate() {
+            let index = if numbered { place as u8 } else { 0 };
+            for (from, port) in self.resolve(input, spec.line)? {
+                if is_keyed && spec.key.is_none() {
+                    self.demand_key(from, spec)?;
+                }
+                edges.push((from, port, index));
+            }
+        }
+        let sources = self.upstream(edges.iter().map(|&(from, ..)| from));
+        if let Some(selector) = &spec.key {
+            for (from, port, _) in &mut edges {
+                *from = self.rekey(spec, selector.clone(), *from, *port);
+                *port = 0;
+            }
+        }
+        let to = self.nodes.len();
+        self.nodes.push(Node { id: spec.id.clone(), role, ports, on_error: spec.on_error, sources });
+        self.edges.extend(edges.into_iter().map(|(from, port, input)| Edge { from, port, to, input, route }));
+        Ok(())
+    }
+
+    /// Adds a node that gives the records of one edge another key; returns it.
+    fn rekey(
+        &mut self,
+        spec: &OperatorSpec,
+        selector: tidewheel_types::selector::Selector,
+        from: usize,
+        port: usize,
+    ) -> usize {
+        let to = self.nodes.len();
+        self.edges.push(Edge { from, port, to, input: 0, route: Route::Local });
+        self.nodes.push(Node {
+            id: spec.id.clone(),
+            role: Role::Rekey(selector),
+            ports: vec![String::new(), DEAD_LETTER.to_owned()],
+            on_error: spec.on_error,
+            sources: self.upstream([from]),
+        });
+        to
+    }
+
+    /// What an operator is, by its component's world and its `window`.
+    fn role(&self, spec: &OperatorSpec, world: World, function: Function) -> Result<Role, EngineError> {
+        let does_not_fit = |fix: &str| {
+            let message = format!("[operators.{}]: {:?} is of world {world}: {fix}", spec.id, spec.component);
+            Err(self.wrong(spec.line, message))
+        };
+        if world != World::Stateless && spec.exchange.is_some() {
+            return does_not_fit("its input is always exchanged by key, so it takes no \"exchange\"");
+        }
+        match (world, &spec.window) {
+            (World::Aggregate, None) => does_not_fit("it needs a \"window\", such as window = { tumbling = \"10s\" }"),
+            (World::Stateless | World::Keyed, Some(_)) => does_not_fit("only world aggregate takes a \"window\""),
+            (World::Stateless, None) => Ok(Role::Stateless(function)),
+            (World::Keyed, None) => Ok(Role::Keyed(function)),
+            (World::Aggregate, Some(WindowSpec::Tumbling { size_ms, offset_ms })) => {
+                Ok(Role::Window(function, Tumbling { size_ms: *size_ms, offset_ms: *offset_ms }))
+            }
+        }
+    }
+
+    fn sink(&mut self, spec: &SinkSpec) -> Result<(), EngineError> {
+        let connector = self.connector(&spec.connector, spec.line)?;
+        let mut options = spec.options.clone();
+        let sink = connector.sink(&mut options, self.folder).map_err(|error| connector_error(&spec.id, error))?;
+        options.finish()?;
+        let mut edges = Vec::new();
+        for input in &spec.inputs {
+            edges.extend(self.resolve(input, spec.line)?);
+        }
+        let sources = self.upstream(edges.iter().map(|&(from, _)| from));
+        let to = self.nodes.len();
+        let ports = Vec::new();
+        self.nodes.push(Node { id: spec.id.clone(), role: Role::Sink(sink), ports, on_error: OnError::Fail, sources });
+        self.edges.extend(edges.into_iter().map(|(from, port)| Edge { from, port, to, input: 0, route: Route::Local }));
+        Ok(())
+    }
+
+    fn connector(&self, name: &str, line: usize) -> Result<&dyn Connector, EngineError> {
+        self.registry.get(name).ok_or_else(|| {
+            let error = JobError {
+                file: self.spec.file.clone(),
+                line,
+                message: format!("there is no connector {name:?}"),
+                hint: None,
+            };
+            EngineError::Job(error.with_choices(name, self.registry.names()))
+        })
+    }
+
+    /// The ports that `input` names: one, but for dead letters, which an operator's re-keying nodes have too.
+    fn resolve(&self, input: &InputRef, line: usize) -> Result<Vec<(usize, usize)>, EngineError> {
+        let nodes: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.nodes[node].id == input.from).collect();
+        let Some(output) = &input.output else {
+            return Ok(nodes.last().map(|&node| (node, 0)).into_iter().collect());
+        };
+        let port_of = |&node: &usize| {
+            let port = self.nodes[node].ports.iter().position(|name| name == output)?;
+            Some((node, port))
+        };
+        let found: Vec<_> = nodes.iter().filter_map(port_of).collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let names = nodes.last().map(|&node| self.nodes[node].ports.as_slice()).unwrap_or_default();
+        let message = format!("\"{}.{output}\" is no output of {:?}", input.from, input.from.as_str());
+        let error = JobError { file: self.spec.file.clone(), line, message, hint: None };
+        let names = names.iter().map(String::as_str).filter(|name| !name.is_empty());
+        Err(EngineError::Job(error.with_choices(output, names)))
+    }
+
+    /// A keyed operator that reads straight from a source without a key would see one single key.
+    fn demand_key(&self, from: usize, spec: &OperatorSpec) -> Result<(), EngineError> {
+        match &self.nodes[from].role {
+            Role::Source(source) if source.key.is_none() => Err(self.wrong(
+                spec.line,
+                format!(
+                    "[operators.{}] works by key, and its input {:?} has none: add key = {{ json = \"/…\" }} to either",
+                    spec.id,
+                    self.nodes[from].id.as_str()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sources upstream of all of these nodes.
+    fn upstream(&self, nodes: impl IntoIterator<Item = usize>) -> Vec<u32> {
+        let mut sources: Vec<u32> = nodes.into_iter().flat_map(|node| self.nodes[node].sources.clone()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
+    /// What nobody reads would run unobserved: its end could not be awaited, and it is a mistake anyway.
+    fn refuse_unread_parts(&self) -> Result<(), EngineError> {
+        let unread = (0..self.nodes.len()).find(|&node| {
+            !matches!(self.nodes[node].role, Role::Sink(_)) && !self.edges.iter().any(|edge| edge.from == node)
+        });
+        let Some(node) = unread else { return Ok(()) };
+        let id = &self.nodes[node].id;
+        let lines = self.spec.sources.iter().map(|source| (&source.id, source.line));
+        let mut lines = lines.chain(self.spec.operators.iter().map(|operator| (&operator.id, operator.line)));
+        let line = lines.find(|(of, _)| *of == id).map_or(1, |(_, line)| line);
+        Err(self.wrong(line, format!("nothing reads {:?}: add a sink with input = {:?}", id.as_str(), id.as_str())))
+    }
+
+    fn wrong(&self, line: usize, message: String) -> EngineError {
+        EngineError::Job(JobError { file: self.spec.file.clone(), line, message, hint: None })
+    }
+}
+
+fn connector_error(id: &OperatorId, error: ConnectorError) -> EngineError {
+    match error {
+        ConnectorError::Options(error) => EngineError::Job(error),
+        error => EngineError::Connector { operator: id.clone(), source: Box::new(error) },
+    }
+}

@@ -1,0 +1,278 @@
+//! The beginning of a job's dataflow: splits → records with event time and key, and the source's watermark.
+//!
+//! A source reads while its share of the epoch's byte budget lasts, in pieces, so that the worker's other operators run
+//! in between. It never closes an epoch by itself: it follows the command stream, and when that has passed the open
+//! epoch it sends its watermark, if it changed, and opens the next.
+
+mod split;
+
+pub(crate) use split::SplitTask;
+
+use crate::clock;
+use crate::controller::BUDGET_BYTES_START;
+use crate::error::EngineError;
+use crate::inbox::Input;
+use crate::operator::rekey;
+use crate::outputs::Outputs;
+use crate::refuse::{Refusals, Refused};
+use crate::streams::{Command, Report};
+use crate::task::Frontier;
+use crate::watermark::{self, Progress, Update};
+use std::time::Instant;
+use tidewheel_connectors::{ConnectorError, Malformed, NO_TIME};
+use tidewheel_types::selector::Selector;
+use tidewheel_types::{Batch, Epoch, OperatorId, Origin};
+use timely::dataflow::channels::pushers::Output;
+use timely::dataflow::operators::Capability;
+use timely::progress::frontier::MutableAntichain;
+use timely::scheduling::Activator;
+
+/// Bytes a source reads before it looks at anything else: small enough that a batch, its frame and the guest's copy
+/// stay in the processor's cache.
+const READ_BYTES: usize = 64 << 10;
+
+/// Pieces read in one activation.
+const READS: usize = 2;
+
+/// What a source task is made of.
+pub(crate) struct SourceParts {
+    pub(crate) id: OperatorId,
+    /// Its place in the job's list of sources, and the worker it runs on.
+    pub(crate) source: u32,
+    pub(crate) worker: u32,
+    pub(crate) splits: Vec<SplitTask>,
+    pub(crate) key: Option<Selector>,
+    pub(crate) event_time: Option<Selector>,
+    pub(crate) refusals: Refusals,
+    pub(crate) outputs: Outputs,
+    pub(crate) commands: Box<dyn Input<Vec<Command>>>,
+    pub(crate) watermarks: SideOutput<Update>,
+    pub(crate) reports: SideOutput<Report>,
+    pub(crate) activator: Activator,
+    /// Source instances of the job, over all workers: they share the byte budget.
+    pub(crate) instances: usize,
+}
+
+/// An output beside the data.
+pub(crate) struct SideOutput<D> {
+    pub(crate) output: Output<Epoch, Vec<D>>,
+    pub(crate) capability: Option<Capability<Epoch>>,
+}
+
+impl<D: Clone + 'static> SideOutput<D> {
+    fn send(&mut self, what: D) {
+        if let Some(capability) = &self.capability {
+            self.output.activate().give(capability, &mut vec![what]);
+        }
+    }
+
+    fn open(&mut self, epoch: Epoch) {
+        self.capability.iter_mut().for_each(|capability| capability.downgrade(&epoch));
+    }
+}
+
+/// A source on one worker.
+pub(crate) struct SourceTask {
+    parts: SourceParts,
+    /// The split whose turn it is.
+    turn: usize,
+    open: Epoch,
+    /// Commands of epochs that are not complete yet.
+    pending: Vec<(Epoch, Command)>,
+    /// Bytes this instance may read, and has read, in an epoch.
+    share: usize,
+    read: usize,
+    /// What has been reported in the open epoch.
+    reported: Option<Report>,
+    reported_end: bool,
+    sent: Progress,
+    alarm: split::Alarm,
+}
+
+impl SourceTask {
+    pub(crate) fn new(parts: SourceParts) -> Self {
+        let share = BUDGET_BYTES_START as usize / parts.instances;
+        SourceTask {
+            parts,
+            turn: 0,
+            open: 0,
+            pending: Vec::new(),
+            share,
+            read: 0,
+            reported: None,
+            reported_end: false,
+            sent: Progress::Active(i64::MIN),
+            alarm: split::Alarm::default(),
+        }
+    }
+
+    /// One activation. `frontiers` is that of the command stream.
+    pub(crate) fn run(&mut self, frontiers: &[MutableAntichain<Epoch>]) -> Result<(), EngineError> {
+        let now = Instant::now();
+        self.parts.commands.drain(&mut |epoch, commands| {
+            self.pending.extend(commands.into_iter().map(|command| (epoch, command)));
+        });
+        let frontier = Frontier::of(frontiers);
+        while frontier.has_passed(self.open) {
+            self.close_epoch(now);
+            match frontier.next_epoch(None) {
+                Some(epoch) => self.open_epoch(epoch),
+                None => return Ok(self.end()),
+            }
+        }
+        let again = self.read_splits(now)?;
+        self.parts.outputs.flush();
+        self.report_changes(now);
+        match again {
+            true => self.parts.activator.activate(),
+            false => self.set_alarm(now),
+        }
+        Ok(())
+    }
+
+    /// The open epoch is over: sends the watermark it ended with and carries out its commands.
+    fn close_epoch(&mut self, now: Instant) {
+        let progress = self.progress(now);
+        if progress != self.sent {
+            let SourceParts { source, worker, .. } = self.parts;
+            self.parts.watermarks.send(Update { source, worker, progress });
+            self.sent = progress;
+        }
+        for (_, command) in self.pending.extract_if(.., |(epoch, _)| *epoch <= self.open) {
+            match command {
+                Command::Budget(bytes) => self.share = bytes as usize / self.parts.instances,
+                Command::Finish => {}
+            }
+        }
+    }
+
+    fn open_epoch(&mut self, epoch: Epoch) {
+        self.parts.outputs.open(epoch);
+        self.parts.watermarks.open(epoch);
+        self.parts.reports.open(epoch);
+        self.open = epoch;
+        self.read = 0;
+        self.reported = None;
+    }
+
+    /// The job is over.
+    fn end(&mut self) {
+        self.parts.outputs.close();
+        self.parts.watermarks.capability = None;
+        self.parts.reports.capability = None;
+        self.parts.splits.clear();
+    }
+
+    fn progress(&self, now: Instant) -> Progress {
+        watermark::least(self.parts.splits.iter().map(|split| split.progress(now)))
+    }
+
+    /// Reads a few pieces, the splits in turn, and says whether there is more at hand.
+    fn read_splits(&mut self, now: Instant) -> Result<bool, EngineError> {
+        for _ in 0..READS {
+            let Some(split) = self.next_ready(now) else { return Ok(false) };
+            if self.read >= self.share || !self.parts.outputs.have_credit(self.open) {
+                // The end of the epoch, or the edge that has room again, activates this task.
+                self.parts.splits.iter_mut().for_each(|split| split.held_back(now));
+                return Ok(false);
+            }
+            self.read_split(split, now)?;
+        }
+        Ok(self.next_ready(now).is_some())
+    }
+
+    /// The next split in turn that has something to read.
+    fn next_ready(&mut self, now: Instant) -> Option<usize> {
+        let count = self.parts.splits.len();
+        (self.turn..self.turn + count).map(|at| at % count).find(|&at| self.parts.splits[at].is_ready(now))
+    }
+
+    fn read_split(&mut self, index: usize, now: Instant) -> Result<(), EngineError> {
+        self.turn = index + 1;
+        let mut batch = Batch::default();
+        let mut malformed = Vec::new();
+        let bytes_max = READ_BYTES.min(self.share - self.read);
+        let split = &mut self.parts.splits[index];
+        split.read(now, bytes_max, &mut batch, &mut malformed).map_err(|error| self.failed(error))?;
+
+        // At least 1: a split that brings nothing but malformed lines uses its budget too.
+        self.read += (batch.size_bytes() + malformed.iter().map(|line| line.bytes.len()).sum::<usize>()).max(1);
+        for Malformed { offset, bytes, reason } in malformed {
+            let origin = Origin { offset, source: self.parts.source, split: self.parts.splits[index].number };
+            self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value: &bytes, reason })?;
+        }
+        self.assign(&mut batch)?;
+        if let Some(&largest) = batch.times.iter().max() {
+            self.parts.splits[index].records(largest, now);
+        }
+        self.parts.outputs.emit(0, self.open, batch);
+        self.parts.refusals.emit(self.open, &mut self.parts.outputs);
+        Ok(())
+    }
+}
+
+impl SourceTask {
+    /// Gives each record its event time and key. Those that lack one are refused.
+    fn assign(&mut self, batch: &mut Batch) -> Result<(), EngineError> {
+        if let Some(unknown) = batch.times.iter().position(|&time| time == NO_TIME)
+            && self.parts.event_time.is_none()
+        {
+            let now = clock::now_ms();
+            batch.times[unknown..].iter_mut().filter(|time| **time == NO_TIME).for_each(|time| *time = now);
+        }
+        let mut bad: Vec<(usize, String)> = Vec::new();
+        if let Some(selector) = &self.parts.event_time {
+            for (index, time) in batch.times.iter_mut().enumerate() {
+                match selector.event_time(batch.values.get(index)) {
+                    Ok(at) => *time = at,
+                    Err(error) => bad.push((index, error.to_string())),
+                }
+            }
+        }
+        if let Some(selector) = &self.parts.key {
+            bad.extend(rekey::set_keys(selector, batch));
+        }
+        if bad.is_empty() {
+            return Ok(());
+        }
+        bad.sort_unstable_by_key(|(index, _)| *index);
+        bad.dedup_by_key(|(index, _)| *index);
+        for (index, reason) in &bad {
+            let (origin, value) = (batch.origins[*index], batch.values.get(*index));
+            let reason = format!("{}: {reason}", self.parts.refusals.place(origin));
+            self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value, reason })?;
+        }
+        *batch = rekey::without(batch, bad.iter().map(|(index, _)| *index));
+        Ok(())
+    }
+
+    /// Tells the controller what happened: it closes an epoch only if something did.
+    fn report_changes(&mut self, now: Instant) {
+        let progress = self.progress(now);
+        if progress == Progress::Ended && !self.reported_end {
+            self.reported_end = true;
+            self.parts.reports.send(Report::Ended);
+        }
+        let report = match () {
+            () if self.read >= self.share => Report::Spent,
+            () if self.read > 0 || progress != self.sent => Report::Active,
+            () => return,
+        };
+        if self.reported != Some(report) {
+            self.reported = Some(report);
+            self.parts.reports.send(report);
+        }
+    }
+
+    /// Has this task activated at the first moment at which a split needs a look.
+    fn set_alarm(&mut self, now: Instant) {
+        let first = self.parts.splits.iter().filter_map(|split| split.alarm(now)).min();
+        if let Some(wait) = first.and_then(|at| self.alarm.set(at, now)) {
+            self.parts.activator.activate_after(wait);
+        }
+    }
+
+    fn failed(&self, error: ConnectorError) -> EngineError {
+        EngineError::Connector { operator: self.parts.id.clone(), source: Box::new(error) }
+    }
+}

@@ -1,0 +1,217 @@
+//! From event times to watermarks.
+//!
+//! Three steps: a [`SplitClock`] makes the watermark of one split; a source instance sends the least of its splits that
+//! are not idle, as an [`Update`]; an operator's [`Tracker`] holds the least over all instances, on all workers, of the
+//! sources upstream of it. An operator takes a new watermark only when the epoch that brought it is complete.
+
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+use tidewheel_types::{EventTime, Watermark};
+
+/// What a source instance says of its event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Progress {
+    /// No more records at or below this time (ms).
+    Active(i64),
+    /// Nothing to say for now: do not wait for me.
+    Idle,
+    /// No record will come any more.
+    Ended,
+}
+
+/// One source instance's change, on the watermark stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Update {
+    pub(crate) source: u32,
+    pub(crate) worker: u32,
+    pub(crate) progress: Progress,
+}
+
+/// The watermark of one split: the largest event time seen, less the out-of-orderness, less 1 ms; idle when no record
+/// has come for a while.
+pub(crate) struct SplitClock {
+    out_of_orderness_ms: i64,
+    idle_after: Option<Duration>,
+    largest: Option<i64>,
+    last_record: Instant,
+    ended: bool,
+}
+
+impl SplitClock {
+    pub(crate) fn new(out_of_orderness_ms: i64, idle_after: Option<Duration>, now: Instant) -> Self {
+        SplitClock { out_of_orderness_ms, idle_after, largest: None, last_record: now, ended: false }
+    }
+
+    /// Takes note of records; `largest` is the largest of their event times.
+    pub(crate) fn records(&mut self, largest: i64, now: Instant) {
+        self.largest = self.largest.max(Some(largest));
+        self.last_record = now;
+    }
+
+    /// The split is held back by the engine: the time in which it could not read does not count as idle.
+    pub(crate) fn held_back(&mut self, now: Instant) {
+        self.last_record = now;
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    pub(crate) fn progress(&self, now: Instant) -> Progress {
+        match self.idle_at() {
+            _ if self.ended => Progress::Ended,
+            Some(at) if now >= at => Progress::Idle,
+            _ => Progress::Active(self.watermark().0),
+        }
+    }
+
+    /// When the split becomes idle if no record comes.
+    pub(crate) fn idle_at(&self) -> Option<Instant> {
+        self.idle_after.filter(|_| !self.ended).map(|after| self.last_record + after)
+    }
+
+    fn watermark(&self) -> Watermark {
+        self.largest.map_or(Watermark::MIN, |at| Watermark::bounded(EventTime(at), self.out_of_orderness_ms))
+    }
+}
+
+/// The least over parts: ended if all are (also when there is no part: splits are fixed for the job's life), idle if
+/// all that have not ended are, else the least watermark of the active ones.
+pub(crate) fn least(parts: impl IntoIterator<Item = Progress>) -> Progress {
+    let mut all_ended = true;
+    let mut lowest: Option<i64> = None;
+    for part in parts {
+        all_ended &= part == Progress::Ended;
+        if let Progress::Active(watermark) = part {
+            lowest = Some(lowest.map_or(watermark, |lowest| lowest.min(watermark)));
+        }
+    }
+    match lowest {
+        Some(watermark) => Progress::Active(watermark),
+        None if all_ended => Progress::Ended,
+        None => Progress::Idle,
+    }
+}
+
+/// The watermark of an operator or sink: the least over all instances of the sources upstream of it. It never goes
+/// back, and stands still while all are idle.
+pub(crate) struct Tracker {
+    workers: u32,
+    /// The sources upstream, in rising order; per source one entry per worker.
+    sources: Vec<u32>,
+    progress: Vec<Progress>,
+    watermark: Watermark,
+}
+
+impl Tracker {
+    pub(crate) fn new(mut sources: Vec<u32>, workers: usize) -> Self {
+        sources.sort_unstable();
+        sources.dedup();
+        let progress = vec![Progress::Active(i64::MIN); sources.len() * workers];
+        Tracker { workers: workers as u32, sources, progress, watermark: Watermark::MIN }
+    }
+
+    /// Takes note of an update; one of a source that is not upstream is none of ours.
+    pub(crate) fn update(&mut self, update: Update) {
+        if let Ok(source) = self.sources.binary_search(&update.source) {
+            self.progress[source * self.workers as usize + update.worker as usize] = update.progress;
+        }
+    }
+
+    /// Moves the watermark to where the updates so far allow.
+    pub(crate) fn advance(&mut self) -> Watermark {
+        let reached = match least(self.progress.iter().copied()) {
+            Progress::Active(watermark) => Watermark(watermark),
+            Progress::Idle => self.watermark,
+            Progress::Ended => Watermark::MAX,
+        };
+        self.watermark = self.watermark.max(reached);
+        self.watermark
+    }
+
+    /// Where the watermark stands.
+    pub(crate) fn watermark(&self) -> Watermark {
+        self.watermark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Progress, SplitClock, Tracker, Update, least};
+    use proptest::collection::vec;
+    use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+    use std::time::{Duration, Instant};
+    use tidewheel_types::Watermark;
+
+    #[test]
+    fn a_split_is_behind_its_largest_time_and_idle_after_a_while() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut split = SplitClock::new(5_000, Some(Duration::from_secs(30)), start);
+        assert_eq!(split.progress(start), Progress::Active(i64::MIN));
+        split.records(100_000, after(1));
+        split.records(90_000, after(2));
+        assert_eq!(split.progress(after(31)), Progress::Active(94_999));
+        assert_eq!(split.progress(after(32)), Progress::Idle);
+        split.records(90_000, after(40));
+        assert_eq!(split.progress(after(41)), Progress::Active(94_999), "it comes back where it was");
+        split.held_back(after(60));
+        assert_eq!(split.progress(after(80)), Progress::Active(94_999), "held back is not idle");
+        split.end();
+        assert_eq!(split.progress(after(500)), Progress::Ended);
+    }
+
+    fn progress() -> impl Strategy<Value = Progress> {
+        prop_oneof![(-50i64..50).prop_map(Progress::Active), Just(Progress::Idle), Just(Progress::Ended)]
+    }
+
+    proptest! {
+        /// Against the definition: the least over all instances upstream that are not idle (ended counts as +∞); still
+        /// while all are idle; never back.
+        #[test]
+        fn the_watermark_is_the_least_of_all_that_are_not_idle(
+            updates in vec((0u32..3, 0u32..2, progress(), any::<bool>()), 0..60),
+        ) {
+            let mut tracker = Tracker::new(vec![2, 0], 2);
+            let mut model = std::collections::BTreeMap::new();
+            for source in [0, 2] {
+                for worker in 0..2 {
+                    model.insert((source, worker), Progress::Active(i64::MIN));
+                }
+            }
+            let mut last = Watermark::MIN;
+            for (source, worker, progress, advance) in updates {
+                tracker.update(Update { source, worker, progress });
+                if source != 1 {
+                    model.insert((source, worker), progress);
+                }
+                if !advance {
+                    prop_assert_eq!(tracker.watermark(), last);
+                    continue;
+                }
+                let claims: Vec<i64> = model.values().filter_map(|progress| match progress {
+                    Progress::Active(watermark) => Some(*watermark),
+                    Progress::Ended => Some(i64::MAX),
+                    Progress::Idle => None,
+                }).collect();
+                let all_ended = model.values().all(|progress| *progress == Progress::Ended);
+                let some_active = model.values().any(|progress| matches!(progress, Progress::Active(_)));
+                let expected = match claims.iter().min() {
+                    Some(&least) if some_active || all_ended => last.max(Watermark(least)),
+                    _ => last,
+                };
+                prop_assert_eq!(tracker.advance(), expected);
+                prop_assert!(tracker.watermark() >= last);
+                last = tracker.watermark();
+            }
+        }
+    }
+
+    #[test]
+    fn an_instance_without_splits_has_ended() {
+        assert_eq!(least([]), Progress::Ended);
+        assert_eq!(least([Progress::Ended, Progress::Idle]), Progress::Idle);
+        assert_eq!(least([Progress::Ended, Progress::Active(3)]), Progress::Active(3));
+        assert_eq!(least([Progress::Ended, Progress::Ended]), Progress::Ended);
+    }
+}

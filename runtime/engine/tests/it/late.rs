@@ -1,0 +1,63 @@
+//! Late records, by Flink's rule: late is what comes when its window has fired and been cleaned up.
+
+use crate::common::{TestJob, sorted, wait_until};
+use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
+
+const JOB: &str = "
+[sources.numbers]
+connector = 'numbers'
+[operators.sums]
+component = 'sum.wasm'
+input = 'numbers'
+key = { bytes = '7..8' }
+window = { tumbling = '10s' }
+[sinks.sums]
+connector = 'sums'
+input = 'sums'
+[sinks.late]
+connector = 'late'
+input = 'sums.late'
+";
+
+/// A number of the one key there is: the last byte of a small number is 0.
+fn number(time: i64, number: u64) -> MemoryRecord {
+    MemoryRecord::new(time, "", number.to_le_bytes())
+}
+
+#[test]
+fn a_record_is_late_when_its_window_has_fired_and_not_before() {
+    let numbers = MemorySource::new(1);
+    let (job, sums) = TestJob::new(JOB).source("numbers", &numbers).sink("sums");
+    let (job, late) = job.sink("late");
+    let job = job.start(2);
+    let push = |record| numbers.split(0).push([record]);
+    let watermark_is = |ms: i64| {
+        wait_until(&format!("the watermark is {ms}"), || {
+            let counters = job.counters();
+            counters.nodes.iter().any(|node| node.name == "sums" && node.watermark.0 == ms)
+        });
+    };
+
+    push(number(9_999, 1));
+    watermark_is(9_998);
+    push(number(100, 2)); // behind the watermark, but its window lives until 9,999
+    watermark_is(9_998);
+    // One read, one epoch: the window fires only after all records of the epoch.
+    numbers.split(0).push([number(10_000, 4), number(5_000, 8)]);
+    watermark_is(9_999);
+    wait_until("the first window has fired", || sums.taken().len() == 1);
+    push(number(9_999, 16)); // late
+    push(number(12_000, 32));
+    watermark_is(11_999);
+    push(number(11_000, 64)); // behind the watermark, in a window that lives
+    numbers.split(0).end();
+    let counters = job.wait();
+
+    let key = "\0".to_owned();
+    let results = [(9_999, key.clone(), 11u64), (19_999, key.clone(), 100)];
+    let results = results.map(|(time, key, sum)| (time, key, sum.to_le_bytes().to_vec()));
+    assert_eq!(sorted(sums.committed()), results);
+    assert_eq!(sorted(late.committed()), [(9_999, key, 16u64.to_le_bytes().to_vec())]);
+    let late_counts: Vec<_> = counters.nodes.iter().map(|node| node.late).collect();
+    assert_eq!(late_counts, [0, 1, 0, 0], "source, operator, two sinks");
+}

@@ -1,0 +1,11 @@
+//! The engine's promises, each kept by a whole job: fixture guests between connectors in memory.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod credit;
+mod dead_letter;
+mod idle;
+mod late;
+mod order;
+mod workers;
