@@ -1,0 +1,87 @@
+//! `tidewheel`: the command line.
+//!
+//! [`args`] describes the flags and nothing else; each command is a file in [`commands`]. Stdout is for data, stderr
+//! for talk. The exit code is 0 when all went well, 1 when a job failed on its way, and 2 when nothing was run because
+//! what was asked for is wrong: the command line, the job file, a component.
+
+mod args;
+mod commands;
+mod live;
+mod logging;
+mod render;
+mod signals;
+mod terminal;
+mod usage;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+use tidewheel_engine::EngineError;
+
+// Batches are made on one thread and freed on another all the time; the system's allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const JOB_FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start(arguments.log_level);
+    let result = match &arguments.command {
+        Command::Run(run) => commands::run::execute(run),
+        Command::Check(check) => commands::check::execute(check),
+        Command::Inspect(inspect) => commands::inspect::execute(inspect),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::say(&describe(&error));
+            ExitCode::from(if error.is::<JobFailed>() { JOB_FAILED } else { WRONG_USAGE })
+        }
+    }
+}
+
+/// A job failed while it ran, or while its workers were started.
+#[derive(Debug)]
+struct JobFailed(EngineError);
+
+impl std::fmt::Display for JobFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for JobFailed {}
+
+/// `error: `, what went wrong with its causes, and after a blank line the way out, if one is known.
+fn describe(error: &anyhow::Error) -> String {
+    let engine_error = error.downcast_ref::<JobFailed>().map(|failed| &failed.0).or_else(|| error.downcast_ref());
+    match engine_error {
+        Some(error) => describe_engine(error),
+        None => format!("error: {}", with_causes(error.as_ref())),
+    }
+}
+
+/// The same for an error of the engine.
+fn describe_engine(error: &EngineError) -> String {
+    let text = with_causes(error);
+    match error.hint() {
+        Some(hint) => format!("error: {text}\n\nhint: {hint}"),
+        None => format!("error: {text}"),
+    }
+}
+
+/// An error's message and those of its causes. Many messages quote their cause; it is not said twice.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
+}
