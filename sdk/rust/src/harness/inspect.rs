@@ -1,0 +1,96 @@
+//! Looking at what an operator did: outputs, rejections, timers, state, log and metrics.
+
+use super::{EmittedRecord, Harness, RejectedRecord};
+use crate::format::{Decode, Format};
+use crate::operator::Operator;
+use crate::ports::Output;
+use crate::state::{List, Map, MapKey, Value};
+use crate::time::EventTime;
+
+impl<O: Operator> Harness<O> {
+    /// Values emitted on the main output since this was last called.
+    ///
+    /// # Panics
+    /// When a value is not of the output's format.
+    pub fn outputs(&mut self) -> Vec<<O::Output as Format>::Value<'_>>
+    where
+        O::Output: Decode,
+    {
+        self.take_output::<O::Output>(0)
+    }
+
+    /// Values emitted on a side output since this was last called for it.
+    ///
+    /// # Panics
+    /// When a value is not of the output's format.
+    pub fn side_outputs<F: Decode>(&mut self, output: impl Fn(&O) -> &Output<F>) -> Vec<F::Value<'_>> {
+        let index = output(&self.operator).index();
+        self.take_output::<F>(index.into())
+    }
+
+    fn take_output<F: Decode>(&mut self, output: usize) -> Vec<F::Value<'_>> {
+        (self.given, self.emitted) =
+            std::mem::take(&mut self.emitted).into_iter().partition(|record| record.output == output);
+        let decode = |record| F::decode(record).unwrap_or_else(|error| panic!("an emitted value is {error}"));
+        self.given.iter().map(|record| decode(&record.value)).collect()
+    }
+
+    /// Records emitted on any output since this or [`outputs`](Harness::outputs) was last called.
+    pub fn records(&mut self) -> Vec<EmittedRecord> {
+        std::mem::take(&mut self.emitted)
+    }
+
+    /// Records and timers rejected since this was last called.
+    pub fn rejected(&mut self) -> Vec<RejectedRecord> {
+        std::mem::take(&mut self.rejected)
+    }
+
+    /// Times at which timers of a key are set.
+    pub fn timers(&self, key: impl AsRef<[u8]>) -> Vec<EventTime> {
+        let of_key = self.timers.iter().filter(|(_, of, _)| of == key.as_ref());
+        of_key.map(|&(time, _, _)| EventTime(time)).collect()
+    }
+
+    /// The value of a value state.
+    pub fn value<T, F>(&self, state: impl Fn(&O) -> &Value<T, F>, key: impl AsRef<[u8]>) -> Option<T>
+    where
+        F: Decode + for<'a> Format<Value<'a> = T>,
+    {
+        let place = (state(&self.operator).state(), key.as_ref().to_vec());
+        self.host.values.get(&place).map(|value| decode_state::<F>(value))
+    }
+
+    /// The elements of a list state.
+    pub fn list<T, F>(&self, state: impl Fn(&O) -> &List<T, F>, key: impl AsRef<[u8]>) -> Vec<T>
+    where
+        F: Decode + for<'a> Format<Value<'a> = T>,
+    {
+        let place = (state(&self.operator).state(), key.as_ref().to_vec());
+        self.host.lists.get(&place).into_iter().flatten().map(|element| decode_state::<F>(element)).collect()
+    }
+
+    /// The entries of a map state, in order.
+    pub fn map<K, V, F>(&self, state: impl Fn(&O) -> &Map<K, V, F>, key: impl AsRef<[u8]>) -> Vec<(K, V)>
+    where
+        K: MapKey,
+        F: Decode + for<'a> Format<Value<'a> = V>,
+    {
+        let place = (state(&self.operator).state(), key.as_ref().to_vec());
+        let entries = self.host.maps.get(&place).into_iter().flatten();
+        entries.map(|(key, value)| (K::read(key).expect("a key of the map"), decode_state::<F>(value))).collect()
+    }
+
+    /// Lines the operator logged.
+    pub fn log(&self) -> &[String] {
+        &self.host.log
+    }
+
+    /// What a metric shows; of a histogram the last number.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.host.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value)
+    }
+}
+
+fn decode_state<F: Decode>(bytes: &[u8]) -> F::Value<'_> {
+    F::decode(bytes).unwrap_or_else(|error| panic!("a value of state is {error}"))
+}

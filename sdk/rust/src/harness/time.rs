@@ -1,0 +1,101 @@
+//! The harness's clocks, and what they make due.
+
+use super::{Harness, frames, frames::Incoming, frames::IncomingGroup};
+use crate::operator::{Kind, Operator, World};
+use crate::record::Window;
+use crate::time::EventTime;
+use crate::wit::keyed::tidewheel::operator::description::Clock;
+use std::collections::BTreeMap;
+
+/// Rounds of timers in one advance; an operator that sets a timer for now in each of them has no end.
+const ROUNDS_MAX: usize = 100_000;
+
+impl<O: Operator> Harness<O> {
+    /// Moves the watermark forward: no record at or below it will come. Timers and windows that are due fire.
+    ///
+    /// # Panics
+    /// When a call fails as a whole.
+    pub fn advance_watermark(&mut self, to: EventTime) {
+        self.watermark = self.watermark.max(to.0);
+        self.fire_timers(Clock::Event, self.watermark);
+        self.fire_windows();
+    }
+
+    /// Ends the input: all timers and windows fire.
+    ///
+    /// # Panics
+    /// When a call fails as a whole.
+    pub fn finish(&mut self) {
+        self.advance_watermark(EventTime::MAX);
+    }
+
+    /// Moves processing time forward. Timers of the processing clock that are due fire.
+    ///
+    /// # Panics
+    /// When a call fails as a whole.
+    pub fn advance_now(&mut self, to: EventTime) {
+        self.now = self.now.max(to.0);
+        self.fire_timers(Clock::Processing, self.now);
+    }
+
+    /// Bytes of records that came after their window had fired.
+    pub fn late(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.late).into_iter().map(|record| record.value).collect()
+    }
+
+    /// Fires timers as the host does: in a call at most one of a key, its earliest.
+    fn fire_timers(&mut self, clock: Clock, to: i64) {
+        for _ in 0..ROUNDS_MAX {
+            let mut due = BTreeMap::new();
+            for (time, key, slot) in self.timers.iter().take_while(|(time, _, _)| *time <= to) {
+                if self.description.timers[usize::from(*slot)].clock == clock {
+                    due.entry(key.clone()).or_insert((*time, *slot));
+                }
+            }
+            if due.is_empty() {
+                return;
+            }
+            let mut groups = Vec::new();
+            for (key, (time, slot)) in due {
+                self.timers.remove(&(time, key.clone(), slot));
+                let cells = self.cells(&key, None);
+                let timer = Incoming { key: key.clone(), time, input: slot as u8, ..Incoming::default() };
+                groups.push(IncomingGroup { key, window: None, cells, records: vec![timer] });
+            }
+            self.call(&groups, true).unwrap_or_else(|error| panic!("the call failed: {error}"));
+        }
+        panic!("on_timer sets a timer that is due at once, again and again");
+    }
+
+    fn fire_windows(&mut self) {
+        if O::World::KIND != Kind::Aggregate {
+            return;
+        }
+        // A window is due when the watermark reaches its last millisecond.
+        let open = self.windows.split_off(&(self.watermark.saturating_add(2), i64::MIN, Vec::new()));
+        let due = std::mem::replace(&mut self.windows, open);
+        let mut groups = Vec::new();
+        for ((end, start, key), panes) in due {
+            let accumulator = |value| Incoming { key: key.clone(), time: end - 1, value, ..Incoming::default() };
+            let records: Vec<_> = panes.into_iter().flatten().map(accumulator).collect();
+            if !records.is_empty() {
+                let window = Some(Window { start: EventTime(start), end: EventTime(end) });
+                groups.push(IncomingGroup { key, window, cells: Vec::new(), records });
+            }
+        }
+        self.call(&groups, true).unwrap_or_else(|error| panic!("the call failed: {error}"));
+    }
+
+    pub(super) fn apply_timer(&mut self, timer: &frames::TimerWrite, key: &[u8]) {
+        match timer.op {
+            0 => _ = self.timers.insert((timer.time, key.to_vec(), timer.slot)),
+            2 => _ = self.timers.remove(&(timer.time, key.to_vec(), timer.slot)),
+            _ => {
+                self.timers.retain(|(_, of, slot)| !(of == key && *slot == timer.slot));
+                if timer.op == 1 {
+                    self.timers.insert((timer.time, key.to_vec(), timer.slot));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Write Tidewheel operators in Rust.
+//!
+//! An operator is a struct and one trait: [`Stateless`] (records in, records out), [`Keyed`] (state and timers per key)
+//! or [`Aggregate`] (one accumulator per key and window). Formats are chosen by type ([`Json`], [`MsgPack`],
+//! [`Postcard`], [`Text`], [`Raw`], or your own [`Format`]); state is a field ([`Value`], [`List`], [`Map`]). Built for
+//! a WebAssembly target as a `cdylib`, the crate is a component; natively the same code runs in the test [`harness`].
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//! use tidewheel::harness::Harness;
+//! use tidewheel::{Context, EventTime, Json, Keyed, Record, Result, Value, operator};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Purchase {
+//!     cents: u64,
+//! }
+//!
+//! #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+//! struct Summary {
+//!     purchases: u32,
+//!     cents: u64,
+//! }
+//!
+//! /// What each customer has bought, told a day after each purchase.
+//! #[operator(keyed)]
+//! struct Customers {
+//!     #[state(ttl = "540d")]
+//!     summary: Value<Summary>,
+//! }
+//!
+//! impl Keyed for Customers {
+//!     type In = Json<Purchase>;
+//!     type Out = Json<Summary>;
+//!
+//!     fn process(&mut self, purchase: Record<Purchase>, ctx: &mut Context<Self>) -> Result<()> {
+//!         let mut summary = self.summary.get()?.unwrap_or_default();
+//!         summary.purchases += 1;
+//!         summary.cents += purchase.cents;
+//!         ctx.timer_at(purchase.event_time + Duration::from_secs(86_400));
+//!         self.summary.set(&summary)
+//!     }
+//!
+//!     fn on_timer(&mut self, _at: EventTime, ctx: &mut Context<Self>) -> Result<()> {
+//!         ctx.emit(self.summary.get()?.unwrap_or_default());
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut harness = Harness::<Customers>::new();
+//! harness.send("ann", EventTime(0), Purchase { cents: 250 });
+//! harness.send("ann", EventTime(10), Purchase { cents: 150 });
+//! harness.advance_watermark(EventTime(86_400_000));
+//! assert_eq!(harness.outputs(), [Summary { purchases: 2, cents: 400 }]);
+//! ```
+//!
+//! An error from `process` *rejects* the record: nothing it did counts, and the job's `on-error` says what becomes of
+//! it. So does a value that is not of the input's format. See [`Error`] for failing the job instead.
+
+// The attribute's code names this crate by its name, also in this crate's own tests.
+extern crate self as tidewheel;
+
+mod aggregate;
+mod batch;
+mod context;
+mod emitted;
+mod error;
+mod format;
+mod frame;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod harness;
+mod host;
+mod instance;
+mod keyed;
+mod operator;
+mod ports;
+mod record;
+mod state;
+mod stateless;
+mod time;
+#[doc(hidden)]
+pub mod wit;
+
+pub use crate::aggregate::Aggregate;
+pub use crate::context::{Context, Level};
+pub use crate::emitted::Emit;
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::format::{Decode, Encode, Format, FormatError, Json, MsgPack, Postcard, Raw, Text};
+pub use crate::keyed::Keyed;
+pub use crate::operator::Operator;
+pub use crate::ports::{Counter, Gauge, Histogram, Output, Timer};
+pub use crate::record::{Change, Key, Record, Window};
+pub use crate::state::{List, Map, MapKey, OrderedBytes, Scan, Value};
+pub use crate::stateless::Stateless;
+pub use crate::time::EventTime;
+pub use tidewheel_macros::operator;
+
+/// For the code that `#[operator]` writes; not part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::aggregate::{AggregateWorld, declare as declare_accumulator, merge, write_accumulator};
+    pub use crate::instance::{Instance, migrate, no_migration};
+    pub use crate::keyed::KeyedWorld;
+    pub use crate::operator::{Declarations, World, describe, parse_config, port, refuse_config};
+    pub use crate::ports::Metric;
+    pub use crate::state::{StateField, StateItem, StateOptions};
+    pub use crate::stateless::StatelessWorld;
+    pub use crate::wit::keyed::tidewheel::operator::description::{Clock, Description, StateDecl, TimerDecl};
+    pub use crate::wit::keyed::tidewheel::operator::types::{Call, Failure};
+    pub use ::wit_bindgen;
+}

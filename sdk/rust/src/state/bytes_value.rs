@@ -1,0 +1,139 @@
+//! The bytes behind a value state: read where they are, written once at the end of the group.
+
+use crate::frame::cell;
+use crate::host;
+use crate::state::{Group, WriteOp, Writes};
+use std::cell::OnceCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// What the call has done to the value so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Change {
+    #[default]
+    None,
+    Put,
+    Delete,
+}
+
+/// A value's bytes, for the group at hand.
+pub(super) struct BytesValue {
+    state: u32,
+    rides: bool,
+    group: u32,
+    /// The frame the value rides in, shared so that it need not be copied.
+    frame: Option<Rc<Vec<u8>>>,
+    cell: Option<Range<usize>>,
+    /// The value of a state that does not ride, once it was read.
+    fetched: OnceCell<Option<Vec<u8>>>,
+    change: Change,
+    written: Vec<u8>,
+    /// `change` and `written` as they were when the record began, if it changed them.
+    undo: Option<Change>,
+    undo_written: Vec<u8>,
+    spare: Vec<u8>,
+}
+
+impl BytesValue {
+    pub(super) fn new(state: u32, rides: bool) -> BytesValue {
+        BytesValue {
+            state,
+            rides,
+            group: 0,
+            frame: None,
+            cell: None,
+            fetched: OnceCell::new(),
+            change: Change::None,
+            written: Vec::new(),
+            undo: None,
+            undo_written: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> u32 {
+        self.state
+    }
+
+    /// The value as the operator has left it.
+    #[inline]
+    pub(super) fn get(&self) -> Option<&[u8]> {
+        match self.change {
+            Change::Put => Some(&self.written),
+            Change::Delete => None,
+            Change::None if self.rides => Some(&self.frame.as_ref()?[self.cell.clone()?]),
+            Change::None => self.fetched.get_or_init(|| self.fetch()).as_deref(),
+        }
+    }
+
+    fn fetch(&self) -> Option<Vec<u8>> {
+        let values = host::get(self.state, &self.group.to_le_bytes());
+        cell(values.ends.as_chunks().0, &values.bytes, 0).map(<[u8]>::to_vec)
+    }
+
+    /// Sets the value to what `write` writes; on its error nothing changes.
+    #[inline]
+    pub(super) fn put<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        self.spare.clear();
+        write(&mut self.spare)?;
+        self.remember();
+        std::mem::swap(&mut self.written, &mut self.spare);
+        self.change = Change::Put;
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self) {
+        self.remember();
+        self.change = Change::Delete;
+    }
+
+    /// Before the first change by a record: keeps what there was, without copying it.
+    #[inline]
+    fn remember(&mut self) {
+        if self.undo.is_none() {
+            self.undo = Some(self.change);
+            std::mem::swap(&mut self.written, &mut self.undo_written);
+        }
+    }
+
+    #[inline]
+    pub(super) fn begin_group(&mut self, group: &Group<'_>) {
+        self.group = group.index;
+        self.change = Change::None;
+        self.undo = None;
+        if !self.rides {
+            self.fetched.take();
+            return;
+        }
+        if !self.frame.as_ref().is_some_and(|frame| Rc::ptr_eq(frame, group.frame())) {
+            self.frame = Some(Rc::clone(group.frame()));
+        }
+        self.cell = group.cell(self.state);
+    }
+
+    #[inline]
+    pub(super) fn begin_record(&mut self) {
+        self.undo = None;
+    }
+
+    pub(super) fn undo_record(&mut self) {
+        if let Some(change) = self.undo.take() {
+            self.change = change;
+            std::mem::swap(&mut self.written, &mut self.undo_written);
+        }
+    }
+
+    #[inline]
+    pub(super) fn end_group(&mut self, writes: &mut Writes) {
+        match self.change {
+            Change::None => {}
+            Change::Put => writes.push(self.group, self.state, self.rides, WriteOp::Put, &self.written),
+            Change::Delete => writes.push(self.group, self.state, self.rides, WriteOp::Delete, &[]),
+        }
+    }
+
+    pub(super) fn end_call(&mut self) {
+        self.frame = None;
+        self.change = Change::None;
+    }
+}
