@@ -1,0 +1,67 @@
+//! Events per second and per second of processor time, generator included, and the most memory used.
+
+use crate::{job, median};
+use serde_json::Value;
+use std::process::Command;
+use tidewheel_tests::tidewheel;
+
+/// Queries with the number of events of a run, so that each takes some seconds.
+const QUERIES: [(&str, u64); 7] = [
+    ("q0", 60_000_000),
+    ("q1", 60_000_000),
+    ("q2", 60_000_000),
+    ("q0x", 40_000_000),
+    ("q7", 40_000_000),
+    ("q12", 40_000_000),
+    ("qk", 25_000_000),
+];
+
+const RUNS: usize = 3;
+
+/// One run.
+struct Run {
+    events_per_second: f64,
+    events_per_cpu_second: f64,
+    peak_mib: f64,
+}
+
+/// Prints a table: per query and number of workers the medians.
+pub(crate) fn run() {
+    println!("| query | workers | events/s | events per CPU-s | peak MiB |\n|---|---|---|---|---|");
+    for (query, events) in QUERIES {
+        for workers in [1, 2] {
+            let runs: Vec<Run> = (0..RUNS).map(|_| measure(query, events, workers)).collect();
+            let of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
+            println!(
+                "| {query} | {workers} | {:.2} M | {:.2} M | {:.0} |",
+                of(|run| run.events_per_second) / 1e6,
+                of(|run| run.events_per_cpu_second) / 1e6,
+                of(|run| run.peak_mib)
+            );
+        }
+    }
+}
+
+fn measure(query: &str, events: u64, workers: usize) -> Run {
+    let source = format!("events-max = {events}\nsplits = {workers}");
+    let summary = run_job(&job(query, &source, "connector = \"discard\""), workers, |_| {});
+    let number = |key: &str| summary[key].as_f64().unwrap_or_else(|| panic!("the summary has {key}"));
+    Run {
+        events_per_second: events as f64 / number("seconds"),
+        events_per_cpu_second: events as f64 / number("cpu_seconds"),
+        peak_mib: number("peak_memory_bytes") / f64::from(1 << 20),
+    }
+}
+
+/// Runs a job with the real program; returns its summary.
+pub(crate) fn run_job(text: &str, workers: usize, more: impl FnOnce(&mut Command)) -> Value {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("job.toml");
+    std::fs::write(&file, text).expect("a file can be written");
+    let mut program = tidewheel();
+    program.arg("run").arg(&file).args(["--json", "--workers", &workers.to_string()]);
+    more(&mut program);
+    let output = program.output().expect("the program starts");
+    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("the summary is JSON")
+}

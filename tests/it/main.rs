@@ -1,0 +1,6 @@
+//! Tests of more than one crate, and of the whole program as a process.
+
+mod cli;
+mod fatal;
+mod resources;
+mod tidy;
