@@ -25,8 +25,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-use tidewheel_connectors::{ConnectorError, SinkContext};
-use tidewheel_guest::{Instance, InstanceSettings};
+use tidewheel_connectors::{ConnectorError, Sink, SinkContext};
+use tidewheel_guest::InstanceSettings;
 use tidewheel_state::MemoryState;
 use tidewheel_types::keyed_state::KeyedState;
 use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex};
@@ -55,20 +55,26 @@ pub(crate) struct Driver {
     pub(crate) controller: Activator,
 }
 
+/// Which records a task takes as they arrive.
+const ANY_EPOCH: bool = true;
+const OPEN_EPOCH: bool = false;
+
 type Data<'a> = Stream<'a, Epoch, Parcel>;
 type Side<'a, D> = Stream<'a, Epoch, Vec<D>>;
 
 /// Builds the job's dataflow on one worker: controller → sources → operators → sinks → probe.
-pub(crate) fn build(scope: Scope<'_, Epoch>, shared: &Arc<Shared>) -> Result<Driver, EngineError> {
+///
+/// What fails on the way ends the process there and then: timely cannot take a dataflow apart that is half built.
+pub(crate) fn build(scope: Scope<'_, Epoch>, shared: &Arc<Shared>) -> Driver {
     let (probe, reports) = (ProbeHandle::new(), Rc::default());
     let (controller, commands) = controller(scope, shared, &probe, &reports);
     let mut graph = Graph { scope, shared, commands, watermarks: None, data: BTreeMap::new(), sinks: Vec::new() };
-    let (watermarks, source_reports) = graph.sources()?;
+    let (watermarks, source_reports) = graph.sources();
     graph.watermarks = Some(watermarks);
-    graph.operators_and_sinks()?;
+    graph.operators_and_sinks();
     collect_reports(scope, source_reports, reports, controller.clone());
     scope.concatenate(graph.sinks).probe_with(&probe);
-    Ok(Driver { probe, controller })
+    Driver { probe, controller }
 }
 
 /// The epoch clock and the command stream. On other workers than the first it has no capability: they only listen.
@@ -142,32 +148,27 @@ struct Graph<'a, 's> {
 }
 
 impl<'a> Graph<'a, '_> {
-    fn sources(&mut self) -> Result<(Side<'a, Update>, Vec<Side<'a, Report>>), EngineError> {
+    fn sources(&mut self) -> (Side<'a, Update>, Vec<Side<'a, Report>>) {
         let (mut watermarks, mut reports) = (Vec::new(), Vec::new());
         let shared = self.shared.clone();
         for (index, node) in shared.plan.nodes.iter().enumerate() {
             if let Role::Source(source) = &node.role {
-                let (watermark, report) = self.source(index, node, source)?;
+                let (watermark, report) = self.source(index, node, source);
                 watermarks.push(watermark);
                 reports.push(report);
             }
         }
-        Ok((broadcast(self.scope.concatenate(watermarks)), reports))
+        (broadcast(self.scope.concatenate(watermarks)), reports)
     }
 
-    fn source(
-        &mut self,
-        index: usize,
-        node: &Node,
-        source: &SourceNode,
-    ) -> Result<(Side<'a, Update>, Side<'a, Report>), EngineError> {
+    fn source(&mut self, index: usize, node: &Node, source: &SourceNode) -> (Side<'a, Update>, Side<'a, Report>) {
         let mut builder = OperatorBuilder::new(node.id.to_string(), self.scope);
         let (activator, sync) = self.activators(&builder);
         let commands: Box<dyn Input<Vec<Command>>> = Box::new(builder.new_input(self.commands.clone(), Pipeline));
         let mut outputs = self.outputs(&mut builder, index, sync.clone());
         let (watermark_output, watermarks) = builder.new_output::<Vec<Update>>();
         let (report_output, reports) = builder.new_output::<Vec<Report>>();
-        let splits = self.open_splits(node, source, index as u32, &sync)?;
+        let splits = self.open_splits(node, source, index as u32, &sync);
         let refusals = self.refusals(index, None);
         let (worker, instances) = (self.scope.index() as u32, self.source_instances());
         let parts = |outputs, [watermark, report]: [Option<Capability<Epoch>>; 2]| SourceParts {
@@ -192,76 +193,63 @@ impl<'a> Graph<'a, '_> {
             let mut task = SourceTask::new(parts(outputs, [watermark, report]));
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
         });
-        Ok((watermarks, reports))
+        (watermarks, reports)
     }
 
     /// Opens the splits of this worker: each worker gets every so many-th.
-    fn open_splits(
-        &self,
-        node: &Node,
-        source: &SourceNode,
-        index: u32,
-        task: &SyncActivator,
-    ) -> Result<Vec<SplitTask>, EngineError> {
-        let (now, failed) = (Instant::now(), |error| connector_error(&node.id, error));
+    fn open_splits(&self, node: &Node, source: &SourceNode, index: u32, task: &SyncActivator) -> Vec<SplitTask> {
+        let now = Instant::now();
         let mine = (self.scope.index()..source.splits).step_by(self.scope.peers());
         mine.map(|split| {
             let clock = SplitClock::new(source.out_of_orderness_ms, source.idle_after, now);
             let number = split as u32;
             let open = |waker| source.source.open(index, SplitIndex(number), waker);
-            SplitTask::open(number, clock, task.clone(), open).map_err(failed)
+            SplitTask::open(number, clock, task.clone(), open).unwrap_or_else(|error| connector_failed(&node.id, error))
         })
         .collect()
     }
 
-    fn operators_and_sinks(&mut self) -> Result<(), EngineError> {
+    fn operators_and_sinks(&mut self) {
         let shared = self.shared.clone();
         for (index, node) in shared.plan.nodes.iter().enumerate() {
-            let refusals = |graph: &Self, function: Option<&Function>| {
-                graph.refusals(index, function.map(|function| function.component.digest().to_owned()))
-            };
             match &node.role {
                 Role::Source(_) => {}
                 Role::Rekey(selector) => {
-                    let rekey = Rekey::new(selector.clone(), refusals(self, None));
-                    self.task(index, true, |_| Ok(rekey))?;
+                    let rekey = Rekey::new(selector.clone(), self.refusals(index, None));
+                    self.task(index, ANY_EPOCH, |_| rekey);
                 }
                 Role::Stateless(function) => {
-                    let task = self.function(node, function, refusals(self, Some(function)), None)?;
-                    self.task(index, true, |_| Ok(Stateless::new(task)))?;
+                    let stateless = Stateless::new(self.function(index, function, None));
+                    self.task(index, ANY_EPOCH, |_| stateless);
                 }
                 Role::Keyed(function) => {
                     let state = memory_state(function);
-                    let task = self.function(node, function, refusals(self, Some(function)), Some(state.clone()))?;
-                    self.task(index, false, |_| Ok(Keyed::new(node.id.clone(), task, state)))?;
+                    let task = self.function(index, function, Some(state.clone()));
+                    self.task(index, OPEN_EPOCH, |_| Keyed::new(node.id.clone(), task, state));
                 }
                 Role::Window(function, windows) => {
-                    let state = memory_state(function);
-                    let task = self.function(node, function, refusals(self, Some(function)), None)?;
+                    let task = self.function(index, function, None);
                     let metrics = shared.metrics[index].clone();
-                    let window = Window::new(task, *windows, node.late_port(), state, metrics);
-                    self.task(index, false, |_| Ok(window))?;
+                    let window = Window::new(task, *windows, node.late_port(), memory_state(function), metrics);
+                    self.task(index, OPEN_EPOCH, |_| window);
                 }
-                Role::Sink(sink) => {
-                    let (lineage, shard) = (shared.lineage.clone(), self.scope.index());
-                    self.task(index, false, |activator| {
-                        let waker = Arc::new(move || _ = activator.activate());
-                        let writer = sink.open(SinkContext { lineage, shard, waker });
-                        Ok(SinkTask::new(node.id.clone(), writer.map_err(|error| connector_error(&node.id, error))?))
-                    })?;
-                }
+                Role::Sink(sink) => self.sink(index, &node.id, sink.as_ref()),
             }
         }
-        Ok(())
+    }
+
+    fn sink(&mut self, index: usize, id: &OperatorId, sink: &dyn Sink) {
+        let (lineage, shard) = (self.shared.lineage.clone(), self.scope.index());
+        self.task(index, OPEN_EPOCH, |activator| {
+            // A sink whose worker has ended needs no waking.
+            let waker = Arc::new(move || _ = activator.activate());
+            let writer = sink.open(SinkContext { lineage, shard, waker });
+            SinkTask::new(id.clone(), writer.unwrap_or_else(|error| connector_failed(id, error)))
+        });
     }
 
     /// Adds an operator or sink with the logic that `logic` makes.
-    fn task<L: Logic + 'static>(
-        &mut self,
-        index: usize,
-        any_epoch: bool,
-        logic: impl FnOnce(SyncActivator) -> Result<L, EngineError>,
-    ) -> Result<(), EngineError> {
+    fn task<L: Logic + 'static>(&mut self, index: usize, any_epoch: bool, logic: impl FnOnce(SyncActivator) -> L) {
         let shared = self.shared.clone();
         let node = &shared.plan.nodes[index];
         let mut builder = OperatorBuilder::new(node.id.to_string(), self.scope);
@@ -273,7 +261,7 @@ impl<'a> Graph<'a, '_> {
             let (_output, end) = builder.new_output::<Vec<()>>();
             self.sinks.push(end);
         }
-        let logic = logic(sync)?;
+        let logic = logic(sync);
         let tracker = Tracker::new(node.sources.clone(), shared.workers);
         let metrics = shared.metrics[index].clone();
         builder.build(|capabilities| {
@@ -281,7 +269,6 @@ impl<'a> Graph<'a, '_> {
             let mut task = Task::new(logic, inbox, outputs, tracker, activator, metrics);
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
         });
-        Ok(())
     }
 
     /// A task's inputs: the edges that end at it, then commands and watermarks.
@@ -316,29 +303,22 @@ impl<'a> Graph<'a, '_> {
     }
 
     /// A user's function, instantiated for this worker.
-    fn function(
-        &self,
-        node: &Node,
-        function: &Function,
-        refusals: Refusals,
-        state: Option<Rc<RefCell<dyn KeyedState>>>,
-    ) -> Result<FunctionTask, EngineError> {
-        let worker = self.scope.index();
+    fn function(&self, index: usize, function: &Function, state: Option<Rc<RefCell<dyn KeyedState>>>) -> FunctionTask {
+        let (id, worker, component) = (&self.shared.plan.nodes[index].id, self.scope.index(), &function.component);
         let settings = InstanceSettings {
-            operator: node.id.to_string(),
+            operator: id.to_string(),
             worker,
             config: function.config.clone(),
             options: Vec::new(),
             limits: function.limits,
             state,
-            metrics: None,
+            metrics: Some(self.shared.metrics[index].own.clone()),
         };
-        let instance: Instance = function
-            .component
-            .instantiate(settings)
-            .map_err(|source| EngineError::Guest { operator: node.id.clone(), source: Box::new(source) })?;
-        let description = function.component.description();
-        Ok(FunctionTask::new(node.id.clone(), description, instance, refusals, worker))
+        let instance = component.instantiate(settings).unwrap_or_else(|source| {
+            fatal::fail(EngineError::Guest { operator: id.clone(), source: Box::new(source) })
+        });
+        let refusals = self.refusals(index, Some(component.digest().to_owned()));
+        FunctionTask::new(id.clone(), component.description(), instance, refusals, worker)
     }
 
     fn refusals(&self, index: usize, component: Option<String>) -> Refusals {
@@ -381,6 +361,6 @@ fn memory_state(function: &Function) -> Rc<RefCell<dyn KeyedState>> {
     Rc::new(RefCell::new(state))
 }
 
-fn connector_error(id: &OperatorId, error: ConnectorError) -> EngineError {
-    EngineError::Connector { operator: id.clone(), source: Box::new(error) }
+fn connector_failed(id: &OperatorId, error: ConnectorError) -> ! {
+    fatal::fail(EngineError::Connector { operator: id.clone(), source: Box::new(error) })
 }

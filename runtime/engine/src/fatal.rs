@@ -7,16 +7,16 @@
 
 use crate::EngineError;
 use std::panic::{self, PanicHookInfo};
-use std::sync::{Mutex, OnceLock};
-use std::thread;
+use std::sync::OnceLock;
+use std::thread::{self, ThreadId};
 
 /// Told the first error. It runs on the failing thread, once, just before the process ends with the code it returns.
 pub type FatalHandler = Box<dyn Fn(&EngineError) -> i32 + Send + Sync>;
 
 static HANDLER: OnceLock<FatalHandler> = OnceLock::new();
 
-/// Held by the first failing thread until the process has ended, so that a second one says nothing.
-static FIRST: Mutex<()> = Mutex::new(());
+/// The first failing thread: only its error is told.
+static FIRST: OnceLock<ThreadId> = OnceLock::new();
 
 /// Threads with these name prefixes belong to a job: timely's workers and the connectors' readers and writers.
 const JOB_THREADS: [&str; 2] = ["timely:", "tidewheel:"];
@@ -56,8 +56,20 @@ fn panicked(thread: &str, info: &PanicHookInfo<'_>) -> EngineError {
 /// Ends the process because of `error`.
 #[allow(unsafe_code, reason = "_exit is the only way out that waits for no other thread")]
 pub(crate) fn fail(error: EngineError) -> ! {
-    let _first = FIRST.lock();
+    let mut is_first_call = false;
+    let first = *FIRST.get_or_init(|| {
+        is_first_call = true;
+        thread::current().id()
+    });
+    if first != thread::current().id() {
+        // The first failing thread is about to end the process, and us with it.
+        loop {
+            thread::park();
+        }
+    }
     let code = match HANDLER.get() {
+        // The handler itself has failed: there is nothing left to say it with.
+        _ if !is_first_call => 1,
         Some(handler) => handler(&error),
         None => {
             eprintln!("error: {error}");

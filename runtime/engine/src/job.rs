@@ -81,7 +81,6 @@ impl Job {
 /// Builds the dataflow on this worker and steps it to its end.
 fn run_worker(worker: &mut Worker, shared: &Arc<Shared>) {
     let driver = worker.dataflow::<Epoch, _, _>(|scope| dataflow::build(scope, shared));
-    let driver = driver.unwrap_or_else(|error| fatal::fail(error));
     let mut seen = Antichain::from_elem(0);
     while worker.step_or_park(None) {
         // The probe is no operator: nobody activates the controller when it moves but we.

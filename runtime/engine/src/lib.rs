@@ -38,3 +38,4 @@ pub use fatal::{FatalHandler, on_fatal};
 pub use job::{Job, JobOptions, JobSummary};
 pub use metrics::{JobMetrics, JobSnapshot, NodeKind, NodeSnapshot};
 pub use plan::Plan;
+pub use tidewheel_guest::{Histogram, MetricValue};

@@ -1,8 +1,10 @@
 //! What a running job counts. Updated per batch, readable from any thread at any time.
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use tidewheel_guest::{MetricValue, Metrics};
 use tidewheel_types::{OperatorId, Watermark};
 
 /// What kind of part a node is.
@@ -29,6 +31,8 @@ pub(crate) struct NodeMetrics {
     /// Input that is not a record.
     pub(crate) malformed: AtomicU64,
     pub(crate) late: AtomicU64,
+    /// What the component itself counts.
+    pub(crate) own: Metrics,
     /// The watermark of whichever worker moved last; they differ by an epoch at most.
     watermark: AtomicI64,
 }
@@ -43,6 +47,7 @@ impl NodeMetrics {
             rejected: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             late: AtomicU64::new(0),
+            own: Metrics::default(),
             watermark: AtomicI64::new(i64::MIN),
         })
     }
@@ -61,6 +66,7 @@ impl NodeMetrics {
             rejected: count(&self.rejected),
             malformed: count(&self.malformed),
             late: count(&self.late),
+            metrics: self.own.read(),
             watermark: Watermark(self.watermark.load(Ordering::Relaxed)),
         }
     }
@@ -134,6 +140,9 @@ pub struct NodeSnapshot {
     pub malformed: u64,
     /// Late records.
     pub late: u64,
+    /// What the component itself counts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricValue>,
     /// Where its watermark stands.
     #[serde(serialize_with = "watermark_ms")]
     pub watermark: Watermark,

@@ -117,7 +117,10 @@ impl SourceTask {
             self.close_epoch(now);
             match frontier.next_epoch(None) {
                 Some(epoch) => self.open_epoch(epoch),
-                None => return Ok(self.end()),
+                None => {
+                    self.end();
+                    return Ok(());
+                }
             }
         }
         let again = self.read_splits(now)?;

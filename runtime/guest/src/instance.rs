@@ -128,7 +128,8 @@ pub struct Instance {
     contract: Contract,
     /// Whether host functions may be asked for state, so that a call has to keep its groups' keys for them.
     has_state_beside: bool,
-    live: Option<Live>,
+    /// None after a trap, until the next call. Boxed, since every call takes it out and puts it back.
+    live: Option<Box<Live>>,
     /// Input of `migrate`; reused.
     frame: Vec<u8>,
 }
@@ -182,7 +183,7 @@ impl Instance {
         opened.map_err(|failure| self.failed("open", failure))?;
         store.data_mut().metrics.commit();
         let memory_bytes_mark = mark(store.data().memory.bytes(), limits.memory_bytes_max);
-        self.live = Some(Live { store, functions, memory_bytes_mark });
+        self.live = Some(Box::new(Live { store, functions, memory_bytes_mark }));
         Ok(())
     }
 

@@ -183,6 +183,12 @@ impl Output {
         self.keys().map(|_| self.entry(column::KEY_ENDS, column::KEYS, index))
     }
 
+    /// Whether any record has headers.
+    #[inline]
+    pub fn has_headers(&self) -> bool {
+        !self.column(column::HEADER_ENDS).is_empty()
+    }
+
     /// The headers of record `index`: names and values.
     pub fn headers(&self, index: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
         let record_ends = self.column(column::HEADER_RECORD_ENDS);

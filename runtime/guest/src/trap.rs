@@ -3,6 +3,7 @@
 use crate::error::{GuestError, Trap, TrapCause};
 use crate::host::{HostCallError, HostState};
 use crate::limits::Limits;
+use rustc_demangle::demangle;
 use wasmtime::WasmBacktrace;
 
 /// What wasmtime says when a guest passes more bytes than the store allows. It has no type that can be asked for; a
@@ -39,31 +40,33 @@ fn cause(error: &wasmtime::Error, limits: &Limits, host: &HostState) -> TrapCaus
     TrapCause::Illegal(reason.strip_prefix("wasm trap: ").unwrap_or(&reason).to_owned())
 }
 
-/// The names of the functions on the guest's stack, as its compiler wrote them; a number where there is none.
+/// The names of the functions on the guest's stack, without those of a panic under way; a number where there is none.
 fn function_names(backtrace: &WasmBacktrace) -> Vec<String> {
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => without_hash(name).to_owned(),
+        // Without the hash that Rust's older mangling adds. What is not Rust stays as it is.
+        Some(name) => format!("{:#}", demangle(name)),
         None => format!("function {}", frame.func_index()),
     };
-    backtrace.frames().iter().map(name).collect()
+    backtrace.frames().iter().map(name).skip_while(|name| is_of_a_panic(name)).collect()
 }
 
-/// `crate::function` out of `crate::function::h0123456789abcdef`, as Rust's older mangling has it.
-fn without_hash(name: &str) -> &str {
-    match name.rsplit_once("::h") {
-        Some((function, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => function,
-        _ => name,
-    }
+/// Whether a function of Rust's standard library runs between a panic and the trap it ends with.
+fn is_of_a_panic(function: &str) -> bool {
+    ["__rustc::", "core::panicking::", "std::panicking::", "std::sys::backtrace::"]
+        .iter()
+        .any(|module| function.trim_start_matches('<').starts_with(module))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::without_hash;
+    use super::{demangle, is_of_a_panic};
 
     #[test]
-    fn a_hash_is_taken_off() {
-        assert_eq!(without_hash("trap::swallow_poison::h0123456789abcdef"), "trap::swallow_poison");
-        assert_eq!(without_hash("trap::hello"), "trap::hello");
-        assert_eq!(without_hash("main.process"), "main.process");
+    fn names_are_as_the_source_has_them() {
+        let name = |mangled| format!("{:#}", demangle(mangled));
+        assert_eq!(name("_ZN4trap14swallow_poison17h1e1458e145971c16E"), "trap::swallow_poison");
+        assert_eq!(name("_RNvNtCsgXGp5Oqx2Ny_4core9panicking9panic_fmt"), "core::panicking::panic_fmt");
+        assert_eq!(name("main.process"), "main.process");
+        assert!(is_of_a_panic("core::panicking::panic_fmt") && !is_of_a_panic("trap::swallow_poison"));
     }
 }

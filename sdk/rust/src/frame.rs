@@ -119,25 +119,14 @@ pub(crate) fn push_word(column: &mut Vec<u8>, word: u32) {
 }
 
 /// Appends bytes that are often few. In WebAssembly a copy of unknown length is an instruction that calls into the
-/// host's runtime; two copies of known length, which may overlap, are four plain moves.
+/// host's runtime, which costs more than a few bytes one by one.
 #[inline]
 pub(crate) fn append(column: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes.len() {
-        0..4 => bytes.iter().for_each(|&byte| column.push(byte)),
-        4..8 => append_ends::<4>(column, bytes),
-        8..=16 => append_ends::<8>(column, bytes),
-        _ => column.extend_from_slice(bytes),
-    }
-}
-
-/// Appends bytes as their first `N` and their last `N`; they are from `N` to `2 * N`.
-#[inline]
-fn append_ends<const N: usize>(column: &mut Vec<u8>, bytes: &[u8]) {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
-        let last_at = column.len() + bytes.len() - N;
-        column.extend_from_slice(first);
-        column.truncate(last_at);
-        column.extend_from_slice(last);
+    const FEW: usize = 8;
+    match bytes.as_array::<FEW>() {
+        Some(eight) => column.extend_from_slice(eight),
+        None if bytes.len() > FEW => column.extend_from_slice(bytes),
+        None => bytes.iter().for_each(|&byte| column.push(byte)),
     }
 }
 

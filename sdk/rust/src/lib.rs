@@ -2,7 +2,7 @@
 //!
 //! An operator is a struct and one trait: [`Stateless`] (records in, records out), [`Keyed`] (state and timers per key)
 //! or [`Aggregate`] (one accumulator per key and window). Formats are chosen by type ([`Json`], [`MsgPack`],
-//! [`Postcard`], [`Text`], [`Raw`], or your own [`Format`]); state is a field ([`Value`], [`List`], [`Map`]). Built for
+//! [`Postcard`], [`Fixed`], [`Text`], [`Raw`], or your own [`Format`]); state is a field ([`Value`], [`List`], [`Map`]). Built for
 //! a WebAssembly target as a `cdylib`, the crate is a component; natively the same code runs in the test [`harness`].
 //!
 //! ```
@@ -85,7 +85,7 @@ pub use crate::aggregate::Aggregate;
 pub use crate::context::{Context, Level};
 pub use crate::emitted::Emit;
 pub use crate::error::{Error, ErrorKind, Result};
-pub use crate::format::{Decode, Encode, Format, FormatError, Json, MsgPack, Postcard, Raw, Text};
+pub use crate::format::{Decode, Encode, Fixed, Format, FormatError, Json, MsgPack, Postcard, Raw, Text};
 pub use crate::keyed::Keyed;
 pub use crate::operator::Operator;
 pub use crate::ports::{Counter, Gauge, Histogram, Output, Timer};

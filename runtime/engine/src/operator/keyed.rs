@@ -1,6 +1,6 @@
 //! Operators of world `keyed`: records grouped by key, with keyed state and timers.
 
-use super::emit::{Fired, Records};
+use super::emit::{Fired, Ordered};
 use super::frames;
 use super::function::{FunctionTask, Held};
 use super::group::Grouping;
@@ -83,7 +83,7 @@ impl Logic for Keyed {
         let held = Held { records: piece.len(), groups: grouping.len() };
         let output = self.function.call(Export::Process, held, at)?;
         self.apply(&output, |group| grouping.state_key(&batch.keys, group as usize), at.watermark);
-        let from = Records { batch, record: |index: usize| grouping.order()[index] as usize };
+        let from = Ordered { batch, order: grouping.order() };
         self.function.finish(&output, &from, at, outputs)?;
         self.grouping = grouping;
         self.done = piece.end;

@@ -2,7 +2,7 @@
 //!
 //! Nothing orders its records but the order of each sender, so it takes batches of any epoch as they arrive.
 
-use super::emit::Records;
+use super::emit::Piece;
 use super::frames;
 use super::function::{FunctionTask, Held};
 use crate::error::EngineError;
@@ -31,7 +31,7 @@ impl Logic for Stateless {
         let piece = self.function.piece(batch, self.done);
         frames::records(&mut self.function.frame, batch, piece.clone(), arrived.input);
         let output = self.function.call(Export::Process, Held { records: piece.len(), groups: 0 }, at)?;
-        let from = Records { batch, record: |index| piece.start + index };
+        let from = Piece { batch, start: piece.start };
         self.function.finish(&output, &from, at, outputs)?;
         self.done = piece.end;
         if self.done < batch.len() {

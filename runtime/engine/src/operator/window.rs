@@ -3,7 +3,7 @@
 //! The semantics are Flink's: a window `[start, end)` fires once the watermark has reached `end - 1`; a record whose
 //! window has been cleaned up by then is late and goes to the `late` output.
 
-use super::emit::{Fired, Records};
+use super::emit::{Fired, Ordered};
 use super::frames;
 use super::function::{FunctionTask, Held};
 use super::group::{Grouping, window_start};
@@ -124,7 +124,7 @@ impl Window {
                 _ => {}
             }
         }
-        let from = Records { batch, record: |index: usize| grouping.order()[index] as usize };
+        let from = Ordered { batch, order: grouping.order() };
         self.function.finish(&output, &from, at, outputs)?;
         self.grouping = grouping;
         Ok(())

@@ -106,8 +106,8 @@ impl SplitTask {
             State::Waiting(until) => Some(until),
             _ => None,
         };
-        let idle = self.clock.idle_at().filter(|&at| at > now);
-        wait.into_iter().chain(idle).min()
+        // What is past needs no alarm: the split is ready, or the engine holds it back and will activate the task.
+        wait.into_iter().chain(self.clock.idle_at()).filter(|&at| at > now).min()
     }
 }
 

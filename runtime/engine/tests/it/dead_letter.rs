@@ -111,7 +111,8 @@ fn bad_records_become_dead_letters_with_place_and_reason() {
     expected[6]["operator"] = json!("by-shop");
     expected[6]["event-time"] = json!(5);
     assert_eq!(letters, expected);
-    let of = |name: &str| counters.nodes.iter().find(|node| node.name == name).map(|node| (node.malformed, node.rejected));
+    let of =
+        |name: &str| counters.nodes.iter().find(|node| node.name == name).map(|node| (node.malformed, node.rejected));
     assert_eq!((of("rows"), of("parity")), (Some((4, 0)), Some((0, 2))));
 }
 

@@ -5,6 +5,7 @@
 
 use super::{HostCallError, HostState};
 use crate::bindings::metrics::{Host, Kind};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +20,8 @@ const NAME_BYTES_MAX: usize = 255;
 pub struct Metrics(Arc<Mutex<BTreeMap<String, MetricValue>>>);
 
 /// What a metric has come to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum MetricValue {
     /// The sum of all updates, over all workers.
     Counter(f64),
@@ -30,7 +32,7 @@ pub enum MetricValue {
 }
 
 /// How values are spread.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Histogram {
     /// Number of values.
     pub count: u64,

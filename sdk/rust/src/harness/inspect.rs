@@ -47,8 +47,7 @@ impl<O: Operator> Harness<O> {
 
     /// Times at which timers of a key are set.
     pub fn timers(&self, key: impl AsRef<[u8]>) -> Vec<EventTime> {
-        let of_key = self.timers.iter().filter(|(_, of, _)| of == key.as_ref());
-        of_key.map(|&(time, _, _)| EventTime(time)).collect()
+        self.timers.get(key.as_ref()).into_iter().flatten().map(|&(time, _)| EventTime(time)).collect()
     }
 
     /// The value of a value state.

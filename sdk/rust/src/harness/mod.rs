@@ -77,8 +77,8 @@ pub struct Harness<O: Operator> {
     watermark: i64,
     now: i64,
     calls: u64,
-    /// Timers that are set: time, key and slot.
-    timers: BTreeSet<(i64, Vec<u8>, u16)>,
+    /// Timers that are set, by key: time and slot.
+    timers: BTreeMap<Vec<u8>, BTreeSet<(i64, u16)>>,
     window_ms: i64,
     /// Accumulators of open windows: end, start and key; two panes each.
     windows: BTreeMap<(i64, i64, Vec<u8>), Panes>,
@@ -115,7 +115,7 @@ impl<O: Operator> Harness<O> {
             watermark: i64::MIN,
             now: 0,
             calls: 0,
-            timers: BTreeSet::new(),
+            timers: BTreeMap::new(),
             window_ms: 1000,
             windows: BTreeMap::new(),
             late: Vec::new(),

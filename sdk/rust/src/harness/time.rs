@@ -5,7 +5,7 @@ use crate::operator::{Kind, Operator, World};
 use crate::record::Window;
 use crate::time::EventTime;
 use crate::wit::keyed::tidewheel::operator::description::Clock;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Rounds of timers in one advance; an operator that sets a timer for now in each of them has no end.
 const ROUNDS_MAX: usize = 100_000;
@@ -46,18 +46,18 @@ impl<O: Operator> Harness<O> {
     /// Fires timers as the host does: in a call at most one of a key, its earliest.
     fn fire_timers(&mut self, clock: Clock, to: i64) {
         for _ in 0..ROUNDS_MAX {
-            let mut due = BTreeMap::new();
-            for (time, key, slot) in self.timers.iter().take_while(|(time, _, _)| *time <= to) {
-                if self.description.timers[usize::from(*slot)].clock == clock {
-                    due.entry(key.clone()).or_insert((*time, *slot));
-                }
-            }
+            let due = |key: &Vec<u8>, timers: &BTreeSet<(i64, u16)>| {
+                let mut due = timers.iter().take_while(|(time, _)| *time <= to);
+                let follows = |slot: u16| self.description.timers[usize::from(slot)].clock == clock;
+                due.find(|(_, slot)| follows(*slot)).map(|timer| (key.clone(), *timer))
+            };
+            let due: Vec<_> = self.timers.iter().filter_map(|(key, timers)| due(key, timers)).collect();
             if due.is_empty() {
                 return;
             }
             let mut groups = Vec::new();
             for (key, (time, slot)) in due {
-                self.timers.remove(&(time, key.clone(), slot));
+                self.timers.entry(key.clone()).or_default().remove(&(time, slot));
                 let cells = self.cells(&key, None);
                 let timer = Incoming { key: key.clone(), time, input: slot as u8, ..Incoming::default() };
                 groups.push(IncomingGroup { key, window: None, cells, records: vec![timer] });
@@ -87,13 +87,14 @@ impl<O: Operator> Harness<O> {
     }
 
     pub(super) fn apply_timer(&mut self, timer: &frames::TimerWrite, key: &[u8]) {
+        let of_key = self.timers.entry(key.to_vec()).or_default();
         match timer.op {
-            0 => _ = self.timers.insert((timer.time, key.to_vec(), timer.slot)),
-            2 => _ = self.timers.remove(&(timer.time, key.to_vec(), timer.slot)),
-            _ => {
-                self.timers.retain(|(_, of, slot)| !(of == key && *slot == timer.slot));
-                if timer.op == 1 {
-                    self.timers.insert((timer.time, key.to_vec(), timer.slot));
+            0 => _ = of_key.insert((timer.time, timer.slot)),
+            2 => _ = of_key.remove(&(timer.time, timer.slot)),
+            op => {
+                of_key.retain(|(_, slot)| *slot != timer.slot);
+                if op == 1 {
+                    of_key.insert((timer.time, timer.slot));
                 }
             }
         }

@@ -16,6 +16,9 @@ enum Change {
     Delete,
 }
 
+/// Bytes of values that are no longer needed are kept up to this many, rather than moving the needed ones each time.
+const OUTDATED_BYTES_MAX: usize = 64 << 10;
+
 /// A value's bytes, for the group at hand.
 pub(super) struct BytesValue {
     state: u32,
@@ -26,12 +29,13 @@ pub(super) struct BytesValue {
     cell: Option<Range<usize>>,
     /// The value of a state that does not ride, once it was read.
     fetched: OnceCell<Option<Vec<u8>>>,
-    change: Change,
+    /// Values put in this group, one after the other.
     written: Vec<u8>,
-    /// `change` and `written` as they were when the record began, if it changed them.
-    undo: Option<Change>,
-    undo_written: Vec<u8>,
-    spare: Vec<u8>,
+    change: Change,
+    /// Where in `written` the last value starts, if it was put.
+    start: usize,
+    /// `change`, `start` and the length of `written` when the record began, if it changed them.
+    undo: Option<(Change, usize, usize)>,
 }
 
 impl BytesValue {
@@ -43,11 +47,10 @@ impl BytesValue {
             frame: None,
             cell: None,
             fetched: OnceCell::new(),
-            change: Change::None,
             written: Vec::new(),
+            change: Change::None,
+            start: 0,
             undo: None,
-            undo_written: Vec::new(),
-            spare: Vec::new(),
         }
     }
 
@@ -59,7 +62,7 @@ impl BytesValue {
     #[inline]
     pub(super) fn get(&self) -> Option<&[u8]> {
         match self.change {
-            Change::Put => Some(&self.written),
+            Change::Put => Some(&self.written[self.start..]),
             Change::Delete => None,
             Change::None if self.rides => Some(&self.frame.as_ref()?[self.cell.clone()?]),
             Change::None => self.fetched.get_or_init(|| self.fetch()).as_deref(),
@@ -74,33 +77,26 @@ impl BytesValue {
     /// Sets the value to what `write` writes; on its error nothing changes.
     #[inline]
     pub(super) fn put<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
-        self.spare.clear();
-        write(&mut self.spare)?;
-        self.remember();
-        std::mem::swap(&mut self.written, &mut self.spare);
-        self.change = Change::Put;
+        let start = self.written.len();
+        if let Err(error) = write(&mut self.written) {
+            self.written.truncate(start);
+            return Err(error);
+        }
+        self.undo.get_or_insert((self.change, self.start, start));
+        (self.change, self.start) = (Change::Put, start);
         Ok(())
     }
 
     pub(super) fn delete(&mut self) {
-        self.remember();
+        self.undo.get_or_insert((self.change, self.start, self.written.len()));
         self.change = Change::Delete;
     }
 
-    /// Before the first change by a record: keeps what there was, without copying it.
-    #[inline]
-    fn remember(&mut self) {
-        if self.undo.is_none() {
-            self.undo = Some(self.change);
-            std::mem::swap(&mut self.written, &mut self.undo_written);
-        }
-    }
-
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin_group(&mut self, group: &Group<'_>) {
         self.group = group.index;
-        self.change = Change::None;
-        self.undo = None;
+        (self.change, self.start, self.undo) = (Change::None, 0, None);
+        self.written.clear();
         if !self.rides {
             self.fetched.take();
             return;
@@ -111,23 +107,27 @@ impl BytesValue {
         self.cell = group.cell(self.state);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin_record(&mut self) {
         self.undo = None;
-    }
-
-    pub(super) fn undo_record(&mut self) {
-        if let Some(change) = self.undo.take() {
-            self.change = change;
-            std::mem::swap(&mut self.written, &mut self.undo_written);
+        if self.start > OUTDATED_BYTES_MAX {
+            self.written.drain(..self.start);
+            self.start = 0;
         }
     }
 
-    #[inline]
+    pub(super) fn undo_record(&mut self) {
+        if let Some((change, start, len)) = self.undo.take() {
+            (self.change, self.start) = (change, start);
+            self.written.truncate(len);
+        }
+    }
+
+    #[inline(always)]
     pub(super) fn end_group(&mut self, writes: &mut Writes) {
         match self.change {
             Change::None => {}
-            Change::Put => writes.push(self.group, self.state, self.rides, WriteOp::Put, &self.written),
+            Change::Put => writes.push(self.group, self.state, self.rides, WriteOp::Put, &self.written[self.start..]),
             Change::Delete => writes.push(self.group, self.state, self.rides, WriteOp::Delete, &[]),
         }
     }

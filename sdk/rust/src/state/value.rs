@@ -72,12 +72,12 @@ impl<T, F: Format> StateField for Value<T, F> {
         options.declare(StateKind::Value, F::NAME, F::schema())
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin_group(&mut self, group: &Group<'_>) {
         self.bytes.begin_group(group);
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin_record(&mut self) {
         self.bytes.begin_record();
     }
@@ -86,7 +86,7 @@ impl<T, F: Format> StateField for Value<T, F> {
         self.bytes.undo_record();
     }
 
-    #[inline]
+    #[inline(always)]
     fn end_group(&mut self, writes: &mut Writes) {
         self.bytes.end_group(writes);
     }

@@ -2,7 +2,7 @@
 
 use nexmark_events::Config;
 use nexmark_events::query::Count;
-use tidewheel::{Context, Error, Keyed, Raw, Record, Result, Value, operator};
+use tidewheel::{Context, Error, Fixed, Keyed, Raw, Record, Result, Value, operator};
 
 /// Counts bids per bidder.
 #[operator(keyed)]
@@ -10,7 +10,7 @@ struct Qk {
     #[config]
     config: Config,
     #[state]
-    count: Value<u64>,
+    count: Value<u64, Fixed<u64>>,
 }
 
 impl Keyed for Qk {

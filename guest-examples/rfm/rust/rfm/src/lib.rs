@@ -195,21 +195,24 @@ mod tests {
     #[test]
     fn all_purchases_give_the_expected_results() {
         let mut rfm = Harness::<Rfm>::with_config(BTreeMap::from([("lapse-days", 180)])).unwrap();
-        let (mut days, mut today) = (0, "");
+        // Midnights of the days of the data.
+        let mut midnights = (0..).map(|day| EventTime(852_076_800_000) + DAY * day);
+        let (mut days, mut today, mut midnight) = (0, "", EventTime::MIN);
         let mut purchases: Vec<(&str, EventTime, Purchase)> = Vec::new();
         for row in include_str!("../../../purchases.csv").lines().skip(1) {
             let [customer, date, cds, dollars] = row.split(',').collect::<Vec<_>>().try_into().unwrap();
             if date != today {
                 rfm.send_all(std::mem::take(&mut purchases));
+                midnight = midnights.find(|time| date.starts_with(&time.date())).unwrap();
                 // The watermark comes late every third day, so that some purchases are ahead of timers.
                 if days % 3 == 0 {
-                    rfm.advance_watermark(midnight(date) - DAY * 2);
+                    rfm.advance_watermark(midnight - DAY * 2);
                 }
                 (days, today) = (days + 1, date);
             }
             let (number_of_cds, dollar_value) = (cds.parse().unwrap(), dollars.parse().unwrap());
             let purchase = Purchase { customer_id: customer.into(), number_of_cds, dollar_value };
-            purchases.push((customer, midnight(date), purchase));
+            purchases.push((customer, midnight, purchase));
         }
         rfm.send_all(purchases);
         rfm.finish();
@@ -217,12 +220,5 @@ mod tests {
         emitted.sort_by(|a, b| a.value.cmp(&b.value));
         let lines: Vec<_> = emitted.iter().map(|record| std::str::from_utf8(&record.value).unwrap()).collect();
         assert!(lines == expected("{\"customer\""), "{} lines", lines.len());
-    }
-
-    /// The time in a row of `purchases.csv`.
-    fn midnight(date: &str) -> EventTime {
-        // No date is before the data begins, and none is after it ends: look it up instead of working it out.
-        let first = EventTime(852_076_800_000);
-        (0..600).map(|day| first + DAY * day).find(|time| date.starts_with(&time.date())).expect("a date of the data")
     }
 }

@@ -44,11 +44,11 @@ pub(super) fn scan(
     merge.found
 }
 
+/// An entry that has been written; without a value it has been removed.
+type WrittenEntry<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// The written entries that a scan comes by, in its direction.
-fn in_scan<'a>(
-    written: Option<Written<'a>>,
-    wanted: Scan<'_>,
-) -> Box<dyn Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + 'a> {
+fn in_scan<'a>(written: Option<Written<'a>>, wanted: Scan<'_>) -> Box<dyn Iterator<Item = WrittenEntry<'a>> + 'a> {
     let Some(written) = written else {
         return Box::new(std::iter::empty());
     };
@@ -74,7 +74,7 @@ impl Merge {
         &mut self,
         key: &[u8],
         value: &[u8],
-        ahead: &mut Peekable<impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>>,
+        ahead: &mut Peekable<impl Iterator<Item = WrittenEntry<'a>>>,
     ) -> ControlFlow<()> {
         let backwards = self.backwards;
         while let Some((written, value)) =
