@@ -5,6 +5,7 @@
 
 mod latency;
 mod memory;
+mod native;
 mod throughput;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ fn main() {
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     if wanted("throughput") {
         throughput::run();
+    }
+    if wanted("native") {
+        native::run();
     }
     if wanted("latency") {
         latency::run();

@@ -58,7 +58,8 @@ fn assert_same(found: &[String], expected: &[String], what: &str) {
 
 fn check(name: &str) {
     let expected = fs::read_to_string(repo_root().join("guest-examples").join(name).join("expected.jsonl"));
-    let expected: Vec<String> = expected.expect("the example has expected results").lines().map(str::to_owned).collect();
+    let expected: Vec<String> =
+        expected.expect("the example has expected results").lines().map(str::to_owned).collect();
     for workers in WORKERS {
         let folder = example(name);
         assert_same(&results(folder.path(), "job.toml", workers), &expected, &format!("{name}, {workers} workers"));

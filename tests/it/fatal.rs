@@ -57,7 +57,7 @@ fn malformed_input_ends_a_job_that_does_not_want_it() {
     let job = "name = 'strict'
 [sources.lines]
 connector = 'stdin'
-format = 'json'
+format = 'jsonl'
 [sinks.out]
 connector = 'discard'
 input = 'lines'

@@ -11,6 +11,7 @@ mod logging;
 mod render;
 mod signals;
 mod terminal;
+mod tuning;
 mod usage;
 
 use args::{Arguments, Command};

@@ -323,7 +323,9 @@ impl<'a> Graph<'a, '_> {
 
     fn refusals(&self, index: usize, component: Option<String>) -> Refusals {
         let (plan, node) = (&self.shared.plan, &self.shared.plan.nodes[index]);
-        let metrics = self.shared.metrics[index].clone();
+        // What a re-keying node refuses counts as its operator's, which comes after it and bears the same name.
+        let named = plan.nodes.iter().rposition(|other| other.id == node.id).unwrap_or(index);
+        let metrics = self.shared.metrics[named].clone();
         let port = node.dead_letter_port();
         Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics)
     }

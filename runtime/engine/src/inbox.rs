@@ -7,6 +7,7 @@
 use crate::credit::Credit;
 use crate::parcel::Parcel;
 use crate::streams::Command;
+use crate::task::Flow;
 use crate::watermark::Update;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -42,9 +43,18 @@ pub(crate) struct Arrived {
     /// Which of the component's inputs it came in by.
     pub(crate) input: u8,
     pub(crate) batch: Batch,
+    /// How many of its records have been processed.
+    pub(crate) done: usize,
     edge: usize,
     /// Its size when it arrived: what the sender's credit was charged.
     bytes: usize,
+}
+
+impl Arrived {
+    /// Whether all of its records have been processed.
+    pub(crate) fn flow(&self) -> Flow {
+        if self.done < self.batch.len() { Flow::More } else { Flow::Done }
+    }
 }
 
 /// Everything of one later epoch.
@@ -62,6 +72,7 @@ pub(crate) struct Inbox {
     watermarks: Box<dyn Input<Vec<Update>>>,
     /// A task without state takes records of any epoch as they arrive.
     any_epoch: bool,
+    /// The oldest epoch first: one that has no credit must not make an older one wait, which it waits for itself.
     ready: VecDeque<Arrived>,
     later: BTreeMap<Epoch, Later>,
 }
@@ -81,15 +92,24 @@ impl Inbox {
         for (edge, input) in self.data.iter_mut().enumerate() {
             input.handle.drain(&mut |epoch, Parcel(batch)| {
                 let bytes = batch.size_bytes();
-                let arrived = Arrived { epoch, input: input.index, batch, edge, bytes };
+                let arrived = Arrived { epoch, input: input.index, batch, done: 0, edge, bytes };
                 match epoch == open || self.any_epoch {
-                    true => self.ready.push_back(arrived),
+                    true => {
+                        // Nearly always the end. Of one epoch, and so of one sender, the order stays.
+                        let place = self.ready.partition_point(|waiting| waiting.epoch <= epoch);
+                        self.ready.insert(place, arrived);
+                    }
                     false => self.later.entry(epoch).or_default().batches.push_back(arrived),
                 }
             });
         }
         self.watermarks.drain(&mut |epoch, updates| self.later.entry(epoch).or_default().updates.extend(updates));
         self.commands.drain(&mut |epoch, commands| self.later.entry(epoch).or_default().commands.extend(commands));
+    }
+
+    /// Whether a batch of `open`, the open epoch, is still to be processed.
+    pub(crate) fn has(&self, open: Epoch) -> bool {
+        self.ready.front().is_some_and(|oldest| oldest.epoch <= open)
     }
 
     /// The next batch to process. It is put back with [`put_back`](Self::put_back) or done with
@@ -118,7 +138,8 @@ impl Inbox {
 
     /// The earliest epoch after `epoch` in which something has arrived.
     pub(crate) fn next_epoch(&self, epoch: Epoch) -> Option<Epoch> {
-        self.later.range(epoch + 1..).next().map(|(&epoch, _)| epoch)
+        let later = self.later.range(epoch + 1..).next().map(|(&epoch, _)| epoch);
+        self.ready.front().map(|oldest| oldest.epoch).into_iter().chain(later).min()
     }
 
     /// Opens `epoch`: its records are ready now.

@@ -43,7 +43,7 @@ impl Job {
     pub fn start(plan: Plan, options: &JobOptions) -> Result<Job, EngineError> {
         fatal::watch_panics();
         let metrics: Vec<_> = plan.nodes.iter().map(|node| NodeMetrics::new(node.id.clone(), node.kind())).collect();
-        // A re-keying node bears its operator's name; what it counts is the operator's.
+        // A re-keying node bears its operator's name; what it refuses its operator counts.
         let named = plan.nodes.iter().zip(&metrics).filter(|(node, _)| !matches!(node.role, Role::Rekey(_)));
         let job_metrics = Arc::new(JobMetrics::new(named.map(|(_, metrics)| metrics.clone()).collect()));
         let shared = Arc::new(Shared {

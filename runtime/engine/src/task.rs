@@ -116,9 +116,10 @@ impl<L: Logic> Task<L> {
     /// Does one piece of work: a batch, a firing, a command, or the step to the next epoch.
     fn advance(&mut self, frontier: Frontier, now: i64) -> Result<Flow, EngineError> {
         match &mut self.phase {
+            // Batches of younger epochs may be at hand, and wait for room that only the end of this one makes.
+            Phase::Records if frontier.has_passed(self.open) && !self.inbox.has(self.open) => Ok(self.end_records()),
             Phase::Records => match self.inbox.next() {
                 Some(arrived) => self.records(arrived, now),
-                None if frontier.has_passed(self.open) => Ok(self.end_records()),
                 None => Ok(Flow::Waiting),
             },
             Phase::Firing => self.fire(now),

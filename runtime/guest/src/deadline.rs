@@ -91,3 +91,38 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Ticker, ticks};
+    use std::sync::atomic::Ordering;
+    use std::time::{Duration, Instant};
+    use wasmtime::Engine;
+
+    #[test]
+    fn a_deadline_is_never_cut_short() {
+        assert_eq!((ticks(0), ticks(1), ticks(10), ticks(11), ticks(5_000)), (1, 2, 2, 3, 501));
+    }
+
+    #[test]
+    fn the_ticker_sleeps_while_no_call_is_in_flight() {
+        let ticker = Ticker::start(Engine::default()).unwrap();
+        let parks = |expected: bool| {
+            let start = Instant::now();
+            while ticker.shared.parked.load(Ordering::SeqCst) != expected {
+                assert!(start.elapsed() < Duration::from_secs(10), "the ticker does not get to parked = {expected}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        for _ in 0..3 {
+            parks(true);
+            let one = ticker.call();
+            let two = ticker.call();
+            parks(false);
+            drop(one);
+            std::thread::sleep(Duration::from_millis(30));
+            assert!(!ticker.shared.parked.load(Ordering::SeqCst), "a call is still in flight");
+            drop(two);
+        }
+    }
+}

@@ -7,8 +7,7 @@ use std::process::Command;
 /// Builds what the main example needs and runs it: customers' recency, frequency and money over real purchases.
 pub(crate) fn demo() -> Result<()> {
     guests::build()?;
-    // The same set of packages as in every other command: cargo chooses features by it, and wasmtime takes long.
-    cargo(&["build", "--release", "--workspace", "--bins"])?;
+    build_all()?;
     let job = repository().join("guest-examples/rfm/job.toml");
     run(Command::new(guests::target_directory()?.join("release/tidewheel")).arg("run").arg(job))
 }
@@ -17,7 +16,7 @@ pub(crate) fn demo() -> Result<()> {
 pub(crate) fn test() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     guests::build()?;
-    cargo(&["build", "--release", "--workspace", "--bins"])?;
+    build_all()?;
     cargo(&["test", "--release", "--workspace"])?;
     // The examples' operators also run natively, in plain unit tests.
     let examples = repository().join("guest-examples/Cargo.toml");
@@ -28,8 +27,14 @@ pub(crate) fn test() -> Result<()> {
 /// Measures what `runtime/BENCHMARKS.md` says; `parts` of it, or everything.
 pub(crate) fn bench(parts: &[String]) -> Result<()> {
     guests::build()?;
-    cargo(&["build", "--release", "--workspace", "--bins"])?;
+    build_all()?;
     run(Command::new(guests::target_directory()?.join("release/bench")).args(parts))
+}
+
+/// Builds programs and tests. Always all of them: cargo chooses the features of dependencies by what is built, and
+/// wasmtime, which takes long, would be built once for every choice.
+fn build_all() -> Result<()> {
+    cargo(&["build", "--release", "--workspace", "--all-targets"])
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {

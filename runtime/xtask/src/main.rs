@@ -27,7 +27,7 @@ enum Chore {
     Test,
     /// Measure what runtime/BENCHMARKS.md says.
     Bench {
-        /// Which parts: throughput, latency, memory. All, if none is named.
+        /// Which parts: throughput, native, latency, memory. All, if none is named.
         parts: Vec<String>,
     },
 }

@@ -4,7 +4,7 @@ use crate::args::Run;
 use crate::live::LiveLine;
 use crate::render::{self, Align};
 use crate::usage::Usage;
-use crate::{JOB_FAILED, JobFailed, describe_engine, signals, terminal};
+use crate::{JOB_FAILED, JobFailed, describe_engine, signals, terminal, tuning};
 use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 use tidewheel_engine::{Job, JobOptions, JobSummary, NodeKind, NodeSnapshot};
@@ -12,6 +12,7 @@ use tidewheel_types::job::JobSpec;
 
 /// Runs the job and tells how it went.
 pub(crate) fn execute(run: &Run) -> Result<()> {
+    tuning::restart_with_fast_copies();
     let (spec, plan) = super::plan(&run.job)?;
     if run.json {
         refuse_two_writers(&spec)?;

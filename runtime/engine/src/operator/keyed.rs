@@ -28,8 +28,6 @@ pub(crate) struct Keyed {
     grouping: Grouping,
     cells: Cells,
     due: DueTimers,
-    /// How far the batch at hand has been processed.
-    done: usize,
     /// Keys with timers when the watermark at hand was taken, and timers set since that were due at once.
     firing: Option<(usize, usize)>,
 }
@@ -44,7 +42,6 @@ impl Keyed {
             grouping: Grouping::default(),
             cells: Cells::default(),
             due: DueTimers::default(),
-            done: 0,
             firing: None,
         }
     }
@@ -73,7 +70,7 @@ impl Keyed {
 impl Logic for Keyed {
     fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
         let batch = &arrived.batch;
-        let piece = self.function.piece(batch, self.done);
+        let piece = self.function.piece(batch, arrived.done);
         let mut grouping = std::mem::take(&mut self.grouping);
         grouping.by_key(batch, piece.clone());
         let mut keys = (0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group));
@@ -86,12 +83,8 @@ impl Logic for Keyed {
         let from = Ordered { batch, order: grouping.order() };
         self.function.finish(&output, &from, at, outputs)?;
         self.grouping = grouping;
-        self.done = piece.end;
-        if self.done < batch.len() {
-            return Ok(Flow::More);
-        }
-        self.done = 0;
-        Ok(Flow::Done)
+        arrived.done = piece.end;
+        Ok(arrived.flow())
     }
 
     /// Fires a round of timers: of each key at most one, the earliest due, so that the next sees what it did.

@@ -15,30 +15,24 @@ use tidewheel_guest::Export;
 /// An operator of world `stateless` on one worker.
 pub(crate) struct Stateless {
     function: FunctionTask,
-    /// How far the batch at hand has been processed.
-    done: usize,
 }
 
 impl Stateless {
     pub(crate) fn new(function: FunctionTask) -> Self {
-        Stateless { function, done: 0 }
+        Stateless { function }
     }
 }
 
 impl Logic for Stateless {
     fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
         let batch = &arrived.batch;
-        let piece = self.function.piece(batch, self.done);
+        let piece = self.function.piece(batch, arrived.done);
         frames::records(&mut self.function.frame, batch, piece.clone(), arrived.input);
         let output = self.function.call(Export::Process, Held { records: piece.len(), groups: 0 }, at)?;
         let from = Piece { batch, start: piece.start };
         self.function.finish(&output, &from, at, outputs)?;
-        self.done = piece.end;
-        if self.done < batch.len() {
-            return Ok(Flow::More);
-        }
-        self.done = 0;
-        Ok(Flow::Done)
+        arrived.done = piece.end;
+        Ok(arrived.flow())
     }
 
     fn fire(&mut self, _: &Moment, _: &mut Outputs) -> Result<Flow, EngineError> {

@@ -45,8 +45,6 @@ pub(crate) struct Window {
     in_time: Vec<u32>,
     /// Start and end of the window of each group of a call.
     bounds: Vec<[i64; 2]>,
-    /// How far the batch at hand has been processed.
-    done: usize,
 }
 
 impl Window {
@@ -69,7 +67,6 @@ impl Window {
             due: DueTimers::default(),
             in_time: Vec::new(),
             bounds: Vec::new(),
-            done: 0,
         }
     }
 
@@ -133,17 +130,13 @@ impl Window {
 
 impl Logic for Window {
     fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let piece = self.function.piece(&arrived.batch, self.done);
-        self.done = piece.end;
+        let piece = self.function.piece(&arrived.batch, arrived.done);
+        arrived.done = piece.end;
         self.separate_late(&arrived.batch, piece, at, outputs);
         if !self.in_time.is_empty() {
             self.accumulate(arrived, at, outputs)?;
         }
-        if self.done < arrived.batch.len() {
-            return Ok(Flow::More);
-        }
-        self.done = 0;
-        Ok(Flow::Done)
+        Ok(arrived.flow())
     }
 
     fn fire(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {

@@ -83,11 +83,12 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The records as (time, key, value), with the key as text, sorted.
-pub(crate) fn sorted(records: Vec<MemoryRecord>) -> Vec<(i64, String, Vec<u8>)> {
-    let text = |key: Vec<u8>| String::from_utf8(key).expect("keys are text here");
-    let parts = records.into_iter().map(|record| (record.time, text(record.key), record.value));
-    let mut parts: Vec<_> = parts.collect();
+/// Time, key and value of a record.
+pub(crate) type Parts = (i64, Vec<u8>, Vec<u8>);
+
+/// The records' parts, sorted: results are compared as multisets.
+pub(crate) fn sorted(records: Vec<MemoryRecord>) -> Vec<Parts> {
+    let mut parts: Vec<Parts> = records.into_iter().map(|record| (record.time, record.key, record.value)).collect();
     parts.sort();
     parts
 }

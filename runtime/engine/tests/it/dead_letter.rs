@@ -14,7 +14,6 @@ key = { json = '/user' }
 on-error = 'ON_ERROR'
 [sources.numbers]
 connector = 'numbers'
-on-error = 'ON_ERROR'
 [operators.parity]
 component = 'parity.wasm'
 input = 'numbers'

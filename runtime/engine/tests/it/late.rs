@@ -11,8 +11,8 @@ component = 'sum.wasm'
 input = 'numbers'
 key = { bytes = '7..8' }
 window = { tumbling = '10s' }
-[sinks.sums]
-connector = 'sums'
+[sinks.out]
+connector = 'out'
 input = 'sums'
 [sinks.late]
 connector = 'late'
@@ -27,7 +27,7 @@ fn number(time: i64, number: u64) -> MemoryRecord {
 #[test]
 fn a_record_is_late_when_its_window_has_fired_and_not_before() {
     let numbers = MemorySource::new(1);
-    let (job, sums) = TestJob::new(JOB).source("numbers", &numbers).sink("sums");
+    let (job, out) = TestJob::new(JOB).source("numbers", &numbers).sink("out");
     let (job, late) = job.sink("late");
     let job = job.start(2);
     let push = |record| numbers.split(0).push([record]);
@@ -45,7 +45,7 @@ fn a_record_is_late_when_its_window_has_fired_and_not_before() {
     // One read, one epoch: the window fires only after all records of the epoch.
     numbers.split(0).push([number(10_000, 4), number(5_000, 8)]);
     watermark_is(9_999);
-    wait_until("the first window has fired", || sums.taken().len() == 1);
+    wait_until("the first window has fired", || out.taken().len() == 1);
     push(number(9_999, 16)); // late
     push(number(12_000, 32));
     watermark_is(11_999);
@@ -53,10 +53,10 @@ fn a_record_is_late_when_its_window_has_fired_and_not_before() {
     numbers.split(0).end();
     let counters = job.wait();
 
-    let key = "\0".to_owned();
+    let key = vec![0];
     let results = [(9_999, key.clone(), 11u64), (19_999, key.clone(), 100)];
     let results = results.map(|(time, key, sum)| (time, key, sum.to_le_bytes().to_vec()));
-    assert_eq!(sorted(sums.committed()), results);
+    assert_eq!(sorted(out.committed()), results);
     assert_eq!(sorted(late.committed()), [(9_999, key, 16u64.to_le_bytes().to_vec())]);
     let late_counts: Vec<_> = counters.nodes.iter().map(|node| node.late).collect();
     assert_eq!(late_counts, [0, 1, 0, 0], "source, operator, two sinks");

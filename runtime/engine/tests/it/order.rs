@@ -13,6 +13,7 @@ use tidewheel_types::{Batch, Origin, SplitIndex};
 const JOB: &str = "
 [sources.numbers]
 connector = 'skewed'
+key = { bytes = '0..1' }
 [operators.echo]
 component = 'burst.wasm'
 input = 'numbers'
@@ -70,7 +71,9 @@ impl SplitReader for Reader {
             thread::sleep(DELAY);
         }
         for key in 0..KEYS {
-            batch.push(0, &[b'a' + key as u8], &self.origin.offset.to_le_bytes(), self.origin);
+            let mut value = vec![key as u8];
+            value.extend_from_slice(&self.origin.offset.to_le_bytes());
+            batch.push(0, b"", &value, self.origin);
             self.origin.offset += 1;
         }
         Ok(if read + 1 < READS { ReadStatus::Ready } else { ReadStatus::End })
@@ -85,7 +88,7 @@ fn records_of_a_sender_stay_in_order_when_senders_are_skewed() {
     assert_eq!((counters.records_in(), counters.records_out()), (2 * READS * KEYS, 2 * READS * KEYS));
     let mut last: BTreeMap<(u32, Vec<u8>), u64> = BTreeMap::new();
     for record in out.committed() {
-        let number = u64::from_le_bytes(record.value.try_into().expect("8 bytes"));
+        let number = u64::from_le_bytes(record.value[1..].try_into().expect("8 bytes"));
         let expected = last.get(&(record.origin.split, record.key.clone())).map(|last| last + KEYS);
         assert!(
             expected.is_none_or(|expected| expected == number),

@@ -18,10 +18,12 @@ pub(crate) fn operator(args: TokenStream, item: TokenStream) -> Result<TokenStre
     }
     let fields = take_fields(&mut item, args.world)?;
     let implementation = implement(&item.ident, &args, &fields)?;
-    let export = export(&item.ident, args.world);
+    let (name, export) = (&item.ident, export(&item.ident, args.world));
+    // Natively nothing calls the component; the constant says that the operator is used all the same.
     Ok(quote! {
         #item
         #implementation
+        const _: fn(&str) -> ::tidewheel::Result<#name> = <#name as ::tidewheel::Operator>::create;
         #export
     })
 }

@@ -59,12 +59,15 @@ impl BytesValue {
     }
 
     /// The value as the operator has left it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self) -> Option<&[u8]> {
+        // The usual case first: a value that rides and was not touched yet.
+        if self.change == Change::None && self.rides {
+            return Some(&self.frame.as_ref()?[self.cell.clone()?]);
+        }
         match self.change {
             Change::Put => Some(&self.written[self.start..]),
             Change::Delete => None,
-            Change::None if self.rides => Some(&self.frame.as_ref()?[self.cell.clone()?]),
             Change::None => self.fetched.get_or_init(|| self.fetch()).as_deref(),
         }
     }
@@ -75,7 +78,7 @@ impl BytesValue {
     }
 
     /// Sets the value to what `write` writes; on its error nothing changes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let start = self.written.len();
         if let Err(error) = write(&mut self.written) {

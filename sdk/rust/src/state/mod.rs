@@ -150,7 +150,7 @@ impl Writes {
     }
 
     /// Adds a change of a state of a group.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, group: u32, state: u32, rides: bool, op: WriteOp, bytes: &[u8]) {
         append(&mut self.bytes, bytes);
         let (cell, aside) = if rides { (group * self.riding + state, 0) } else { (group * self.all + state, 8) };
