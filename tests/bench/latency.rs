@@ -18,10 +18,10 @@ use tidewheel_types::job::{JobSpec, Options};
 use tidewheel_types::{Batch, SplitIndex};
 
 const RATE: u64 = 50_000;
-const SECONDS: u64 = 32;
+const SECONDS: u64 = 16;
 
 /// Results due in the first seconds do not count: caches are cold and pages are fresh.
-const WARM_UP: Duration = Duration::from_secs(5);
+const WARM_UP: Duration = Duration::from_secs(3);
 
 /// Event time of event 0, ms.
 const BASE_MS: i64 = 1_436_918_400_000;

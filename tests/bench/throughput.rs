@@ -7,13 +7,13 @@ use tidewheel_tests::tidewheel;
 
 /// Queries with the number of events of a run, so that each takes some seconds.
 const QUERIES: [(&str, u64); 7] = [
-    ("q0", 60_000_000),
-    ("q1", 60_000_000),
-    ("q2", 60_000_000),
-    ("q0x", 40_000_000),
-    ("q7", 40_000_000),
-    ("q12", 40_000_000),
-    ("qk", 25_000_000),
+    ("q0", 30_000_000),
+    ("q1", 30_000_000),
+    ("q2", 30_000_000),
+    ("q0x", 20_000_000),
+    ("q7", 20_000_000),
+    ("q12", 20_000_000),
+    ("qk", 20_000_000),
 ];
 
 const RUNS: usize = 3;

@@ -9,10 +9,11 @@ pub fn repo_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the repository")
 }
 
-/// The folder that cargo builds programs into: the test binary itself is in its `deps`.
+/// The folder that cargo builds programs into. The benchmarks are there themselves, tests are in its `deps`.
 fn build_dir() -> PathBuf {
-    let test_binary = std::env::current_exe().expect("the operating system knows the running program");
-    test_binary.parent().and_then(Path::parent).expect("a test binary lies in `deps`").to_owned()
+    let own = std::env::current_exe().expect("the operating system knows the running program");
+    let folder = own.parent().expect("a program lies in a folder");
+    if folder.ends_with("deps") { folder.parent().expect("`deps` lies in a folder") } else { folder }.to_owned()
 }
 
 /// The `tidewheel` program, to be given arguments. Compiled components are kept beside it, so that the user's cache

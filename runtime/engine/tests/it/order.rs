@@ -4,6 +4,7 @@ use crate::common::TestJob;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_connectors::{Connector, ConnectorError, Malformed, ReadStatus, Sink, Source, SplitReader, Waker};
@@ -22,21 +23,28 @@ connector = 'out'
 input = 'echo'
 ";
 
-/// Small reads, so that a receiver that was away finds dozens of containers of both senders and several epochs.
+/// Small reads make small containers: many for a receiver that was away.
 const READS: u64 = 12_000;
-const KEYS: u64 = 4;
+const RECORDS_PER_READ: u64 = 4;
+const KEYS: u64 = 16;
 
 /// How often, and for how long, the second split holds its worker: longer than an epoch.
-const READS_PER_DELAY: u64 = 200;
+const READS_PER_DELAY: u64 = 50;
 const DELAY: Duration = Duration::from_millis(15);
 
-/// Two splits, one per worker, that number their records. The second delays its worker again and again.
-#[derive(Clone, Copy)]
-struct Skewed;
+/// How long the third worker is away at a time: then it finds dozens of containers, of both senders and several epochs.
+const ABSENCE: Duration = Duration::from_millis(25);
+
+/// Three splits, one per worker. Two send, and number their records; the second of them delays its worker again and
+/// again. The third sends nothing and keeps its worker, which only receives, away.
+#[derive(Clone, Default)]
+struct Skewed {
+    senders_ended: Arc<AtomicUsize>,
+}
 
 impl Connector for Skewed {
     fn source(&self, _: &mut Options, _: &Path) -> Result<Arc<dyn Source>, ConnectorError> {
-        Ok(Arc::new(Skewed))
+        Ok(Arc::new(self.clone()))
     }
 
     fn sink(&self, _: &mut Options, _: &Path) -> Result<Arc<dyn Sink>, ConnectorError> {
@@ -46,15 +54,17 @@ impl Connector for Skewed {
 
 impl Source for Skewed {
     fn splits(&self) -> Result<Vec<String>, ConnectorError> {
-        Ok(vec!["steady".to_owned(), "delayed".to_owned()])
+        Ok(["steady", "delayed", "absent"].map(str::to_owned).to_vec())
     }
 
     fn open(&self, source: u32, split: SplitIndex, _: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
-        Ok(Box::new(Reader { origin: Origin { offset: 0, source, split: split.0 } }))
+        let senders_ended = self.senders_ended.clone();
+        Ok(Box::new(Reader { senders_ended, origin: Origin { offset: 0, source, split: split.0 } }))
     }
 }
 
 struct Reader {
+    senders_ended: Arc<AtomicUsize>,
     origin: Origin,
 }
 
@@ -66,26 +76,36 @@ impl SplitReader for Reader {
         batch: &mut Batch,
         _: &mut Vec<Malformed>,
     ) -> Result<ReadStatus, ConnectorError> {
-        let read = self.origin.offset / KEYS;
+        if self.origin.split == 2 {
+            thread::sleep(ABSENCE);
+            let all_ended = self.senders_ended.load(Ordering::Relaxed) == 2;
+            return Ok(if all_ended { ReadStatus::End } else { ReadStatus::Wait(Duration::from_millis(1)) });
+        }
+        let read = self.origin.offset / RECORDS_PER_READ;
         if self.origin.split == 1 && read % READS_PER_DELAY == 0 {
             thread::sleep(DELAY);
         }
-        for key in 0..KEYS {
-            let mut value = vec![key as u8];
+        for _ in 0..RECORDS_PER_READ {
+            let mut value = vec![(self.origin.offset % KEYS) as u8];
             value.extend_from_slice(&self.origin.offset.to_le_bytes());
             batch.push(0, b"", &value, self.origin);
             self.origin.offset += 1;
         }
-        Ok(if read + 1 < READS { ReadStatus::Ready } else { ReadStatus::End })
+        if read + 1 < READS {
+            return Ok(ReadStatus::Ready);
+        }
+        self.senders_ended.fetch_add(1, Ordering::Relaxed);
+        Ok(ReadStatus::End)
     }
 }
 
 /// Sorting what has arrived by epoch with timely's `for_each_time`, whose sort is unstable, fails this.
 #[test]
 fn records_of_a_sender_stay_in_order_when_senders_are_skewed() {
-    let (job, out) = TestJob::new(JOB).connector("skewed", Skewed).sink("out");
-    let counters = job.run(2);
-    assert_eq!((counters.records_in(), counters.records_out()), (2 * READS * KEYS, 2 * READS * KEYS));
+    let (job, out) = TestJob::new(JOB).connector("skewed", Skewed::default()).sink("out");
+    let counters = job.run(3);
+    let sent = 2 * READS * RECORDS_PER_READ;
+    assert_eq!((counters.records_in(), counters.records_out()), (sent, sent));
     let mut last: BTreeMap<(u32, Vec<u8>), u64> = BTreeMap::new();
     for record in out.committed() {
         let number = u64::from_le_bytes(record.value[1..].try_into().expect("8 bytes"));
