@@ -45,10 +45,11 @@ const HICCUP: Duration = Duration::from_millis(60);
 const OVER_AT: Duration = Duration::from_millis(1_300);
 
 /// Latencies are looked at in slices of this length. Other programs on the machine spoil some; the fault spoils all.
-const SLICE: Duration = Duration::from_millis(200);
+const SLICE: Duration = Duration::from_millis(100);
 
-/// Between what is usual (about 0.3 ms) and what the fault costs (at least 14 ms).
-const LATENCY_MAX: Duration = Duration::from_millis(7);
+/// Between what is usual (0.3 ms; 7 ms beside four programs that use all they get of two cores) and what the fault costs
+/// (at least 14 ms).
+const LATENCY_MAX: Duration = Duration::from_millis(10);
 
 /// A record's way through the job: when it was due at its source, and how much later it came to its sink.
 #[derive(Clone, Copy)]

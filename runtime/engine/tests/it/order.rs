@@ -82,7 +82,7 @@ impl SplitReader for Reader {
             return Ok(if all_ended { ReadStatus::End } else { ReadStatus::Wait(Duration::from_millis(1)) });
         }
         let read = self.origin.offset / RECORDS_PER_READ;
-        if self.origin.split == 1 && read % READS_PER_DELAY == 0 {
+        if self.origin.split == 1 && read.is_multiple_of(READS_PER_DELAY) {
             thread::sleep(DELAY);
         }
         for _ in 0..RECORDS_PER_READ {
