@@ -61,27 +61,7 @@ impl Timers {
         Timers::default()
     }
 
-    /// Sets a timer. One that is there already stays.
-    pub fn set(&mut self, key: StateKey<'_>, slot: u16, time: i64) {
-        self.change_one(&TableKey::new(key), TimerChange::Set { slot, time });
-    }
-
-    /// Sets a timer and deletes all others of its slot.
-    pub fn replace(&mut self, key: StateKey<'_>, slot: u16, time: i64) {
-        self.change_one(&TableKey::new(key), TimerChange::Replace { slot, time });
-    }
-
-    /// Deletes a timer, if it is there.
-    pub fn delete(&mut self, key: StateKey<'_>, slot: u16, time: i64) {
-        self.change_one(&TableKey::new(key), TimerChange::Delete { slot, time });
-    }
-
-    /// Deletes all timers of a slot.
-    pub fn delete_all(&mut self, key: StateKey<'_>, slot: u16) {
-        self.change_one(&TableKey::new(key), TimerChange::DeleteAll { slot });
-    }
-
-    /// Applies changes in order. With many keys this is up to three times as fast as one call for each.
+    /// Applies changes in order. Taking many at once lets what they need of memory be fetched together.
     pub fn change(&mut self, changes: &mut dyn Iterator<Item = (StateKey<'_>, TimerChange)>) {
         const NO_CHANGE: (TableKey<'_>, TimerChange) = (TableKey::EMPTY, TimerChange::DeleteAll { slot: 0 });
         let mut changes = changes.map(|(key, change)| (TableKey::new(key), change));

@@ -73,6 +73,11 @@ fn check_round(
     Ok(())
 }
 
+/// Applies one change.
+fn change(timers: &mut Timers, key: StateKey<'_>, change: TimerChange) {
+    timers.change(&mut std::iter::once((key, change)));
+}
+
 fn change_model(model: &mut Model, owner: &Owner, change: TimerChange) {
     let mine = model.entry(owner.clone()).or_default();
     match change {
@@ -134,7 +139,7 @@ fn timers_of_one_time_fire_as_they_were_set_and_memory_goes_back() {
     let owner = |key: &'static [u8; 4]| StateKey { hash: hash_key(key), key, namespace: &[] };
     let keys: &'static [[u8; 4]] = keys.leak();
     timers.change(&mut keys.iter().map(|key| (owner(key), TimerChange::Set { slot: 0, time: 1000 })));
-    timers.set(owner(&keys[0]), 1, 5000);
+    change(&mut timers, owner(&keys[0]), TimerChange::Set { slot: 1, time: 5000 });
     assert!(timers.bytes() > 50_000 * 8);
     let mut due = DueTimers::default();
     let mut fired = Vec::new();
@@ -155,21 +160,21 @@ fn a_key_fires_one_timer_per_round_and_deleted_ones_never() {
         StateKey { hash: hash_key(b"b"), key: b"b", namespace: &[] },
     );
     for (key, time) in [(a, 3), (a, 1), (a, 2), (b, 2)] {
-        timers.set(key, 0, time);
+        change(&mut timers, key, TimerChange::Set { slot: 0, time: time });
     }
     let mut due = DueTimers::default();
     timers.due_round(10, 100, &mut due);
     assert_eq!((due.keys.bytes(), &due.times[..]), (&b"ab"[..], &[1, 2][..]));
     // What the operator does on the first one counts before the second comes.
-    timers.delete(a, 0, 2);
+    change(&mut timers, a, TimerChange::Delete { slot: 0, time: 2 });
     timers.due_round(10, 100, &mut due);
     assert_eq!((due.keys.bytes(), &due.times[..]), (&b"a"[..], &[3][..]));
     timers.due_round(10, 100, &mut due);
     assert!(due.is_empty());
-    timers.set(a, 0, 5);
-    timers.set(a, 0, 6);
-    timers.replace(a, 0, 7);
+    change(&mut timers, a, TimerChange::Set { slot: 0, time: 5 });
+    change(&mut timers, a, TimerChange::Set { slot: 0, time: 6 });
+    change(&mut timers, a, TimerChange::Replace { slot: 0, time: 7 });
     assert_eq!(timers.next_time(), Some(7));
-    timers.delete_all(a, 0);
+    change(&mut timers, a, TimerChange::DeleteAll { slot: 0 });
     assert_eq!((timers.next_time(), timers.keys()), (None, 0));
 }

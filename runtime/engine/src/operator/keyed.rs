@@ -12,7 +12,7 @@ use crate::task::{Flow, Logic, Moment};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tidewheel_guest::{Export, Output, TimerOp, TimerOpKind};
-use tidewheel_state::{DueTimers, Timers};
+use tidewheel_state::{DueTimers, TimerChange, Timers};
 use tidewheel_types::keyed_state::{Cells, KeyedState, StateKey};
 use tidewheel_types::{OperatorId, Watermark};
 
@@ -52,18 +52,18 @@ impl Keyed {
         let writes = output.host_writes().chain(output.writes());
         let mut writes = writes.map(|(group, state, write)| (state, key(group), write));
         self.state.borrow_mut().write(&mut writes);
-        let mut due = 0;
-        for TimerOp { group, slot, kind, time } in output.timers() {
-            let key = key(group);
-            due += usize::from(time <= watermark.0 && matches!(kind, TimerOpKind::Set | TimerOpKind::Replace));
-            match kind {
-                TimerOpKind::Set => self.timers.set(key, slot, time),
-                TimerOpKind::Replace => self.timers.replace(key, slot, time),
-                TimerOpKind::Delete => self.timers.delete(key, slot, time),
-                TimerOpKind::DeleteAll => self.timers.delete_all(key, slot),
-            }
-        }
-        due
+        let mut changes = output.timers().map(|TimerOp { group, slot, kind, time }| {
+            let change = match kind {
+                TimerOpKind::Set => TimerChange::Set { slot, time },
+                TimerOpKind::Replace => TimerChange::Replace { slot, time },
+                TimerOpKind::Delete => TimerChange::Delete { slot, time },
+                TimerOpKind::DeleteAll => TimerChange::DeleteAll { slot },
+            };
+            (key(group), change)
+        });
+        self.timers.change(&mut changes);
+        let sets = |kind| matches!(kind, TimerOpKind::Set | TimerOpKind::Replace);
+        output.timers().filter(|timer| timer.time <= watermark.0 && sets(timer.kind)).count()
     }
 }
 

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidewheel_guest::Export;
-use tidewheel_state::{DueTimers, Timers};
+use tidewheel_state::{DueTimers, TimerChange, Timers};
 use tidewheel_types::Batch;
 use tidewheel_types::keyed_state::{ABSENT, Cells, KeyedState, StateIndex, Write};
 
@@ -113,14 +113,16 @@ impl Window {
         let mut writes = accumulators
             .map(|(group, accumulator)| (ACCUMULATOR, key(group), accumulator.map_or(Write::Delete, Write::Put)));
         self.state.borrow_mut().write(&mut writes);
-        for group in 0..grouping.len() {
+        let mut changes = (0..grouping.len()).filter_map(|group| {
             let was_absent = self.cells.ends[group] & ABSENT != 0;
+            let time = self.bounds[group][1] - 1;
             match output.cell(group) {
-                Some(_) if was_absent => self.timers.set(key(group), SLOT, self.bounds[group][1] - 1),
-                None if !was_absent => self.timers.delete(key(group), SLOT, self.bounds[group][1] - 1),
-                _ => {}
+                Some(_) if was_absent => Some((key(group), TimerChange::Set { slot: SLOT, time })),
+                None if !was_absent => Some((key(group), TimerChange::Delete { slot: SLOT, time })),
+                _ => None,
             }
-        }
+        });
+        self.timers.change(&mut changes);
         let from = Ordered { batch, order: grouping.order() };
         self.function.finish(&output, &from, at, outputs)?;
         self.grouping = grouping;
