@@ -4,6 +4,7 @@ use tidewheel_connectors::ConnectorError;
 use tidewheel_guest::GuestError;
 use tidewheel_types::OperatorId;
 use tidewheel_types::job::JobError;
+use tidewheel_types::keyed_state::KeyedStateError;
 
 /// An error of a job.
 ///
@@ -55,6 +56,16 @@ pub enum EngineError {
         timers: usize,
         /// Keys that had timers.
         keys: usize,
+    },
+
+    /// An operator's state could not be read or written.
+    #[error("operator {operator:?}: its state is lost: {source}")]
+    State {
+        /// The operator.
+        operator: OperatorId,
+        /// What the state backend says.
+        #[source]
+        source: KeyedStateError,
     },
 
     /// A source or sink failed.

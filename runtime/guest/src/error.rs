@@ -4,6 +4,7 @@ use crate::frame::FrameError;
 use crate::host::log::Blamed;
 use std::fmt;
 use std::path::PathBuf;
+use tidewheel_types::keyed_state::KeyedStateError;
 
 /// An error of a component or of a call.
 ///
@@ -147,6 +148,15 @@ pub enum GuestError {
     /// The guest was stopped by an illegal action or a limit. Nothing it did in the call counts.
     #[error(transparent)]
     Trapped(Box<Trap>),
+
+    /// The host could not read the state that a guest asked for. The guest is not to blame.
+    #[error("`{function}` could not read state: {source}")]
+    State {
+        /// The exported function that was called.
+        function: &'static str,
+        /// What the state backend says.
+        source: KeyedStateError,
+    },
 
     /// The guest returned an error.
     #[error("`{function}` failed: {message} (code {code})")]

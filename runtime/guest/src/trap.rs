@@ -18,6 +18,9 @@ pub(crate) fn trapped(
     limits: &Limits,
     host: &mut HostState,
 ) -> GuestError {
+    if let Some(HostCallError::Backend(source)) = error.downcast_ref() {
+        return GuestError::State { function, source: source.clone() };
+    }
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(function_names).unwrap_or_default();
     let cause = cause(error, limits, host);
     Trap { operator: operator.to_owned(), function, cause, backtrace, blamed: host.log.take_blamed() }.into()

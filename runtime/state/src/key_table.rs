@@ -174,8 +174,12 @@ impl<R: Row> KeyTable<R> {
         self.find(key).map(|id| &self.rows[id])
     }
 
-    /// Hands out the row of every key, in order, having touched what it takes.
-    pub(crate) fn for_each<'k>(&self, keys: &mut dyn Iterator<Item = StateKey<'k>>, mut each: impl FnMut(Option<&R>)) {
+    /// Hands out the row of every key with its place, in order, having touched what it takes.
+    pub(crate) fn for_each<'k>(
+        &self,
+        keys: &mut dyn Iterator<Item = StateKey<'k>>,
+        mut each: impl FnMut(Option<(RowId, &R)>),
+    ) {
         let mut ahead = [TableKey::EMPTY; LOOKAHEAD];
         let mut found = [None; LOOKAHEAD];
         loop {
@@ -191,8 +195,8 @@ impl<R: Row> KeyTable<R> {
             for (found, key) in found.iter().zip(ahead) {
                 // Several keys may share a hash; then the first row found may be another key's.
                 each(found.and_then(|id| match &self.rows[id] {
-                    row if is_of(row, &key.key) => Some(row),
-                    _ => self.get(key),
+                    row if is_of(row, &key.key) => Some((id, row)),
+                    _ => self.find(key).map(|id| (id, &self.rows[id])),
                 }));
             }
             if taken < LOOKAHEAD {
@@ -280,7 +284,7 @@ mod tests {
         }
         let mut found = Vec::new();
         table.for_each(&mut keys.iter().copied(), |row| {
-            found.push(row.map(|row| unpack_key(row.packed()).key.key.to_vec()))
+            found.push(row.map(|(_, row)| unpack_key(row.packed()).key.key.to_vec()))
         });
         let expected: Vec<_> = keys.iter().enumerate().map(|(i, key)| (i % 2 == 0).then(|| key.key.to_vec())).collect();
         assert_eq!(found, expected);

@@ -11,18 +11,21 @@ mod values;
 
 use crate::error::StateError;
 use crate::key_table::{LOOKAHEAD, TableKey, Touch};
+use crate::rows::RowId;
 use crate::varint::Varint;
 use lists::Lists;
 use maps::Maps;
 use std::hint::black_box;
 use tidewheel_types::description::{StateDecl, StateKind};
-use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, Scan, StateIndex, StateKey, Write};
+use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write};
 use values::Values;
 
 /// The state of one operator on one worker, in memory.
 pub struct MemoryState {
     /// The first states, as many as ride.
     riding: Values,
+    /// Where the rows are that the last batch of riding cells was read from.
+    found: Vec<RowId>,
     /// By state.
     states: Vec<State>,
 }
@@ -64,7 +67,7 @@ impl MemoryState {
             };
             states.push(State { version: Varint::new(state.version), store });
         }
-        Ok(MemoryState { riding: Values::new(riding), states })
+        Ok(MemoryState { riding: Values::new(riding), found: Vec::new(), states })
     }
 
     /// Memory held, about, for metrics.
@@ -92,7 +95,7 @@ impl MemoryState {
     /// The table that a state is in.
     fn table(&self, state: StateIndex) -> &dyn Touch {
         match self.store(state) {
-            Store::Riding => self.riding.touch(),
+            Store::Riding => wrong_kind("write", state),
             Store::Value(values) => values.touch(),
             Store::List(lists) => lists.touch(),
             Store::Map(maps) => maps.touch(),
@@ -101,11 +104,8 @@ impl MemoryState {
 
     #[inline]
     fn write_one(&mut self, state: StateIndex, key: &TableKey<'_>, write: Write<'_>) {
-        let index = state.0 as usize;
-        let State { version, store } = &mut self.states[index];
+        let State { version, store } = &mut self.states[state.0 as usize];
         match (store, write) {
-            (Store::Riding, Write::Put(value)) => self.riding.put(index, key, version, value),
-            (Store::Riding, Write::Delete) => self.riding.delete(index, key),
             (Store::Value(values), Write::Put(value)) => values.put(0, key, version, value),
             (Store::Value(values), Write::Delete) => values.delete(0, key),
             (Store::List(lists), Write::Append(element)) => lists.append(key, version, element),
@@ -127,52 +127,83 @@ fn wrong_kind(call: &str, state: StateIndex) -> ! {
 
 /// A call that does not fit its state's kind, or names a state that was not declared, panics.
 impl KeyedState for MemoryState {
-    fn get_riding(&self, keys: &mut dyn Iterator<Item = StateKey<'_>>, states: u32, cells: &mut Cells) {
+    fn get_riding(
+        &mut self,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        states: u32,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
         assert!(states as usize <= self.riding.states(), "only {} states ride, not {states}", self.riding.states());
-        self.riding.get_first(states as usize, keys, cells);
+        self.riding.get_first(states as usize, keys, cells, &mut self.found);
+        Ok(())
     }
 
-    fn get_many(&self, state: StateIndex, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells) {
+    fn write_riding(
+        &mut self,
+        writes: &mut dyn Iterator<Item = (usize, StateKey<'_>, StateIndex, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
+        for (place, key, state, write) in writes {
+            let (index, found) = (state.0 as usize, &mut self.found[place]);
+            match write {
+                Write::Put(value) => self.riding.put_found(index, key, found, &self.states[index].version, value),
+                Write::Delete => self.riding.delete_found(index, key, found),
+                _ => wrong_kind("write", state),
+            }
+        }
+        Ok(())
+    }
+
+    fn get_many(
+        &mut self,
+        state: StateIndex,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
         match self.store(state) {
             Store::Riding => self.riding.get(state.0 as usize, keys, cells),
             Store::Value(values) => values.get(0, keys, cells),
             Store::List(_) | Store::Map(_) => wrong_kind("get", state),
         }
+        Ok(())
     }
 
     fn map_get_many(
-        &self,
+        &mut self,
         state: StateIndex,
         entries: &mut dyn Iterator<Item = (StateKey<'_>, &[u8])>,
         cells: &mut Cells,
-    ) {
+    ) -> Result<(), KeyedStateError> {
         let Store::Map(maps) = self.store(state) else { wrong_kind("map-get", state) };
         for (key, entry) in entries {
             cells.push(maps.get(&TableKey::new(key), entry));
         }
+        Ok(())
     }
 
-    fn scan(&self, state: StateIndex, key: StateKey<'_>, scan: Scan<'_>, entries: &mut Entries) {
+    fn scan(
+        &mut self,
+        state: StateIndex,
+        key: StateKey<'_>,
+        scan: Scan<'_>,
+        entries: &mut Entries,
+    ) -> Result<(), KeyedStateError> {
         match self.store(state) {
             Store::List(lists) => lists.scan(&TableKey::new(key), scan, entries),
             Store::Map(maps) => maps.scan(&TableKey::new(key), scan, entries),
             Store::Riding | Store::Value(_) => wrong_kind("scan", state),
         }
+        Ok(())
     }
 
-    fn write(&mut self, writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>) {
+    fn write(
+        &mut self,
+        writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
         const NO_WRITE: (StateIndex, TableKey<'_>, Write<'_>) = (StateIndex(0), TableKey::EMPTY, Write::Delete);
         let mut ahead = [NO_WRITE; LOOKAHEAD];
         let mut taken = 0;
         for (state, key, write) in writes {
-            let key = TableKey::new(key);
-            // A state that rides was read for the same batch: it is near already. States do not share rows with others
-            // that wait, so it does not matter which comes first.
-            if matches!(self.store(state), Store::Riding) {
-                self.write_one(state, &key, write);
-                continue;
-            }
-            ahead[taken] = (state, key, write);
+            ahead[taken] = (state, TableKey::new(key), write);
             taken += 1;
             if taken == LOOKAHEAD {
                 self.write_some(&ahead);
@@ -180,5 +211,6 @@ impl KeyedState for MemoryState {
             }
         }
         self.write_some(&ahead[..taken]);
+        Ok(())
     }
 }

@@ -140,24 +140,24 @@ fn scan_case() -> impl Strategy<Value = ScanCase> {
 }
 
 /// Every read of every key gives what the model holds.
-fn check(state: &MemoryState, model: &Model, owners: &[Owner], scans: &[ScanCase]) -> Result<(), TestCaseError> {
+fn check(state: &mut MemoryState, model: &Model, owners: &[Owner], scans: &[ScanCase]) -> Result<(), TestCaseError> {
     let expected = |s: usize, owner: &Owner, entry: &[u8]| {
         model.get(&(s, owner.key.clone(), owner.namespace.clone(), entry.to_vec())).cloned()
     };
     let read = |cells: &Cells| (0..cells.len()).map(|i| cells.get(i).map(<[u8]>::to_vec)).collect::<Vec<_>>();
     let mut cells = Cells::default();
-    state.get_riding(&mut owners.iter().map(Owner::state_key), RIDING as u32, &mut cells);
+    state.get_riding(&mut owners.iter().map(Owner::state_key), RIDING as u32, &mut cells).unwrap();
     let riding: Vec<_> = owners.iter().flat_map(|o| (0..RIDING).map(|s| expected(s, o, &[]))).collect();
     prop_assert_eq!(read(&cells), riding);
     for s in 0..LIST {
         cells.clear();
-        state.get_many(StateIndex(s as u32), &mut owners.iter().map(Owner::state_key), &mut cells);
+        state.get_many(StateIndex(s as u32), &mut owners.iter().map(Owner::state_key), &mut cells).unwrap();
         prop_assert_eq!(read(&cells), owners.iter().map(|o| expected(s, o, &[])).collect::<Vec<_>>());
     }
     cells.clear();
     let wanted: Vec<_> = owners.iter().zip(scans.iter().cycle()).collect();
     let mut asked = wanted.iter().map(|(owner, case)| (owner.state_key(), &case.start[..]));
-    state.map_get_many(StateIndex(MAP as u32), &mut asked, &mut cells);
+    state.map_get_many(StateIndex(MAP as u32), &mut asked, &mut cells).unwrap();
     let map_values: Vec<_> = wanted.iter().map(|(owner, case)| expected(MAP, owner, &case.start)).collect();
     prop_assert_eq!(read(&cells), map_values);
     for (owner, case) in owners.iter().flat_map(|owner| scans.iter().map(move |case| (owner, case))) {
@@ -167,11 +167,22 @@ fn check(state: &MemoryState, model: &Model, owners: &[Owner], scans: &[ScanCase
             let ScanCase { after, backwards, limit, .. } = *case;
             let mut entries = Entries::default();
             let scan = Scan { start, after, backwards, limit };
-            state.scan(StateIndex(s as u32), owner.state_key(), scan, &mut entries);
+            state.scan(StateIndex(s as u32), owner.state_key(), scan, &mut entries).unwrap();
             prop_assert_eq!(pairs(&entries), model_scan(model, s, owner, scan), "{:?}", scan);
         }
     }
     Ok(())
+}
+
+/// Applies changes as an operator does: it reads the riding cells of all keys before it writes some of them.
+fn apply<'a>(state: &mut MemoryState, changes: impl Iterator<Item = (StateKey<'a>, usize, Write<'a>)> + Clone) {
+    let keys: BTreeMap<_, _> = changes.clone().map(|(key, ..)| ((key.key, key.namespace), key)).collect();
+    let place = |key: &StateKey<'_>| keys.keys().position(|known| *known == (key.key, key.namespace)).unwrap();
+    state.get_riding(&mut keys.values().copied(), RIDING as u32, &mut Cells::default()).unwrap();
+    let (riding, beside) = (changes.clone().filter(|c| c.1 < RIDING), changes.filter(|c| c.1 >= RIDING));
+    let mut riding = riding.map(|(key, s, write)| (place(&key), key, StateIndex(s as u32), write));
+    state.write_riding(&mut riding).unwrap();
+    state.write(&mut beside.map(|(key, s, write)| (StateIndex(s as u32), key, write))).unwrap();
 }
 
 fn pairs(entries: &Entries) -> (Pairs, bool) {
@@ -205,18 +216,15 @@ proptest! {
         let mut model = Model::new();
         for batch in &batches {
             let batch: Vec<_> = batch.iter().map(|(owner, change)| (owner.get(&owners), change)).collect();
-            let mut writes =
-                batch.iter().map(|(owner, c)| (StateIndex(c.state() as u32), owner.state_key(), c.write()));
-            state.write(&mut writes);
+            apply(&mut state, batch.iter().map(|(owner, change)| (owner.state_key(), change.state(), change.write())));
             batch.iter().for_each(|(owner, change)| change.apply_to(&mut model, owner));
-            check(&state, &model, &owners, &scans)?;
+            check(&mut state, &model, &owners, &scans)?;
         }
         // Nothing is left when all is deleted.
         for owner in &owners {
-            let mut deletes = (0..KINDS.len()).map(|s| (StateIndex(s as u32), owner.state_key(), Write::Delete));
-            state.write(&mut deletes);
+            apply(&mut state, (0..KINDS.len()).map(|s| (owner.state_key(), s, Write::Delete)));
         }
-        check(&state, &Model::new(), &owners, &scans)?;
+        check(&mut state, &Model::new(), &owners, &scans)?;
     }
 }
 
@@ -229,14 +237,14 @@ fn memory_goes_back() {
         let key = key_of(number);
         let owner = StateKey { hash: hash_key(&key), key: &key, namespace: &[] };
         let writes = [(0, Write::Put(&[1; 100])), (LIST, Write::Append(b"x")), (MAP, Write::PutEntry(b"k", b"v"))];
-        state.write(&mut writes.into_iter().map(|(s, write)| (StateIndex(s as u32), owner, write)));
+        apply(&mut state, writes.into_iter().map(|(s, write)| (owner, s, write)));
     }
     let full = state.bytes();
     assert!(full > empty + 100_000 * 100, "{full}");
     for number in 0..100_000u32 {
         let key = key_of(number);
         let owner = StateKey { hash: hash_key(&key), key: &key, namespace: &[] };
-        state.write(&mut [0, LIST, MAP].into_iter().map(|s| (StateIndex(s as u32), owner, Write::Delete)));
+        apply(&mut state, [0, LIST, MAP].into_iter().map(|s| (owner, s, Write::Delete)));
     }
     assert!(state.bytes() < empty + 10_000, "{} of {full} bytes are left", state.bytes());
 }
@@ -254,8 +262,10 @@ fn refuses_states_that_cannot_ride() {
 fn an_accumulator_rides_whatever_it_says() {
     let mut state = MemoryState::new(&[decl("sum", StateKind::Aggregating, false)]).expect("it is good");
     let owner = StateKey { hash: hash_key(b"k"), key: b"k", namespace: &[0; 8] };
-    state.write(&mut [(StateIndex(0), owner, Write::Put(b"12"))].into_iter());
     let mut cells = Cells::default();
-    state.get_riding(&mut [owner].into_iter(), 1, &mut cells);
+    state.get_riding(&mut [owner].into_iter(), 1, &mut cells).unwrap();
+    state.write_riding(&mut [(0, owner, StateIndex(0), Write::Put(b"12"))].into_iter()).unwrap();
+    cells.clear();
+    state.get_riding(&mut [owner].into_iter(), 1, &mut cells).unwrap();
     assert_eq!(cells.get(0), Some(&b"12"[..]));
 }

@@ -115,28 +115,62 @@ pub struct Entries {
     pub more: bool,
 }
 
+/// Why a backend could not read or write: a disk, a file that is not what it was. The job cannot go on with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyedStateError(pub String);
+
 /// A state backend: the state of one operator on one worker.
+///
+/// Reading takes `&mut self`: a backend may move what is read into a cache, and note that it was read.
 pub trait KeyedState {
     /// Adds the cells of the value states `0..states` of every key to `cells`, key by key.
     ///
     /// For a component's riding states these are a frame's cells. For world `aggregate` there is one state, the
     /// accumulator.
-    fn get_riding(&self, keys: &mut dyn Iterator<Item = StateKey<'_>>, states: u32, cells: &mut Cells);
+    fn get_riding(
+        &mut self,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        states: u32,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError>;
+
+    /// Applies changes to states that ride, in order. The keys are those of the last [`get_riding`](Self::get_riding),
+    /// all of them different, and nothing else was written to these states in between; with each comes its place among
+    /// them, so that it need not be looked up a second time.
+    fn write_riding(
+        &mut self,
+        writes: &mut dyn Iterator<Item = (usize, StateKey<'_>, StateIndex, Write<'_>)>,
+    ) -> Result<(), KeyedStateError>;
 
     /// Adds the value of one value state for every key.
-    fn get_many(&self, state: StateIndex, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells);
+    fn get_many(
+        &mut self,
+        state: StateIndex,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError>;
 
     /// Adds entries of one map: entry `i` is `entries[i].1` in the map of `entries[i].0`.
     fn map_get_many(
-        &self,
+        &mut self,
         state: StateIndex,
         entries: &mut dyn Iterator<Item = (StateKey<'_>, &[u8])>,
         cells: &mut Cells,
-    );
+    ) -> Result<(), KeyedStateError>;
 
     /// Adds part of a list or map to `entries`, and says in it whether there is more.
-    fn scan(&self, state: StateIndex, key: StateKey<'_>, scan: Scan<'_>, entries: &mut Entries);
+    fn scan(
+        &mut self,
+        state: StateIndex,
+        key: StateKey<'_>,
+        scan: Scan<'_>,
+        entries: &mut Entries,
+    ) -> Result<(), KeyedStateError>;
 
-    /// Applies changes in order.
-    fn write(&mut self, writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>);
+    /// Applies changes to states that do not ride, in order.
+    fn write(
+        &mut self,
+        writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>,
+    ) -> Result<(), KeyedStateError>;
 }

@@ -8,6 +8,7 @@ use crate::task::Moment;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 use tidewheel_guest::{Call, CallShape, Export, GuestError, Instance, Output};
+use tidewheel_types::keyed_state::KeyedStateError;
 use tidewheel_types::{Batch, Description, OperatorId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -30,6 +31,7 @@ pub(crate) struct FunctionTask {
     ports: usize,
     /// States of the component that ride.
     riding: u32,
+    has_state_beside: bool,
     /// Seed of this task, and number of calls so far: together the seed of a call.
     seed: u64,
     calls: u64,
@@ -57,6 +59,7 @@ impl FunctionTask {
         FunctionTask {
             ports: description.output_count(),
             riding: description.riding_states() as u32,
+            has_state_beside: description.riding_states() < description.states.len(),
             seed: xxh3_64_with_seed(operator.as_str().as_bytes(), worker as u64),
             operator,
             instance,
@@ -70,6 +73,16 @@ impl FunctionTask {
     /// Number of states that ride.
     pub(super) fn riding(&self) -> u32 {
         self.riding
+    }
+
+    /// Whether it has states that do not ride.
+    pub(super) fn has_state_beside(&self) -> bool {
+        self.has_state_beside
+    }
+
+    /// That its state could not be read or written.
+    pub(super) fn state_failed(&self, source: KeyedStateError) -> EngineError {
+        EngineError::State { operator: self.operator.clone(), source }
     }
 
     /// The records from `start` on that the next call should get.

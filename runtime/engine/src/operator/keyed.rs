@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use tidewheel_guest::{Export, Output, TimerOp, TimerOpKind};
 use tidewheel_state::{DueTimers, TimerChange, Timers};
-use tidewheel_types::keyed_state::{Cells, KeyedState, StateKey};
+use tidewheel_types::keyed_state::{Cells, KeyedState, KeyedStateError, StateIndex, StateKey};
 use tidewheel_types::{OperatorId, Watermark};
 
 /// How often a key, on the average, may set a timer that is due at once, in one advance of the watermark.
@@ -48,10 +48,13 @@ impl Keyed {
 
     /// Applies what a call that has returned did to state and timers. `key` is the key of a group. Returns how many of
     /// the timers it set are due at `watermark`.
-    fn apply<'a>(&mut self, output: &'a Output, key: impl Fn(u32) -> StateKey<'a>, watermark: Watermark) -> usize {
-        let writes = output.host_writes().chain(output.writes());
-        let mut writes = writes.map(|(group, state, write)| (state, key(group), write));
-        self.state.borrow_mut().write(&mut writes);
+    fn apply<'a>(
+        &mut self,
+        output: &'a Output,
+        key: impl Fn(u32) -> StateKey<'a>,
+        watermark: Watermark,
+    ) -> Result<usize, EngineError> {
+        self.write(output, &key).map_err(|error| self.function.state_failed(error))?;
         let mut changes = output.timers().map(|TimerOp { group, slot, kind, time }| {
             let change = match kind {
                 TimerOpKind::Set => TimerChange::Set { slot, time },
@@ -63,7 +66,26 @@ impl Keyed {
         });
         self.timers.change(&mut changes);
         let sets = |kind| matches!(kind, TimerOpKind::Set | TimerOpKind::Replace);
-        output.timers().filter(|timer| timer.time <= watermark.0 && sets(timer.kind)).count()
+        Ok(output.timers().filter(|timer| timer.time <= watermark.0 && sets(timer.kind)).count())
+    }
+
+    fn write<'a>(&self, output: &'a Output, key: &impl Fn(u32) -> StateKey<'a>) -> Result<(), KeyedStateError> {
+        let mut state = self.state.borrow_mut();
+        let rides = |index: &StateIndex| index.0 < self.function.riding();
+        let riding = output.writes().filter(|(_, index, _)| rides(index));
+        state.write_riding(&mut riding.map(|(group, index, write)| (group as usize, key(group), index, write)))?;
+        if self.function.has_state_beside() {
+            let beside = output.host_writes().chain(output.writes().filter(|(_, index, _)| !rides(index)));
+            state.write(&mut beside.map(|(group, index, write)| (index, key(group), write)))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the cells of the states that ride.
+    fn read_riding<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
+        self.cells.clear();
+        let read = self.state.borrow_mut().get_riding(&mut keys, self.function.riding(), &mut self.cells);
+        read.map_err(|error| self.function.state_failed(error))
     }
 }
 
@@ -73,13 +95,11 @@ impl Logic for Keyed {
         let piece = self.function.piece(batch, arrived.done);
         let mut grouping = std::mem::take(&mut self.grouping);
         grouping.by_key(batch, piece.clone());
-        let mut keys = (0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group));
-        self.cells.clear();
-        self.state.borrow().get_riding(&mut keys, self.function.riding(), &mut self.cells);
+        self.read_riding((0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
         frames::grouped(&mut self.function.frame, batch, &grouping, None, &self.cells, arrived.input);
         let held = Held { records: piece.len(), groups: grouping.len() };
         let output = self.function.call(Export::Process, held, at)?;
-        self.apply(&output, |group| grouping.state_key(&batch.keys, group as usize), at.watermark);
+        self.apply(&output, |group| grouping.state_key(&batch.keys, group as usize), at.watermark)?;
         let from = Ordered { batch, order: grouping.order() };
         self.function.finish(&output, &from, at, outputs)?;
         self.grouping = grouping;
@@ -96,12 +116,10 @@ impl Logic for Keyed {
             return Ok(Flow::Done);
         }
         let (keys_before, set_before) = self.firing.unwrap_or((self.timers.keys() + due.len(), 0));
-        let mut keys = (0..due.len()).map(|timer| due.key(timer));
-        self.cells.clear();
-        self.state.borrow().get_riding(&mut keys, self.function.riding(), &mut self.cells);
+        self.read_riding((0..due.len()).map(|timer| due.key(timer)))?;
         frames::timers(&mut self.function.frame, &due, &self.cells);
         let output = self.function.call(Export::OnTimer, Held { records: due.len(), groups: due.len() }, at)?;
-        let set = set_before + self.apply(&output, |group| due.key(group as usize), at.watermark);
+        let set = set_before + self.apply(&output, |group| due.key(group as usize), at.watermark)?;
         if set > ROUNDS_MAX * keys_before {
             return Err(EngineError::TimerLoop { operator: self.operator.clone(), timers: set, keys: keys_before });
         }

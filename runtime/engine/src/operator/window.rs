@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use tidewheel_guest::Export;
 use tidewheel_state::{DueTimers, TimerChange, Timers};
 use tidewheel_types::Batch;
-use tidewheel_types::keyed_state::{ABSENT, Cells, KeyedState, StateIndex, Write};
+use tidewheel_types::keyed_state::{ABSENT, Cells, KeyedState, StateIndex, StateKey, Write};
 
 /// The accumulator is the only state of a component of world `aggregate`.
 const ACCUMULATOR: StateIndex = StateIndex(0);
@@ -102,17 +102,16 @@ impl Window {
             [start, windows.end_of(start)]
         }));
         let key = |group: usize| grouping.state_key(&batch.keys, group);
-        self.cells.clear();
-        self.state.borrow().get_riding(&mut (0..grouping.len()).map(key), 1, &mut self.cells);
+        self.read_accumulators((0..grouping.len()).map(key))?;
         let (frame, bounds) = (&mut self.function.frame, Some(self.bounds.as_slice()));
         frames::grouped(frame, batch, &grouping, bounds, &self.cells, arrived.input);
         let held = Held { records: self.in_time.len(), groups: grouping.len() };
         let output = self.function.call(Export::Accumulate, held, at)?;
 
         let accumulators = (0..grouping.len()).map(|group| (group, output.cell(group)));
-        let mut writes = accumulators
-            .map(|(group, accumulator)| (ACCUMULATOR, key(group), accumulator.map_or(Write::Delete, Write::Put)));
-        self.state.borrow_mut().write(&mut writes);
+        self.write_accumulators(
+            accumulators.map(|(group, accumulator)| (key(group), accumulator.map_or(Write::Delete, Write::Put))),
+        )?;
         let mut changes = (0..grouping.len()).filter_map(|group| {
             let was_absent = self.cells.ends[group] & ABSENT != 0;
             let time = self.bounds[group][1] - 1;
@@ -161,6 +160,22 @@ impl Logic for Window {
 }
 
 impl Window {
+    fn read_accumulators<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
+        self.cells.clear();
+        let read = self.state.borrow_mut().get_riding(&mut keys, 1, &mut self.cells);
+        read.map_err(|error| self.function.state_failed(error))
+    }
+
+    /// Writes the accumulators of the keys that were read last.
+    fn write_accumulators<'a>(
+        &self,
+        writes: impl Iterator<Item = (StateKey<'a>, Write<'a>)>,
+    ) -> Result<(), EngineError> {
+        let mut writes = writes.enumerate().map(|(place, (key, write))| (place, key, ACCUMULATOR, write));
+        let written = self.state.borrow_mut().write_riding(&mut writes);
+        written.map_err(|error| self.function.state_failed(error))
+    }
+
     /// Emits the results of windows that are due, and forgets them.
     fn fire_windows(&mut self, due: &DueTimers, at: &Moment, outputs: &mut Outputs) -> Result<(), EngineError> {
         self.bounds.clear();
@@ -168,12 +183,11 @@ impl Window {
             let start = window_start(namespace);
             [start, self.windows.end_of(start)]
         }));
-        self.cells.clear();
         let keys = || (0..due.len()).map(|window| due.key(window));
-        self.state.borrow().get_riding(&mut keys(), 1, &mut self.cells);
+        self.read_accumulators(keys())?;
         frames::windows(&mut self.function.frame, due, &self.bounds, &self.cells);
         let output = self.function.call(Export::Fire, Held { records: due.len(), groups: due.len() }, at)?;
-        self.state.borrow_mut().write(&mut keys().map(|key| (ACCUMULATOR, key, Write::Delete)));
+        self.write_accumulators(keys().map(|key| (key, Write::Delete)))?;
         self.function.finish(&output, &Fired(due), at, outputs)
     }
 }

@@ -9,6 +9,7 @@ use crate::limits::MemoryLimiter;
 use log::Log;
 use metrics::InstanceMetrics;
 use state::StateAccess;
+use tidewheel_types::keyed_state::KeyedStateError;
 use wasi::Virtual;
 
 /// The data of a store: what host functions read and write.
@@ -20,9 +21,11 @@ pub(crate) struct HostState {
     pub(crate) machine: Virtual,
 }
 
-/// A host call that a guest must not make so; it traps.
+/// A host call that a guest must not make so, or that the host cannot answer; it traps.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HostCallError {
+    #[error("state: {0}")]
+    Backend(#[from] KeyedStateError),
     #[error("state: the job has given this instance no state")]
     NoState,
     #[error("state: there is no state {index}, only {states}")]

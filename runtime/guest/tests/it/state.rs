@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tidewheel_guest::{
     CallShape, Export, FrameWriter, GuestError, Instance, InstanceSettings, Output, TrapCause, column,
 };
-use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, Scan, StateIndex, StateKey, Write};
+use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write};
 
 /// Namespace and key of a map, or of a list.
 type Owner = (Vec<u8>, Vec<u8>);
@@ -16,6 +16,7 @@ type Owner = (Vec<u8>, Vec<u8>);
 #[derive(Default)]
 struct Backend {
     maps: BTreeMap<Owner, BTreeMap<Vec<u8>, Vec<u8>>>,
+    is_broken: bool,
 }
 
 fn owner(key: StateKey<'_>) -> Owner {
@@ -23,28 +24,56 @@ fn owner(key: StateKey<'_>) -> Owner {
 }
 
 impl KeyedState for Backend {
-    fn get_riding(&self, _: &mut dyn Iterator<Item = StateKey<'_>>, _: u32, _: &mut Cells) {
+    fn get_riding(
+        &mut self,
+        _: &mut dyn Iterator<Item = StateKey<'_>>,
+        _: u32,
+        _: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
         unreachable!("no state of the fixture rides");
     }
 
-    fn get_many(&self, state: StateIndex, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells) {
+    fn write_riding(
+        &mut self,
+        _: &mut dyn Iterator<Item = (usize, StateKey<'_>, StateIndex, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
+        unreachable!("no state of the fixture rides");
+    }
+
+    fn get_many(
+        &mut self,
+        state: StateIndex,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
         assert_eq!(state, StateIndex(2));
         keys.for_each(|key| cells.push(Some(key.key)));
+        Ok(())
     }
 
     fn map_get_many(
-        &self,
+        &mut self,
         state: StateIndex,
         entries: &mut dyn Iterator<Item = (StateKey<'_>, &[u8])>,
         cells: &mut Cells,
-    ) {
+    ) -> Result<(), KeyedStateError> {
+        if self.is_broken {
+            return Err(KeyedStateError("the disk is gone".to_owned()));
+        }
         assert_eq!(state, StateIndex(0));
         for (key, entry) in entries {
             cells.push(self.maps.get(&owner(key)).and_then(|map| map.get(entry)).map(Vec::as_slice));
         }
+        Ok(())
     }
 
-    fn scan(&self, state: StateIndex, key: StateKey<'_>, scan: Scan<'_>, entries: &mut Entries) {
+    fn scan(
+        &mut self,
+        state: StateIndex,
+        key: StateKey<'_>,
+        scan: Scan<'_>,
+        entries: &mut Entries,
+    ) -> Result<(), KeyedStateError> {
         if state == StateIndex(1) {
             let start = u64::from_be_bytes(scan.start.try_into().unwrap());
             let elements = ["zero", "one", "two"].into_iter().enumerate().skip(start as usize);
@@ -52,7 +81,7 @@ impl KeyedState for Backend {
                 entries.keys.push(&(index as u64).to_be_bytes());
                 entries.values.push(element.as_bytes());
             }
-            return;
+            return Ok(());
         }
         assert!(!scan.backwards && !scan.after && scan.start.is_empty(), "other scans are tested against a model");
         let map = self.maps.get(&owner(key)).cloned().unwrap_or_default();
@@ -61,9 +90,13 @@ impl KeyedState for Backend {
             entries.keys.push(key);
             entries.values.push(value);
         }
+        Ok(())
     }
 
-    fn write(&mut self, writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>) {
+    fn write(
+        &mut self,
+        writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
         for (state, key, write) in writes {
             assert_eq!(state, StateIndex(0));
             let map = self.maps.entry(owner(key)).or_default();
@@ -73,6 +106,7 @@ impl KeyedState for Backend {
                 other => panic!("the fixture does not write {other:?}"),
             }
         }
+        Ok(())
     }
 }
 
@@ -109,10 +143,12 @@ impl Operator {
         let shape = CallShape { records: commands.len() as u32, groups: keys.len() as u32, windows: false };
         let output = self.instance.call(Export::Process, CALL, &frame, &shape)?;
         let namespace = [0x80, 0, 0, 0, 0, 0, 0, 5];
-        self.state.borrow_mut().write(&mut output.host_writes().map(|(group, state, write)| {
+        let mut writes = output.host_writes().map(|(group, state, write)| {
             let key = keys[group as usize].0.as_bytes();
             (state, StateKey { hash: 0, key, namespace: &namespace }, write)
-        }));
+        });
+        self.state.borrow_mut().write(&mut writes).unwrap();
+        drop(writes);
         Ok(output)
     }
 
@@ -158,6 +194,15 @@ fn nothing_counts_when_the_call_traps() {
     let trapped = trap(operator.run(&[("key", &["put a 1", "nonsense"])]));
     assert!(matches!(trapped.cause, TrapCause::Illegal(_)));
     assert_eq!(operator.found(&["get a", "scan - from up 9"]), ["-", ""]);
+}
+
+#[test]
+fn a_backend_that_fails_is_not_the_guests_fault() {
+    let mut operator = Operator::new();
+    operator.state.borrow_mut().is_broken = true;
+    let error = operator.run(&[("key", &["get a"])]).map(drop).unwrap_err();
+    assert!(matches!(error, GuestError::State { function: "process", .. }) && !error.is_poison(), "{error}");
+    assert_eq!(error.to_string(), "`process` could not read state: the disk is gone");
 }
 
 #[test]

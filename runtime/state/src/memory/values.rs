@@ -3,7 +3,9 @@
 //! A row's bytes are its packed key, then per state a cell: `n + 1 as varint, n bytes`, or a 0 for none. The `n` bytes
 //! begin with the schema version.
 
+use crate::index::RowHash;
 use crate::key_table::{KeyTable, Row, TableKey, Touch, pack_key, packed_key_end};
+use crate::rows::RowId;
 use crate::small_bytes::SmallBytes;
 use crate::varint::{self, Varint};
 use std::ops::Range;
@@ -55,41 +57,87 @@ impl Values {
         self.table.bytes()
     }
 
-    /// Adds cells `0..states` of every key, key by key.
-    pub(super) fn get_first(&self, states: usize, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells) {
-        self.table.for_each(keys, |row| match row {
-            Some(row) => row.cells().take(states).for_each(|cell| cells.push(cell.value(row))),
-            None => (0..states).for_each(|_| cells.push(None)),
+    /// Adds cells `0..states` of every key, key by key, and says where their rows are, [`RowId::NONE`] for none.
+    pub(super) fn get_first(
+        &self,
+        states: usize,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        cells: &mut Cells,
+        found: &mut Vec<RowId>,
+    ) {
+        found.clear();
+        self.table.for_each(keys, |row| {
+            found.push(row.map_or(RowId::NONE, |(id, _)| id));
+            match row {
+                Some((_, row)) => row.cells().take(states).for_each(|cell| cells.push(cell.value(row))),
+                None => (0..states).for_each(|_| cells.push(None)),
+            }
         });
+    }
+
+    /// As [`put`](Self::put), where the row of `key` has been found, or has been found missing; then it is made.
+    #[inline]
+    pub(super) fn put_found(
+        &mut self,
+        state: usize,
+        key: StateKey<'_>,
+        found: &mut RowId,
+        version: &Varint,
+        value: &[u8],
+    ) {
+        if *found == RowId::NONE {
+            *found = self.row_of(&TableKey::new(key));
+        }
+        self.table.update(*found, |row| row.put(state, version.as_slice(), value));
+    }
+
+    /// As [`delete`](Self::delete), where the row of `key` has been found, or has been found missing.
+    pub(super) fn delete_found(&mut self, state: usize, key: StateKey<'_>, found: &mut RowId) {
+        if *found != RowId::NONE && self.delete_at(*found, state, TableKey::new(key).hash) {
+            *found = RowId::NONE;
+        }
     }
 
     /// Adds cell `state` of every key.
     pub(super) fn get(&self, state: usize, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells) {
-        self.table.for_each(keys, |row| cells.push(row.and_then(|row| row.cell(state).value(row))));
+        self.table.for_each(keys, |row| cells.push(row.and_then(|(_, row)| row.cell(state).value(row))));
     }
 
     /// Sets cell `state` of `key`.
     pub(super) fn put(&mut self, state: usize, key: &TableKey<'_>, version: &Varint, value: &[u8]) {
-        // A cell of length 0 is one byte: none there.
-        const NO_CELLS: [u8; 16] = [0; 16];
-        let id = self.table.find_or_insert(key, || match NO_CELLS.get(..self.states) {
-            Some(cells) => ValueRow(pack_key(&key.key, cells)),
-            None => ValueRow(pack_key(&key.key, &vec![0; self.states])),
-        });
+        let id = self.row_of(key);
         self.table.update(id, |row| row.put(state, version.as_slice(), value));
     }
 
     /// Removes cell `state` of `key`.
     pub(super) fn delete(&mut self, state: usize, key: &TableKey<'_>) {
-        let Some(id) = self.table.find(key) else { return };
+        if let Some(id) = self.table.find(key) {
+            self.delete_at(id, state, key.hash);
+        }
+    }
+
+    /// The row of `key`, which is made if there is none.
+    #[inline]
+    fn row_of(&mut self, key: &TableKey<'_>) -> RowId {
+        // A cell of length 0 is one byte: none there.
+        const NO_CELLS: [u8; 16] = [0; 16];
+        self.table.find_or_insert(key, || match NO_CELLS.get(..self.states) {
+            Some(cells) => ValueRow(pack_key(&key.key, cells)),
+            None => ValueRow(pack_key(&key.key, &vec![0; self.states])),
+        })
+    }
+
+    /// Removes cell `state` of the row at `id`, and the row, if nothing is left in it; says whether it did that.
+    fn delete_at(&mut self, id: RowId, state: usize, hash: RowHash) -> bool {
         let empty = self.table.update(id, |row| {
             let cell = row.cell(state);
             row.0.splice(cell.start..cell.stored.end, &[&[0]]);
             row.cells().all(|cell| cell.absent())
         });
         if empty {
-            self.table.remove(id, key.hash);
+            self.table.remove(id, hash);
         }
+        empty
     }
 }
 

@@ -18,7 +18,7 @@ use crate::bindings::state::{Entries, Host, Values};
 use crate::frame::{Frame, u32s};
 use groups::Groups;
 use overlay::Overlay;
-use std::cell::{Ref, RefCell};
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use tidewheel_types::BytesColumn;
 use tidewheel_types::description::StateKind;
@@ -56,8 +56,8 @@ impl StateAccess {
         self.overlay.take()
     }
 
-    fn backend(&self) -> Result<Ref<'_, dyn KeyedState + 'static>, HostCallError> {
-        self.backend.as_ref().map(|backend| backend.borrow()).ok_or(HostCallError::NoState)
+    fn backend(&self) -> Result<RefMut<'_, dyn KeyedState + 'static>, HostCallError> {
+        self.backend.as_ref().map(|backend| backend.borrow_mut()).ok_or(HostCallError::NoState)
     }
 
     /// The state with this index, which must be of this kind.
@@ -73,7 +73,7 @@ impl StateAccess {
         let state = self.state("get", state, StateKind::Value)?;
         let groups = self.groups.checked("get", groups)?;
         let mut cells = Cells::default();
-        self.backend()?.get_many(state, &mut groups.map(|group| self.groups.key(group)), &mut cells);
+        self.backend()?.get_many(state, &mut groups.map(|group| self.groups.key(group)), &mut cells)?;
         Ok(values(&cells))
     }
 
@@ -82,7 +82,7 @@ impl StateAccess {
         let key = self.groups.checked_key(group)?;
         let start = start.to_be_bytes();
         let wanted = Scan { start: &start, after: false, backwards: false, limit: limit as usize };
-        Ok(entries(&scan::scan(&*self.backend()?, state, key, None, wanted, self.bytes_max)))
+        Ok(entries(&scan::scan(&mut *self.backend()?, state, key, None, wanted, self.bytes_max)?))
     }
 
     fn map_get(&self, state: u32, groups: &[u8], key_ends: &[u8], keys: &[u8]) -> Result<Values, HostCallError> {
@@ -93,14 +93,14 @@ impl StateAccess {
         let mut cells = Cells::default();
         if self.overlay.is_empty() {
             let mut wanted = groups.enumerate().map(entry).map(|(group, key)| (self.groups.key(group), key));
-            self.backend()?.map_get_many(state, &mut wanted, &mut cells);
+            self.backend()?.map_get_many(state, &mut wanted, &mut cells)?;
             return Ok(values(&cells));
         }
         let is_written = |&(group, key): &(u32, &[u8])| self.overlay.get(state, group, key).is_some();
         let mut stored = Cells::default();
         let wanted = groups.clone().enumerate().map(entry).filter(|wanted| !is_written(wanted));
         let mut wanted = wanted.map(|(group, key)| (self.groups.key(group), key));
-        self.backend()?.map_get_many(state, &mut wanted, &mut stored);
+        self.backend()?.map_get_many(state, &mut wanted, &mut stored)?;
         let mut next_stored = 0;
         for (group, key) in groups.enumerate().map(entry) {
             cells.push(self.overlay.get(state, group, key).unwrap_or_else(|| {
@@ -115,7 +115,7 @@ impl StateAccess {
         let state = self.state("map-scan", state, StateKind::Map)?;
         let key = self.groups.checked_key(group)?;
         let written = self.overlay.map(state, group);
-        Ok(entries(&scan::scan(&*self.backend()?, state, key, written, wanted, self.bytes_max)))
+        Ok(entries(&scan::scan(&mut *self.backend()?, state, key, written, wanted, self.bytes_max)?))
     }
 
     fn map_write(

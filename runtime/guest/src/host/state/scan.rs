@@ -4,20 +4,20 @@ use super::overlay::Written;
 use std::iter::Peekable;
 use std::ops::Bound;
 use std::ops::ControlFlow::{self, Break, Continue};
-use tidewheel_types::keyed_state::{Entries, KeyedState, Scan, StateIndex, StateKey};
+use tidewheel_types::keyed_state::{Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey};
 
 /// Entries that the backend is asked for at once.
 const PAGE_ENTRIES_MAX: usize = 256;
 
 /// The entries that `wanted` asks for, but not many more than `bytes_max` bytes of them: then `more` is set, too.
 pub(super) fn scan(
-    backend: &dyn KeyedState,
+    backend: &mut dyn KeyedState,
     state: StateIndex,
     key: StateKey<'_>,
     written: Option<Written<'_>>,
     wanted: Scan<'_>,
     bytes_max: usize,
-) -> Entries {
+) -> Result<Entries, KeyedStateError> {
     let mut merge = Merge { found: Entries::default(), limit: wanted.limit, bytes_max, backwards: wanted.backwards };
     let mut ahead = in_scan(written, wanted).peekable();
     let (mut start, mut after) = (wanted.start.to_vec(), wanted.after);
@@ -25,10 +25,10 @@ pub(super) fn scan(
         // One more than can be taken, to see whether there is more.
         let limit = (wanted.limit - merge.found.keys.len()).saturating_add(1).min(PAGE_ENTRIES_MAX);
         let mut page = Entries::default();
-        backend.scan(state, key, Scan { start: &start, after, limit, ..wanted }, &mut page);
+        backend.scan(state, key, Scan { start: &start, after, limit, ..wanted }, &mut page)?;
         for (key, value) in page.keys.iter().zip(page.values.iter()) {
             if merge.stored(key, value, &mut ahead).is_break() {
-                return merge.found;
+                return Ok(merge.found);
             }
         }
         match page.keys.len().checked_sub(1).map(|index| page.keys.get(index)) {
@@ -41,7 +41,7 @@ pub(super) fn scan(
             break;
         }
     }
-    merge.found
+    Ok(merge.found)
 }
 
 /// An entry that has been written; without a value it has been removed.

@@ -11,11 +11,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tidewheel_types::description::StateKind;
-use tidewheel_types::keyed_state::{ABSENT, Cells, Entries, KeyedState, Scan, StateIndex, StateKey, Write};
+use tidewheel_types::keyed_state::{
+    ABSENT, Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write,
+};
 
 const MAP: StateIndex = StateIndex(0);
 const LIST: StateIndex = StateIndex(1);
 const VALUE: StateIndex = StateIndex(2);
+/// A key whose state cannot be read.
+const BROKEN: &[u8] = b"broken";
 const KINDS: [StateKind; 3] = [StateKind::Map, StateKind::List, StateKind::Value];
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -52,26 +56,54 @@ fn scanned(model: &Model, scan: Scan<'_>) -> Entries {
 }
 
 impl KeyedState for Maps {
-    fn get_riding(&self, _: &mut dyn Iterator<Item = StateKey<'_>>, _: u32, _: &mut Cells) {
+    fn get_riding(
+        &mut self,
+        _: &mut dyn Iterator<Item = StateKey<'_>>,
+        _: u32,
+        _: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
         unreachable!("host functions read no riding state");
     }
 
-    fn get_many(&self, state: StateIndex, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells) {
+    fn write_riding(
+        &mut self,
+        _: &mut dyn Iterator<Item = (usize, StateKey<'_>, StateIndex, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
+        unreachable!("host functions write nothing before the call has returned");
+    }
+
+    fn get_many(
+        &mut self,
+        state: StateIndex,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
         assert_eq!(state, VALUE);
         keys.for_each(|key| cells.push(self.map(key).values().next().map(Vec::as_slice)));
+        Ok(())
     }
 
     fn map_get_many(
-        &self,
+        &mut self,
         state: StateIndex,
         entries: &mut dyn Iterator<Item = (StateKey<'_>, &[u8])>,
         cells: &mut Cells,
-    ) {
+    ) -> Result<(), KeyedStateError> {
         assert_eq!(state, MAP);
         entries.for_each(|(key, entry)| cells.push(self.map(key).get(entry).map(Vec::as_slice)));
+        Ok(())
     }
 
-    fn scan(&self, state: StateIndex, key: StateKey<'_>, scan: Scan<'_>, entries: &mut Entries) {
+    fn scan(
+        &mut self,
+        state: StateIndex,
+        key: StateKey<'_>,
+        scan: Scan<'_>,
+        entries: &mut Entries,
+    ) -> Result<(), KeyedStateError> {
+        if key.key == BROKEN {
+            return Err(KeyedStateError("the disk is gone".to_owned()));
+        }
         if state == LIST {
             let list = self.map(key).into_values().enumerate();
             *entries =
@@ -79,9 +111,13 @@ impl KeyedState for Maps {
         } else {
             *entries = scanned(&self.map(key), scan);
         }
+        Ok(())
     }
 
-    fn write(&mut self, _: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>) {
+    fn write(
+        &mut self,
+        _: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
         unreachable!("host functions write nothing before the call has returned");
     }
 }
@@ -122,7 +158,7 @@ proptest! {
         stored in btree_map(key(), vec(any::<u8>(), 0..3), 0..8),
         steps in vec(step(), 0..40),
     ) {
-        let backend = Maps([(b"k".to_vec(), stored.clone())].into());
+        let mut backend = Maps([(b"k".to_vec(), stored.clone())].into());
         let mut overlay = Overlay::default();
         let mut model = stored.clone();
         let mut marks: Vec<(u32, Model)> = Vec::new();
@@ -148,7 +184,7 @@ proptest! {
                 }
                 Step::Scan { start, after, backwards, limit } => {
                     let wanted = Scan { start: &start, after, backwards, limit };
-                    let found = scan(&backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, usize::MAX);
+                    let found = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, usize::MAX).unwrap();
                     prop_assert_eq!(found, scanned(&model, wanted));
                 }
             }
@@ -174,16 +210,23 @@ fn apply(writes: &HostWrites, model: &mut Model) {
 #[test]
 fn a_scan_goes_over_many_pages_and_stops_at_the_bytes() {
     let stored: Model = (0..1_000u32).map(|index| (index.to_be_bytes().to_vec(), vec![1; 6])).collect();
-    let backend = Maps([(b"k".to_vec(), stored.clone())].into());
+    let mut backend = Maps([(b"k".to_vec(), stored.clone())].into());
     let mut overlay = Overlay::default();
     (0..1_000u32).step_by(2).for_each(|index| overlay.write(MAP, 0, &index.to_be_bytes(), None));
     let wanted = Scan { start: &[], after: false, backwards: false, limit: 2_000 };
-    let all = scan(&backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, usize::MAX);
+    let all = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, usize::MAX).unwrap();
     assert_eq!((all.keys.len(), all.more), (500, false));
-    let some = scan(&backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, 95);
+    let some = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, 95).unwrap();
     assert_eq!((some.keys.len(), some.more), (9, true));
-    let one = scan(&backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, 1);
+    let one = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, 1).unwrap();
     assert_eq!((one.keys.len(), one.more), (1, true), "an entry over the limit still comes, alone");
+}
+
+#[test]
+fn a_backend_that_fails_is_said_so() {
+    let wanted = Scan { start: &[], after: false, backwards: false, limit: 1 };
+    let failed = scan(&mut Maps::default(), MAP, state_key(BROKEN), None, wanted, 1);
+    assert_eq!(failed.unwrap_err(), KeyedStateError("the disk is gone".to_owned()));
 }
 
 /// Access to state of which groups 0 and 1 have the keys `a` and `b`.
