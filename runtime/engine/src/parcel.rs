@@ -42,12 +42,35 @@ impl ContainerBytes for Parcel {
 /// Sends each record to the worker that owns its key group. Never called with one peer: timely passes parcels on.
 pub(crate) struct ByKey {
     groups: KeyGroups,
-    building: Vec<Batch>,
+    /// Per worker.
+    building: Vec<Building>,
+}
+
+/// The next batch for a worker.
+#[derive(Clone, Default)]
+struct Building {
+    batch: Batch,
+    /// Records of the parcel at hand that are still to be added, and the size of the batch with them.
+    picked: Vec<u32>,
+    bytes: usize,
+}
+
+impl Building {
+    /// Adds the picked records of `from`.
+    fn take(&mut self, from: &Batch) {
+        self.batch.extend_picked(from, &self.picked);
+        self.picked.clear();
+    }
+
+    fn push<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, time: &T, pusher: &mut P) {
+        self.bytes = 0;
+        push(&mut self.batch, time, pusher);
+    }
 }
 
 impl ByKey {
     pub(crate) fn new(groups: KeyGroups, peers: usize) -> Self {
-        ByKey { groups, building: vec![Batch::default(); peers] }
+        ByKey { groups, building: vec![Building::default(); peers] }
     }
 }
 
@@ -57,25 +80,20 @@ impl Distributor<Parcel> for ByKey {
         for index in 0..batch.len() {
             let worker = self.groups.worker_of_hash(hash_key(batch.keys.get(index)));
             let building = &mut self.building[worker];
-            if building.times.capacity() == 0 {
-                // Room for the records to come, were they dealt out evenly: growth would copy what is there already.
-                *building = Batch::with_capacity(
-                    batch.len(),
-                    batch.keys.bytes().len(),
-                    batch.values.bytes().len().min(BATCH_BYTES_MAX),
-                );
-            }
-            building.push_from(batch, index);
-            if building.size_bytes() >= BATCH_BYTES_MAX {
-                push(building, time, &mut pushers[worker]);
+            building.picked.push(index as u32);
+            building.bytes += batch.record_bytes(index);
+            if building.bytes >= BATCH_BYTES_MAX {
+                building.take(batch);
+                building.push(time, &mut pushers[worker]);
             }
         }
+        self.building.iter_mut().for_each(|building| building.take(batch));
     }
 
     fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, time: &T, pushers: &mut [P]) {
         for (building, pusher) in self.building.iter_mut().zip(pushers) {
-            if !building.is_empty() {
-                push(building, time, pusher);
+            if !building.batch.is_empty() {
+                building.push(time, pusher);
             }
         }
     }

@@ -109,17 +109,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty batch with room for `records` records of `value_bytes` bytes of values in all.
-    pub fn with_capacity(records: usize, key_bytes: usize, value_bytes: usize) -> Self {
-        Batch {
-            times: Vec::with_capacity(records),
-            keys: BytesColumn::with_capacity(records, key_bytes),
-            values: BytesColumn::with_capacity(records, value_bytes),
-            origins: Vec::with_capacity(records),
-            ..Batch::default()
-        }
-    }
-
     /// Number of records.
     #[inline]
     pub fn len(&self) -> usize {
@@ -139,6 +128,12 @@ impl Batch {
             + self.keys.bytes().len()
             + self.values.bytes().len()
             + self.headers.bytes.len()
+    }
+
+    /// The part of [`size_bytes`](Self::size_bytes) that record `index` has, but for its headers.
+    #[inline]
+    pub fn record_bytes(&self, index: usize) -> usize {
+        RECORD_OVERHEAD_BYTES + self.keys.range(index).len() + self.values.range(index).len()
     }
 
     /// Adds a record without headers that is an insert.
@@ -172,26 +167,37 @@ impl Batch {
     pub fn push_from(&mut self, other: &Batch, index: usize) {
         self.keys.push(other.keys.get(index));
         self.values.push(other.values.get(index));
-        self.extend_optional(other, index..index + 1);
+        self.extend_optional(other, self.len(), index..index + 1);
         self.times.push(other.times[index]);
         self.origins.push(other.origins[index]);
+    }
+
+    /// Adds the records `picked` of `other`, column by column.
+    pub fn extend_picked(&mut self, other: &Batch, picked: &[u32]) {
+        self.keys.extend_picked(&other.keys, picked);
+        self.values.extend_picked(&other.values, picked);
+        for (place, &index) in picked.iter().enumerate() {
+            self.extend_optional(other, self.times.len() + place, index as usize..index as usize + 1);
+        }
+        self.times.extend(picked.iter().map(|&index| other.times[index as usize]));
+        self.origins.extend(picked.iter().map(|&index| other.origins[index as usize]));
     }
 
     /// Adds the records `range` of `other`.
     pub fn extend_from(&mut self, other: &Batch, range: Range<usize>) {
         self.keys.extend_from(&other.keys, range.clone());
         self.values.extend_from(&other.values, range.clone());
-        self.extend_optional(other, range.clone());
+        self.extend_optional(other, self.len(), range.clone());
         self.times.extend_from_slice(&other.times[range.clone()]);
         self.origins.extend_from_slice(&other.origins[range]);
     }
 
-    /// Headers and changes of `range`, padding either side that has none. Runs before `times` grows.
+    /// Headers and changes of `range`, which become those of the records from `len` on; pads either side that has none.
     #[inline]
-    fn extend_optional(&mut self, other: &Batch, range: Range<usize>) {
+    fn extend_optional(&mut self, other: &Batch, len: usize, range: Range<usize>) {
         if !(self.headers.is_empty() && other.headers.is_empty()) {
             let headers = self.headers.ends.len() as u32;
-            self.headers.record_ends.resize(self.len(), headers);
+            self.headers.record_ends.resize(len, headers);
             for index in range.clone() {
                 for (name, value) in other.headers.of(index) {
                     self.headers.push(name, value);
@@ -200,9 +206,9 @@ impl Batch {
             }
         }
         if !(self.changes.is_empty() && other.changes.is_empty()) {
-            self.changes.resize(self.len(), Change::Insert as u8);
+            self.changes.resize(len, Change::Insert as u8);
             match other.changes.is_empty() {
-                true => self.changes.resize(self.len() + range.len(), Change::Insert as u8),
+                true => self.changes.resize(len + range.len(), Change::Insert as u8),
                 false => self.changes.extend_from_slice(&other.changes[range]),
             }
         }
@@ -377,10 +383,18 @@ mod tests {
             let mut single = Batch::default();
             (0..one.len()).for_each(|index| single.push_from(&one, index));
             (0..two.len()).for_each(|index| single.push_from(&two, index));
+            let mut picked = Batch::default();
+            picked.extend_picked(&one, &(0..one.len() as u32).collect::<Vec<_>>());
+            let (first, second): (Vec<u32>, Vec<u32>) = (0..two.len() as u32).partition(|index| index % 2 == 0);
+            let mut halves = [picked.clone(), Batch::default()];
+            halves[0].extend_picked(&two, &first);
+            halves[1].extend_picked(&two, &second);
+            (0..two.len()).for_each(|at| picked.push_from(&halves[at % 2], at / 2 + if at % 2 == 0 { one.len() } else { 0 }));
             prop_assert_eq!(&ranged.times, &single.times);
+            prop_assert_eq!(&ranged.times, &picked.times);
             for at in 0..ranged.len() {
                 let (source, index) = if at < one.len() { (&one, at) } else { (&two, at - one.len()) };
-                for moved in [&ranged, &single] {
+                for moved in [&ranged, &single, &picked] {
                     prop_assert_eq!(moved.keys.get(at), source.keys.get(index));
                     prop_assert_eq!(moved.values.get(at), source.values.get(index));
                     prop_assert_eq!(moved.origins[at], source.origins[index]);

@@ -116,6 +116,13 @@ impl BytesColumn {
         self.bytes.extend_from_slice(&other.bytes[bytes]);
     }
 
+    /// Adds the entries `picked` of `other`, in that order.
+    pub fn extend_picked(&mut self, other: &BytesColumn, picked: &[u32]) {
+        self.ends.reserve(picked.len());
+        self.bytes.reserve(picked.iter().map(|&index| other.range(index as usize).len()).sum());
+        picked.iter().for_each(|&index| self.push(other.get(index as usize)));
+    }
+
     /// Keeps the first `entries` entries.
     pub fn truncate(&mut self, entries: usize) {
         self.ends.truncate(entries);

@@ -46,11 +46,11 @@ impl Grouping {
         self.sort();
     }
 
-    /// Groups `records` of `batch` by key and window; `window` gives the start of each record's.
-    pub(crate) fn by_window(&mut self, batch: &Batch, records: &[u32], window: impl Fn(u32) -> i64) {
+    /// Groups `records` of `batch` by key and window; `windows` are the starts of the records' windows.
+    pub(crate) fn by_window(&mut self, batch: &Batch, records: &[u32], windows: &[i64]) {
         self.begin(true, records.len());
-        for &record in records {
-            self.add(batch, record, window(record));
+        for (&record, &window) in records.iter().zip(windows) {
+            self.add(batch, record, window);
         }
         self.namespaces.extend(self.groups.iter().map(|group| namespace(group.window)));
         self.sort();
@@ -187,7 +187,8 @@ mod tests {
             match windowed {
                 true => {
                     let all: Vec<u32> = (0..records.len() as u32).collect();
-                    grouping.by_window(&batch, &all, |record| batch.times[record as usize] / 2 * 2);
+                    let windows: Vec<i64> = batch.times.iter().map(|time| time / 2 * 2).collect();
+                    grouping.by_window(&batch, &all, &windows);
                 }
                 false => grouping.by_key(&batch, 0..batch.len()),
             }

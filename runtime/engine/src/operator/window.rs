@@ -41,8 +41,9 @@ pub(crate) struct Window {
     grouping: Grouping,
     cells: Cells,
     due: DueTimers,
-    /// Records of the piece at hand that are not late.
+    /// Records of the piece at hand that are not late, and the starts of their windows.
     in_time: Vec<u32>,
+    starts: Vec<i64>,
     /// Start and end of the window of each group of a call.
     bounds: Vec<[i64; 2]>,
 }
@@ -66,6 +67,7 @@ impl Window {
             cells: Cells::default(),
             due: DueTimers::default(),
             in_time: Vec::new(),
+            starts: Vec::new(),
             bounds: Vec::new(),
         }
     }
@@ -78,12 +80,23 @@ impl Window {
     /// Sorts the records `piece` into those in time and those that are late, and emits the late ones.
     fn separate_late(&mut self, batch: &Batch, piece: Range<usize>, at: &Moment, outputs: &mut Outputs) {
         self.in_time.clear();
+        self.starts.clear();
         let mut late = Batch::default();
+        // Mostly a record falls into the window of the one before it, and finding a window takes a division.
+        let mut window = 0..0;
+        let mut is_late = false;
         for record in piece {
-            let start = self.windows.start_of(batch.times[record]);
-            match self.max_timestamp(start) <= at.watermark.0 {
-                true => late.push_from(batch, record),
-                false => self.in_time.push(record as u32),
+            let time = batch.times[record];
+            if !window.contains(&time) {
+                let start = self.windows.start_of(time);
+                window = start..self.windows.end_of(start);
+                is_late = self.max_timestamp(start) <= at.watermark.0;
+            }
+            if is_late {
+                late.push_from(batch, record);
+            } else {
+                self.in_time.push(record as u32);
+                self.starts.push(window.start);
             }
         }
         self.metrics.late.fetch_add(late.len() as u64, Ordering::Relaxed);
@@ -94,12 +107,11 @@ impl Window {
     fn accumulate(&mut self, arrived: &Arrived, at: &Moment, outputs: &mut Outputs) -> Result<(), EngineError> {
         let batch = &arrived.batch;
         let mut grouping = std::mem::take(&mut self.grouping);
-        let windows = self.windows;
-        grouping.by_window(batch, &self.in_time, |record| windows.start_of(batch.times[record as usize]));
+        grouping.by_window(batch, &self.in_time, &self.starts);
         self.bounds.clear();
         self.bounds.extend((0..grouping.len()).map(|group| {
             let start = grouping.window_of(group);
-            [start, windows.end_of(start)]
+            [start, self.windows.end_of(start)]
         }));
         let key = |group: usize| grouping.state_key(&batch.keys, group);
         self.read_accumulators((0..grouping.len()).map(key))?;

@@ -10,9 +10,7 @@ use std::time::Duration;
 use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_types::description::TimerClock;
-use tidewheel_types::job::{
-    ExchangeKind, InputRef, JobError, JobSpec, OnError, OperatorSpec, SinkSpec, SourceSpec, WindowSpec,
-};
+use tidewheel_types::job::{ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, SinkSpec, SourceSpec, WindowSpec};
 use tidewheel_types::{OperatorId, World};
 
 /// Name of the output of records set aside.
@@ -156,9 +154,9 @@ impl Planner<'_> {
         let mut edges = Vec::new();
         for (place, input) in spec.inputs.iter().enumerate() {
             let index = if numbered { place as u8 } else { 0 };
-            for (from, port) in self.resolve(input, spec.line)? {
+            for (from, port) in self.resolve(input)? {
                 if is_keyed && spec.key.is_none() {
-                    self.demand_key(from, spec)?;
+                    self.demand_key(from, spec, input)?;
                 }
                 edges.push((from, port, index));
             }
@@ -223,7 +221,7 @@ impl Planner<'_> {
         options.finish()?;
         let mut edges = Vec::new();
         for input in &spec.inputs {
-            edges.extend(self.resolve(input, spec.line)?);
+            edges.extend(self.resolve(input)?);
         }
         let sources = self.upstream(edges.iter().map(|&(from, _)| from));
         let to = self.nodes.len();
@@ -235,18 +233,13 @@ impl Planner<'_> {
 
     fn connector(&self, name: &str, line: usize) -> Result<&dyn Connector, EngineError> {
         self.registry.get(name).ok_or_else(|| {
-            let error = JobError {
-                file: self.spec.file.clone(),
-                line,
-                message: format!("there is no connector {name:?}"),
-                hint: None,
-            };
-            EngineError::Job(error.with_choices(name, self.registry.names()))
+            let error = self.spec.error(line, format!("there is no connector {name:?}"));
+            error.with_choices(name, self.registry.names()).into()
         })
     }
 
     /// The ports that `input` names: one, but for dead letters, which an operator's re-keying nodes have too.
-    fn resolve(&self, input: &InputRef, line: usize) -> Result<Vec<(usize, usize)>, EngineError> {
+    fn resolve(&self, input: &InputRef) -> Result<Vec<(usize, usize)>, EngineError> {
         let nodes: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.nodes[node].id == input.from).collect();
         let Some(output) = &input.output else {
             return Ok(nodes.last().map(|&node| (node, 0)).into_iter().collect());
@@ -261,16 +254,15 @@ impl Planner<'_> {
         }
         let names = nodes.last().map(|&node| self.nodes[node].ports.as_slice()).unwrap_or_default();
         let message = format!("\"{}.{output}\" is no output of {:?}", input.from, input.from.as_str());
-        let error = JobError { file: self.spec.file.clone(), line, message, hint: None };
         let names = names.iter().map(String::as_str).filter(|name| !name.is_empty());
-        Err(EngineError::Job(error.with_choices(output, names)))
+        Err(self.spec.error(input.line, message).with_choices(output, names).into())
     }
 
     /// A keyed operator that reads straight from a source without a key would see one single key.
-    fn demand_key(&self, from: usize, spec: &OperatorSpec) -> Result<(), EngineError> {
+    fn demand_key(&self, from: usize, spec: &OperatorSpec, input: &InputRef) -> Result<(), EngineError> {
         match &self.nodes[from].role {
             Role::Source(source) if source.key.is_none() => Err(self.wrong(
-                spec.line,
+                input.line,
                 format!(
                     "[operators.{}] works by key, and its input {:?} has none: add key = {{ json = \"/…\" }} to either",
                     spec.id,
@@ -303,7 +295,7 @@ impl Planner<'_> {
     }
 
     fn wrong(&self, line: usize, message: String) -> EngineError {
-        EngineError::Job(JobError { file: self.spec.file.clone(), line, message, hint: None })
+        self.spec.error(line, message).into()
     }
 }
 
