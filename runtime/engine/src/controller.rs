@@ -107,10 +107,12 @@ impl Controller {
     }
 
     fn read_reports(&mut self, now: Instant) {
+        let mut ended_now = false;
         for (epoch, report) in self.parts.reports.take() {
             match report {
                 Report::Ended => {
                     self.ended += 1;
+                    ended_now = true;
                     self.began.get_or_insert(now);
                 }
                 // What is told of an epoch that somebody else's report has closed is out of date.
@@ -121,6 +123,9 @@ impl Controller {
                     self.spent = true;
                 }
             }
+        }
+        if ended_now {
+            self.send_share();
         }
         if self.phase == Phase::Running && self.ended == self.parts.source_instances {
             self.phase = Phase::Draining(self.open);
@@ -157,8 +162,14 @@ impl Controller {
         // Not for every little: each change is a message to every task.
         if aim.abs_diff(self.budget) > self.budget / 4 {
             self.budget = aim;
-            self.send(Command::Budget(aim));
+            self.send_share();
         }
+    }
+
+    /// Deals the budget out to the source instances that still read.
+    fn send_share(&mut self) {
+        let active = self.parts.source_instances - self.ended;
+        self.send(Command::Share(self.budget / active.max(1) as u64));
     }
 
     fn send(&mut self, command: Command) {

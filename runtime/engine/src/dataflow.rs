@@ -1,6 +1,6 @@
 //! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
 
-use crate::controller::{Controller, ControllerParts};
+use crate::controller::{BUDGET_BYTES_START, Controller, ControllerParts};
 use crate::credit::Credit;
 use crate::error::EngineError;
 use crate::fatal;
@@ -49,6 +49,13 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
 }
 
+impl Shared {
+    /// Source instances of the job, over all workers.
+    fn source_instances(&self) -> usize {
+        self.plan.nodes.iter().filter(|node| matches!(node.role, Role::Source(_))).count() * self.workers
+    }
+}
+
 /// What worker 0 needs to drive its dataflow: the controller is activated when the probe moves.
 pub(crate) struct Driver {
     pub(crate) probe: ProbeHandle<Epoch>,
@@ -87,7 +94,6 @@ fn controller<'a>(
     let mut builder = OperatorBuilder::new("controller".to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     let (output, commands) = builder.new_output::<Vec<Command>>();
-    let sources = shared.plan.nodes.iter().filter(|node| matches!(node.role, Role::Source(_))).count();
     let parts = ControllerParts {
         commands: output,
         probe: probe.clone(),
@@ -95,7 +101,7 @@ fn controller<'a>(
         activator: activator.clone(),
         edges: shared.credits.clone(),
         metrics: shared.job_metrics.clone(),
-        source_instances: sources * shared.workers,
+        source_instances: shared.source_instances(),
     };
     builder.build(|mut capabilities| {
         let capability = capabilities.pop().filter(|_| scope.index() == 0);
@@ -170,7 +176,7 @@ impl<'a> Graph<'a, '_> {
         let (report_output, reports) = builder.new_output::<Vec<Report>>();
         let splits = self.open_splits(node, source, index as u32, &sync);
         let refusals = self.refusals(index, None);
-        let (worker, instances) = (self.scope.index() as u32, self.source_instances());
+        let (worker, share) = (self.scope.index() as u32, BUDGET_BYTES_START as usize / self.shared.source_instances());
         let parts = |outputs, [watermark, report]: [Option<Capability<Epoch>>; 2]| SourceParts {
             id: node.id.clone(),
             source: index as u32,
@@ -184,7 +190,7 @@ impl<'a> Graph<'a, '_> {
             watermarks: SideOutput { output: watermark_output, capability: watermark },
             reports: SideOutput { output: report_output, capability: report },
             activator,
-            instances,
+            share,
         };
         builder.build(|mut capabilities| {
             let report = capabilities.pop();
@@ -328,11 +334,6 @@ impl<'a> Graph<'a, '_> {
         let metrics = self.shared.metrics[named].clone();
         let port = node.dead_letter_port();
         Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics)
-    }
-
-    fn source_instances(&self) -> usize {
-        let nodes = &self.shared.plan.nodes;
-        nodes.iter().filter(|node| matches!(node.role, Role::Source(_))).count() * self.shared.workers
     }
 
     fn activators(&self, builder: &OperatorBuilder<'a, Epoch>) -> (Activator, SyncActivator) {

@@ -66,7 +66,7 @@ impl Logic for SinkTask {
     fn command(&mut self, command: Command, _: &Moment) -> Result<Flow, EngineError> {
         match command {
             Command::Finish => self.finish().map_err(|error| self.failed(error)),
-            Command::Budget(_) => Ok(Flow::Done),
+            Command::Share(_) => Ok(Flow::Done),
         }
     }
 }

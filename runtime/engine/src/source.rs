@@ -9,7 +9,6 @@ mod split;
 pub(crate) use split::SplitTask;
 
 use crate::clock;
-use crate::controller::BUDGET_BYTES_START;
 use crate::error::EngineError;
 use crate::inbox::Input;
 use crate::operator::rekey;
@@ -49,8 +48,8 @@ pub(crate) struct SourceParts {
     pub(crate) watermarks: SideOutput<Update>,
     pub(crate) reports: SideOutput<Report>,
     pub(crate) activator: Activator,
-    /// Source instances of the job, over all workers: they share the byte budget.
-    pub(crate) instances: usize,
+    /// Bytes it may read in an epoch, until the controller says otherwise.
+    pub(crate) share: usize,
 }
 
 /// An output beside the data.
@@ -91,18 +90,17 @@ pub(crate) struct SourceTask {
 
 impl SourceTask {
     pub(crate) fn new(parts: SourceParts) -> Self {
-        let share = BUDGET_BYTES_START as usize / parts.instances;
         SourceTask {
-            parts,
             turn: 0,
             open: 0,
             pending: Vec::new(),
-            share,
+            share: parts.share,
             read: 0,
             reported: None,
             reported_end: false,
             sent: Progress::Active(i64::MIN),
             alarm: split::Alarm::default(),
+            parts,
         }
     }
 
@@ -143,7 +141,7 @@ impl SourceTask {
         }
         for (_, command) in self.pending.extract_if(.., |(epoch, _)| *epoch <= self.open) {
             match command {
-                Command::Budget(bytes) => self.share = bytes as usize / self.parts.instances,
+                Command::Share(bytes) => self.share = bytes as usize,
                 Command::Finish => {}
             }
         }
@@ -176,7 +174,6 @@ impl SourceTask {
             let Some(split) = self.next_ready(now) else { return Ok(false) };
             if self.read >= self.share || !self.parts.outputs.have_credit(self.open) {
                 // The end of the epoch, or the edge that has room again, activates this task.
-                self.parts.splits.iter_mut().for_each(|split| split.held_back(now));
                 return Ok(false);
             }
             self.read_split(split, now)?;
@@ -205,9 +202,7 @@ impl SourceTask {
             self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value: &bytes, reason })?;
         }
         self.assign(&mut batch)?;
-        if let Some(&largest) = batch.times.iter().max() {
-            self.parts.splits[index].records(largest, now);
-        }
+        self.parts.splits[index].found(batch.times.iter().copied().max(), now);
         self.parts.outputs.emit(0, self.open, batch);
         self.parts.refusals.emit(self.open, &mut self.parts.outputs);
         Ok(())

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// From the controller to every task, on the command stream; takes effect at the end of its epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// From the next epoch on, the job's sources may read this many bytes an epoch.
-    Budget(u64),
+    /// From the next epoch on, a source instance may read this many bytes an epoch: its share of the job's budget.
+    Share(u64),
     /// All sources have ended and everything they sent has been processed: sinks stage and commit what they hold.
     Finish,
 }

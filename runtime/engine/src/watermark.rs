@@ -27,30 +27,59 @@ pub(crate) struct Update {
     pub(crate) progress: Progress,
 }
 
-/// The watermark of one split: the largest event time seen, less the out-of-orderness, less 1 ms; idle when no record
-/// has come for a while.
+/// The watermark of one split: the largest event time seen, less the out-of-orderness, less 1 ms; idle when it has been
+/// without records for a while.
+///
+/// A split is without records between two reads that find none, and while its reader waits for more. It is not while it
+/// has something to read and waits for its turn, for the next epoch or for credit: then nobody knows.
 pub(crate) struct SplitClock {
     out_of_orderness_ms: i64,
     idle_after: Option<Duration>,
     largest: Option<i64>,
-    last_record: Instant,
+    /// For how long it is known to have been without records, up to `known_at`.
+    without: Duration,
+    known_at: Instant,
+    /// Whether its reader has nothing at hand, so that it goes on being without.
+    waits: bool,
     ended: bool,
 }
 
 impl SplitClock {
     pub(crate) fn new(out_of_orderness_ms: i64, idle_after: Option<Duration>, now: Instant) -> Self {
-        SplitClock { out_of_orderness_ms, idle_after, largest: None, last_record: now, ended: false }
+        SplitClock {
+            out_of_orderness_ms,
+            idle_after,
+            largest: None,
+            without: Duration::ZERO,
+            known_at: now,
+            waits: false,
+            ended: false,
+        }
     }
 
     /// Takes note of records; `largest` is the largest of their event times.
     pub(crate) fn records(&mut self, largest: i64, now: Instant) {
         self.largest = self.largest.max(Some(largest));
-        self.last_record = now;
+        (self.without, self.known_at) = (Duration::ZERO, now);
     }
 
-    /// The split is held back by the engine: the time in which it could not read does not count as idle.
-    pub(crate) fn held_back(&mut self, now: Instant) {
-        self.last_record = now;
+    /// A read has found no record.
+    pub(crate) fn no_records(&mut self, now: Instant) {
+        self.without += now.saturating_duration_since(self.known_at);
+        self.known_at = now;
+    }
+
+    /// Its reader has nothing at hand, after a read at `now`.
+    pub(crate) fn wait(&mut self) {
+        self.waits = true;
+    }
+
+    /// Its reader may have something again.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        if self.waits {
+            self.no_records(now);
+            self.waits = false;
+        }
     }
 
     pub(crate) fn end(&mut self) {
@@ -58,16 +87,18 @@ impl SplitClock {
     }
 
     pub(crate) fn progress(&self, now: Instant) -> Progress {
-        match self.idle_at() {
+        let since = if self.waits { now.saturating_duration_since(self.known_at) } else { Duration::ZERO };
+        match self.idle_after {
             _ if self.ended => Progress::Ended,
-            Some(at) if now >= at => Progress::Idle,
+            Some(after) if self.without + since >= after => Progress::Idle,
             _ => Progress::Active(self.watermark().0),
         }
     }
 
-    /// When the split becomes idle if no record comes.
+    /// When the split becomes idle if nobody looks at it before.
     pub(crate) fn idle_at(&self) -> Option<Instant> {
-        self.idle_after.filter(|_| !self.ended).map(|after| self.last_record + after)
+        let after = self.idle_after.filter(|_| self.waits && !self.ended)?;
+        Some(self.known_at + after.saturating_sub(self.without))
     }
 
     fn watermark(&self) -> Watermark {
@@ -151,12 +182,19 @@ mod tests {
         assert_eq!(split.progress(start), Progress::Active(i64::MIN));
         split.records(100_000, after(1));
         split.records(90_000, after(2));
+        split.wait();
         assert_eq!(split.progress(after(31)), Progress::Active(94_999));
+        assert_eq!(split.idle_at(), Some(after(32)));
         assert_eq!(split.progress(after(32)), Progress::Idle);
+        split.wake(after(40));
         split.records(90_000, after(40));
         assert_eq!(split.progress(after(41)), Progress::Active(94_999), "it comes back where it was");
-        split.held_back(after(60));
-        assert_eq!(split.progress(after(80)), Progress::Active(94_999), "held back is not idle");
+        assert_eq!(split.progress(after(80)), Progress::Active(94_999), "one that is not read is not idle");
+        assert_eq!(split.idle_at(), None);
+        split.no_records(after(69));
+        assert_eq!(split.progress(after(200)), Progress::Active(94_999), "29 s without records");
+        split.no_records(after(70));
+        assert_eq!(split.progress(after(70)), Progress::Idle, "reads that find nothing count, waiting or not");
         split.end();
         assert_eq!(split.progress(after(500)), Progress::Ended);
     }

@@ -59,6 +59,7 @@ impl SplitTask {
         };
         if ready {
             self.state = State::Ready;
+            self.clock.wake(now);
         }
         ready
     }
@@ -75,8 +76,14 @@ impl SplitTask {
         self.woken.store(false, Ordering::Release);
         self.state = match self.reader.read(now, bytes_max, batch, malformed)? {
             ReadStatus::Ready => State::Ready,
-            ReadStatus::Pending => State::Pending,
-            ReadStatus::Wait(wait) => State::Waiting(now + wait),
+            ReadStatus::Pending => {
+                self.clock.wait();
+                State::Pending
+            }
+            ReadStatus::Wait(wait) => {
+                self.clock.wait();
+                State::Waiting(now + wait)
+            }
             ReadStatus::End => {
                 self.clock.end();
                 State::Ended
@@ -85,14 +92,12 @@ impl SplitTask {
         Ok(())
     }
 
-    /// Takes note of records whose largest event time is `largest`.
-    pub(crate) fn records(&mut self, largest: i64, now: Instant) {
-        self.clock.records(largest, now);
-    }
-
-    /// The engine does not let it read: its idle clock stands still.
-    pub(crate) fn held_back(&mut self, now: Instant) {
-        self.clock.held_back(now);
+    /// Takes note of what a read has found: the largest event time of its records.
+    pub(crate) fn found(&mut self, largest: Option<i64>, now: Instant) {
+        match largest {
+            Some(largest) => self.clock.records(largest, now),
+            None => self.clock.no_records(now),
+        }
     }
 
     /// What it claims.

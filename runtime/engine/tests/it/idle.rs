@@ -72,3 +72,29 @@ fn an_idle_split_does_not_hold_the_watermark_back_until_it_is_back() {
     let expected = [(19_999, 1u64), (29_999, 2), (49_999, 20)];
     assert_eq!(sums, expected.map(|(time, sum)| (time, sum.to_le_bytes().to_vec())));
 }
+
+/// More than the byte budget of an epoch can be: while this waits to be read, the source is never up to date.
+const MORE_THAN_A_BUDGET: usize = 64 << 20;
+
+#[test]
+fn a_split_without_records_becomes_idle_beside_one_that_spends_every_budget() {
+    let numbers = MemorySource::new(2);
+    let (busy, quiet) = (numbers.split(0), numbers.split(1));
+    let (job, out) = TestJob::new(JOB).source("numbers", &numbers).sink("out");
+    // One worker: both splits are one source instance's.
+    let job = job.start(1);
+    let refill = || {
+        while busy.waiting() * 64 < MORE_THAN_A_BUDGET {
+            busy.push((0..4096).map(|_| number(15_000, 0)));
+        }
+    };
+    refill();
+    wait_until("the watermark is the busy split's", || {
+        refill();
+        job.counters().watermark().0 == 14_999
+    });
+    quiet.end();
+    busy.end();
+    job.wait();
+    assert_eq!(out.committed().len(), 1);
+}
