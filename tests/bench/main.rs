@@ -3,27 +3,80 @@
 //! Rates, processor time and memory are those of the real program in a process of its own; latencies are measured by a
 //! sink inside this one. A figure is the median of several runs, and what is compared is run in turn.
 
+mod boundary;
+mod flink;
 mod latency;
 mod memory;
 mod native;
 mod throughput;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
-    if wanted("throughput") {
-        throughput::run();
+/// The parts that are measured when none is named; `flink` needs a harness and is measured only when asked for.
+const PARTS: [(&str, fn()); 5] = [
+    ("boundary", boundary::run),
+    ("throughput", throughput::run),
+    ("native", native::run),
+    ("latency", latency::run),
+    ("memory", memory::run),
+];
+
+const FLINK: &str = "flink";
+
+fn main() -> ExitCode {
+    match Wanted::read(std::env::args().skip(1)) {
+        Ok(wanted) => {
+            wanted.run();
+            ExitCode::SUCCESS
+        }
+        Err(mistake) => {
+            eprintln!("error: {mistake}");
+            ExitCode::from(2)
+        }
     }
-    if wanted("native") {
-        native::run();
+}
+
+/// What the command line asks for: `[PART]... [--harness FOLDER] [--events N]`.
+#[derive(Default)]
+struct Wanted {
+    parts: Vec<String>,
+    /// The harness of the other engine.
+    harness: Option<PathBuf>,
+    /// Events of each of its runs.
+    events: Option<u64>,
+}
+
+impl Wanted {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
+        let mut wanted = Wanted::default();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--harness" => wanted.harness = Some(PathBuf::from(value()?)),
+                "--events" => {
+                    let number = value()?;
+                    wanted.events = Some(number.parse().map_err(|_| format!("{number:?} is no number of events"))?);
+                }
+                part if part == FLINK || PARTS.iter().any(|(name, _)| *name == part) => wanted.parts.push(argument),
+                other => {
+                    let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).chain([FLINK]).collect();
+                    return Err(format!("there is no {other:?} to measure, only {}", names.join(", ")));
+                }
+            }
+        }
+        match wanted.parts.iter().any(|part| part == FLINK) == wanted.harness.is_some() {
+            true => Ok(wanted),
+            false => Err(format!("{FLINK} and --harness FOLDER belong together")),
+        }
     }
-    if wanted("latency") {
-        latency::run();
-    }
-    if wanted("memory") {
-        memory::run();
+
+    fn run(&self) {
+        let is_wanted = |name: &str| self.parts.is_empty() || self.parts.iter().any(|part| part == name);
+        PARTS.iter().filter(|(name, _)| is_wanted(name)).for_each(|(_, run)| run());
+        if let Some(harness) = &self.harness {
+            flink::run(harness, self.events);
+        }
     }
 }
 

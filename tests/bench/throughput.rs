@@ -18,11 +18,12 @@ const QUERIES: [(&str, u64); 7] = [
 
 const RUNS: usize = 3;
 
-/// One run.
-struct Run {
-    events_per_second: f64,
-    events_per_cpu_second: f64,
-    peak_mib: f64,
+/// One run of a query.
+pub(crate) struct Run {
+    /// All generated events, those that the query drops too.
+    pub(crate) events_per_second: f64,
+    pub(crate) events_per_cpu_second: f64,
+    pub(crate) peak_mib: f64,
 }
 
 /// Prints a table: per query and number of workers the medians.
@@ -42,7 +43,8 @@ pub(crate) fn run() {
     }
 }
 
-fn measure(query: &str, events: u64, workers: usize) -> Run {
+/// Runs a query with the real program.
+pub(crate) fn measure(query: &str, events: u64, workers: usize) -> Run {
     let source = format!("events-max = {events}\nsplits = {workers}");
     let summary = run_job(&job(query, &source, "connector = \"discard\""), workers, |_| {});
     let number = |key: &str| summary[key].as_f64().unwrap_or_else(|| panic!("the summary has {key}"));

@@ -153,6 +153,22 @@ fn run_prints_its_summary_as_json() {
 }
 
 #[test]
+fn run_shows_what_components_count_themselves() {
+    let job = echo_job().replace("'stdout'", "'discard'").replace("'stdin'", "'file'\npath = 'in.txt'");
+    let job = job.replace("input = 'lines'", "input = 'lines'\nconfig = { chatty = true }");
+    let folder = folder_with(&[("job.toml", &job), ("in.txt", "one\ntwo\nthree\n")]);
+    let ended = run(folder.path(), &["run", "--log-level", "warn", "job.toml"]);
+    let (tables, _) = ended.stderr.trim_end().rsplit_once('\n').unwrap();
+    let (_, metrics) = tables.split_once("\n\n").expect("a second table");
+    assert_eq!(
+        metrics,
+        "NAME  METRIC      VALUE\n\
+         echo  batch-size  3 on worker 0\n\
+         echo  records     3\n"
+    );
+}
+
+#[test]
 fn signals_end_a_job() {
     for (signal, name, code) in [("INT", "interrupted", 130), ("TERM", "terminated", 143)] {
         let folder = folder_with(&[("job.toml", &echo_job())]);

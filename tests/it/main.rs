@@ -1,7 +1,10 @@
 //! Tests of more than one crate, and of the whole program as a process.
 
+mod check;
 mod cli;
 mod examples;
 mod fatal;
+mod readme;
 mod resources;
 mod tidy;
+mod untrusted;

@@ -53,6 +53,28 @@ fn rust_files_are_short() {
 }
 
 #[test]
+fn every_fixture_guest_is_used() {
+    let sources = files("rs").into_iter().filter(|path| !path.starts_with(repo_root().join("tests/guests")));
+    let sources: Vec<String> = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let is_used = |name: &str| {
+        let quoted = [format!("\"{name}\""), format!("\"{name}.wasm\""), format!("'{name}.wasm'")];
+        sources.iter().any(|text| quoted.iter().any(|quoted| text.contains(quoted)))
+    };
+    let manifests = files("toml").into_iter().filter(|path| path.starts_with(repo_root().join("tests/guests")));
+    let mut fixtures = 0;
+    for manifest in manifests {
+        let text = fs::read_to_string(&manifest).unwrap();
+        // The workspace, and what the fixtures share, are none.
+        if text.contains("cdylib") {
+            let name = manifest.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+            assert!(is_used(&name), "no test uses the fixture {name}");
+            fixtures += 1;
+        }
+    }
+    assert!(fixtures > 10, "the fixtures are found");
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     let macros = ["todo", "unimplemented", "dbg"].map(|name| format!("{name}!("));
     check_files("rs", |text| macros.iter().find(|word| text.contains(*word)).map(|word| format!("contains {word}…)")));

@@ -10,7 +10,10 @@ pub fn repo_root() -> &'static Path {
 }
 
 /// The folder that cargo builds programs into. The benchmarks are there themselves, tests are in its `deps`.
-fn build_dir() -> PathBuf {
+///
+/// # Panics
+/// If the operating system does not tell where the running program is.
+pub fn build_dir() -> PathBuf {
     let own = std::env::current_exe().expect("the operating system knows the running program");
     let folder = own.parent().expect("a program lies in a folder");
     if folder.ends_with("deps") { folder.parent().expect("`deps` lies in a folder") } else { folder }.to_owned()
@@ -74,3 +77,8 @@ pub fn guest(name: &str) -> PathBuf {
     assert!(component.exists(), "{} is missing: run `cargo xtask test`", component.display());
     component
 }
+
+/// The SDK's README, whose example is compiled as a test of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../sdk/README.md")]
+struct SdkReadme;

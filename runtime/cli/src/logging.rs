@@ -1,7 +1,7 @@
 //! The log: guests' lines and the runtime's own, one line each on stderr.
 
 use crate::args::LogLevel;
-use crate::terminal::Stderr;
+use crate::terminal::LogLines;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 /// The target of the lines that guests write.
@@ -21,5 +21,5 @@ pub(crate) fn start(level: LogLevel) {
     let runtime = if guests == LevelFilter::INFO { LevelFilter::WARN } else { guests };
     let guests = format!("{GUEST_TARGET}={guests}").parse().expect("a target and a level are a directive");
     let filter = EnvFilter::default().add_directive(runtime.into()).add_directive(guests);
-    tracing_subscriber::fmt().compact().with_ansi(false).with_env_filter(filter).with_writer(|| Stderr).init();
+    tracing_subscriber::fmt().compact().with_ansi(false).with_env_filter(filter).with_writer(|| LogLines).init();
 }

@@ -1,15 +1,19 @@
 //! `tidewheel`: the command line.
 //!
 //! [`args`] describes the flags and nothing else; each command is a file in [`commands`]. Stdout is for data, stderr
-//! for talk. The exit code is 0 when all went well, 1 when a job failed on its way, and 2 when nothing was run because
-//! what was asked for is wrong: the command line, the job file, a component.
+//! for talk, and what is for people's eyes goes through [`escape`]. The exit code is 0 when all went well, 1 when a job
+//! failed on its way, and 2 when nothing was run because what was asked for is wrong: the command line, the job file, a
+//! component.
 
 mod args;
 mod commands;
+mod escape;
 mod live;
 mod logging;
+mod preflight;
 mod render;
 mod signals;
+mod summary;
 mod terminal;
 mod tuning;
 mod usage;

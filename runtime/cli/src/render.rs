@@ -1,5 +1,6 @@
 //! Numbers, times and tables for people.
 
+use crate::escape;
 use std::fmt::Write;
 use tidewheel_types::Watermark;
 
@@ -10,14 +11,15 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Rows under a heading, in columns two blanks apart.
+/// Rows under a heading, in columns two blanks apart. A cell is escaped here, so that it cannot add a row.
 pub(crate) fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let heading: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let rows: Vec<&Vec<String>> = std::iter::once(&heading).chain(rows).collect();
+    let escaped = |row: &Vec<String>| row.iter().map(|cell| escape::line(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(&heading).chain(rows).map(escaped).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for ((cell, (_, align)), width) in row.iter().zip(columns).zip(&widths) {
             match align {
@@ -43,6 +45,19 @@ pub(crate) fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `12,000`, `-3`, `3.333`, `2.5e-5`: whole when it is whole, else with three decimals.
+pub(crate) fn number(value: f64) -> String {
+    // From 2^53 on not every whole number is one of these.
+    if value.fract() == 0.0 && value.abs() < (1u64 << 53) as f64 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", count(value.abs() as u64));
+    }
+    if value.abs() < 0.001 || !value.is_finite() {
+        return format!("{value:e}");
+    }
+    format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `8.31 M`, `45.2 k`, `120`.
@@ -84,12 +99,15 @@ pub(crate) fn span_ms(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Align, count, rate, span_ms, table, watermark};
+    use super::{Align, count, number, rate, span_ms, table, watermark};
     use tidewheel_types::Watermark;
 
     #[test]
     fn numbers() {
         assert_eq!([0, 7, 999, 1_000, 69_659, 1_234_567].map(count), ["0", "7", "999", "1,000", "69,659", "1,234,567"]);
+        let values = [0.0, -3.0, 12_000.0, 0.5, 10.0 / 3.0, -0.25, 2.5e-5, 1e18, f64::NAN, f64::INFINITY];
+        let texts = ["0", "-3", "12,000", "0.5", "3.333", "-0.25", "2.5e-5", "1000000000000000000", "NaN", "inf"];
+        assert_eq!(values.map(number), texts);
         let rates = [0.0, 12.4, 999.4, 999.6, 9_994.0, 45_210.0, 999_400.0, 999_600.0, 8_312_000.0, 123_400_000.0];
         let texts = ["0", "12", "999", "1.00 k", "9.99 k", "45.2 k", "999 k", "1.00 M", "8.31 M", "123 M"];
         assert_eq!(rates.map(rate), texts);
@@ -110,5 +128,7 @@ mod tests {
         let rows = vec![vec!["orders".to_owned(), "12".to_owned()], vec!["é".to_owned(), "1,000".to_owned()]];
         let text = table(&[("NAME", Align::Left), ("IN", Align::Right)], &rows);
         assert_eq!(text, "NAME       IN\norders     12\né       1,000\n");
+        let forged = table(&[("NAME", Align::Left)], &[vec!["a\nb\x1b[2J".to_owned()]]);
+        assert_eq!(forged, "NAME\na\\nb\\u{1b}[2J\n");
     }
 }

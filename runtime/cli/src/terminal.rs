@@ -1,8 +1,10 @@
 //! Stderr, shared by the live line, the log and everything else that is said.
 //!
 //! A live line is rewritten in place, so whoever else writes first has to take it away; the next refresh brings it
-//! back.
+//! back. What is written here is for a person's eyes, so it is escaped here, whoever it comes from; only this file's
+//! own commands reach the terminal as they are.
 
+use crate::escape;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,32 +22,38 @@ pub(crate) fn is_live() -> bool {
 /// Writes `text` and a line end to stderr.
 pub(crate) fn say(text: &str) {
     // When stderr is closed there is nobody to tell.
-    let _ = writeln!(Stderr, "{text}");
+    let _ = write_lines(&format!("{}\n", escape::text(text)));
 }
 
 /// Shows `text` as the live line, cut at the terminal's width (wrapping is off for it).
 pub(crate) fn show_live(text: &str) {
     let mut live = lock();
     *live = true;
-    let _ = write!(io::stderr(), "{ERASE}\x1b[?7l{text}\x1b[?7h");
+    let _ = write!(io::stderr(), "{ERASE}\x1b[?7l{}\x1b[?7h", escape::line(text));
 }
 
 /// Takes the live line away.
 pub(crate) fn clear_live() {
-    let _ = Stderr.write(b"");
+    let _ = write_lines("");
 }
 
-/// Stderr for lines that stay.
-pub(crate) struct Stderr;
+/// Writes lines that stay, in place of the live line.
+fn write_lines(lines: &str) -> io::Result<()> {
+    let mut live = lock();
+    if std::mem::take(&mut *live) {
+        io::stderr().write_all(ERASE.as_bytes())?;
+    }
+    io::stderr().write_all(lines.as_bytes())
+}
 
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut live = lock();
-        if std::mem::take(&mut *live) {
-            io::stderr().write_all(ERASE.as_bytes())?;
-        }
-        io::stderr().write_all(bytes)?;
-        Ok(bytes.len())
+/// Stderr for the log. Each write is one entry and becomes one line, whatever is in it.
+pub(crate) struct LogLines;
+
+impl Write for LogLines {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(entry);
+        write_lines(&format!("{}\n", escape::line(text.trim_end_matches('\n'))))?;
+        Ok(entry.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -57,8 +65,18 @@ fn lock() -> MutexGuard<'static, bool> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes data to stdout. A reader that has gone away (`| head`) is no error.
-pub(crate) fn print(data: &str) -> io::Result<()> {
+/// Writes a text for people to stdout.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    write_data(&escape::text(text))
+}
+
+/// Writes JSON to stdout, and a line end.
+pub(crate) fn print_json(json: &str) -> io::Result<()> {
+    write_data(&format!("{}\n", escape::json(json)))
+}
+
+/// Writes to stdout. A reader that has gone away (`| head`) is no error.
+fn write_data(data: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(data.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

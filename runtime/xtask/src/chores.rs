@@ -1,16 +1,9 @@
-//! The commands of the README, and the benchmarks: everything built and run, nothing to set up before.
+//! Tests and benchmarks: everything built and run, nothing to set up before.
 
 use crate::{guests, repository};
 use anyhow::{Context, Result, bail};
+use std::path::Path;
 use std::process::Command;
-
-/// Builds what the main example needs and runs it: customers' recency, frequency and money over real purchases.
-pub(crate) fn demo() -> Result<()> {
-    guests::build()?;
-    build_all()?;
-    let job = repository().join("guest-examples/rfm/job.toml");
-    run(Command::new(guests::target_directory()?.join("release/tidewheel")).arg("run").arg(job))
-}
 
 /// Builds everything and passes every test.
 pub(crate) fn test() -> Result<()> {
@@ -24,16 +17,25 @@ pub(crate) fn test() -> Result<()> {
     run(own_cargo().args(["test", "--release", "--manifest-path"]).arg(examples).arg("--target-dir").arg(target))
 }
 
-/// Measures what `runtime/BENCHMARKS.md` says; `parts` of it, or everything.
-pub(crate) fn bench(parts: &[String]) -> Result<()> {
+/// Measures what `runtime/BENCHMARKS.md` says; `parts` of it, or everything. Beside another engine only if its `harness`
+/// is given.
+pub(crate) fn bench(parts: &[String], harness: Option<&Path>, events: Option<u64>) -> Result<()> {
     guests::build()?;
     build_all()?;
-    run(Command::new(guests::target_directory()?.join("release/bench")).args(parts))
+    let mut bench = Command::new(guests::target_directory()?.join("release/bench"));
+    bench.args(parts);
+    if let Some(harness) = harness {
+        bench.arg("--harness").arg(harness);
+    }
+    if let Some(events) = events {
+        bench.arg("--events").arg(events.to_string());
+    }
+    run(&mut bench)
 }
 
 /// Builds programs and tests. Always all of them: cargo chooses the features of dependencies by what is built, and
 /// wasmtime, which takes long, would be built once for every choice.
-fn build_all() -> Result<()> {
+pub(crate) fn build_all() -> Result<()> {
     cargo(&["build", "--release", "--workspace", "--all-targets"])
 }
 
@@ -46,7 +48,7 @@ fn own_cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     if !status.success() {
         bail!("{:?} failed ({status})", command.get_program());

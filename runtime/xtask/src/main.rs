@@ -1,12 +1,14 @@
 //! `cargo xtask`: the chores of this repository, as one program.
 //!
-//! [`guests`] builds the guest programs, with what [`toolchain`] finds; [`chores`] are the commands of the README.
+//! [`guests`] builds the guest programs, with what [`toolchain`] finds; [`chores`] and [`demo`] are the commands of the
+//! README.
 
 mod chores;
+mod demo;
 mod guests;
 mod toolchain;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// The chores of this repository.
@@ -21,23 +23,34 @@ struct Arguments {
 enum Chore {
     /// Build the guest programs: the examples, and the fixtures of the tests.
     Guests,
-    /// Build everything needed and run the main example.
+    /// Build everything needed, run the main example and show the best customers.
     Demo,
     /// Build everything and pass every test.
     Test,
     /// Measure what runtime/BENCHMARKS.md says.
-    Bench {
-        /// Which parts: throughput, native, latency, memory. All, if none is named.
-        parts: Vec<String>,
-    },
+    Bench(Bench),
+}
+
+#[derive(Args)]
+struct Bench {
+    /// Which parts: boundary, throughput, native, latency, memory, flink. All but flink, if none is named.
+    parts: Vec<String>,
+
+    /// For flink: the folder with the other engine's harness, `setup.sh` and `run.sh QUERY EVENTS PARALLELISM BACKEND`.
+    #[arg(long, value_name = "FOLDER")]
+    harness: Option<PathBuf>,
+
+    /// For flink: events of each run, instead of so many that it takes some seconds.
+    #[arg(long)]
+    events: Option<u64>,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().chore {
         Chore::Guests => guests::build(),
-        Chore::Demo => chores::demo(),
+        Chore::Demo => demo::run(),
         Chore::Test => chores::test(),
-        Chore::Bench { parts } => chores::bench(&parts),
+        Chore::Bench(Bench { parts, harness, events }) => chores::bench(&parts, harness.as_deref(), events),
     }
 }
 

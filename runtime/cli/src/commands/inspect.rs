@@ -2,7 +2,7 @@
 
 use crate::args::Inspect;
 use crate::render::{self, Align};
-use crate::terminal;
+use crate::{escape, terminal};
 use anyhow::Result;
 use serde::Serialize;
 use std::fmt::Write;
@@ -14,8 +14,10 @@ use tidewheel_types::{Description, World};
 pub(crate) fn execute(inspect: &Inspect) -> Result<()> {
     let component = super::guest_runtime()?.load(&inspect.component)?;
     let report = Report::new(&component);
-    let text = if inspect.json { serde_json::to_string(&report)? + "\n" } else { report.text() };
-    terminal::print(&text)?;
+    match inspect.json {
+        true => terminal::print_json(&serde_json::to_string(&report)?)?,
+        false => terminal::print(&report.text())?,
+    }
     if !report.function_names {
         terminal::say(
             "warning: the component has no function names, so a trap's backtrace will have none\n\n\
@@ -57,7 +59,7 @@ impl<'a> Report<'a> {
             ("digest", self.digest.clone()),
         ];
         for (name, fact) in facts {
-            writeln!(text, "{name:<10}{}", fact.trim()).expect("a string takes everything");
+            writeln!(text, "{name:<10}{}", escape::line(fact.trim())).expect("a string takes everything");
         }
         let columns = ["INPUT", "FORMAT", "SCHEMA"];
         section(&mut text, &columns, description.inputs.iter().map(port));

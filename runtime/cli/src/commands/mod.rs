@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod inspect;
 pub(crate) mod run;
 
+use crate::preflight;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use tidewheel_connectors::Registry;
@@ -11,12 +12,13 @@ use tidewheel_engine::Plan;
 use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
 
-/// Reads, checks and plans a job; its components are compiled.
+/// Reads, checks and plans a job; its components are compiled, and each has been opened once.
 fn plan(job_file: &Path) -> Result<(JobSpec, Plan)> {
     let text = std::fs::read_to_string(job_file).with_context(|| format!("cannot read {}", job_file.display()))?;
     let spec = JobSpec::parse(&text, &job_file.to_string_lossy())?;
     let folder = job_file.parent().unwrap_or(Path::new(""));
     let plan = Plan::new(&spec, folder, &Registry::built_in(), &guest_runtime()?)?;
+    preflight::check(&spec, &plan, folder)?;
     Ok((spec, plan))
 }
 

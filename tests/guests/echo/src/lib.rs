@@ -1,4 +1,5 @@
-//! Emits every record unchanged. With the config `"chatty"` it also logs and counts.
+//! Emits every record unchanged. Words in its config make it do more: `chatty`, and it logs and counts; `aloud`, and it
+//! logs every value; `refuse`, and it does not open.
 
 use fixture_kit::stateless::exports::tidewheel::operator::transformer::{Call, Description, Failure, Guest};
 use fixture_kit::stateless::tidewheel::operator::{log, metrics};
@@ -6,6 +7,7 @@ use fixture_kit::{Columns, Frame, column_of};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static CHATTY: AtomicBool = AtomicBool::new(false);
+static ALOUD: AtomicBool = AtomicBool::new(false);
 
 struct Echo;
 
@@ -24,10 +26,12 @@ impl Guest for Echo {
     }
 
     fn open(config: String, _options: Vec<(String, String)>) -> Result<(), Failure> {
-        CHATTY.store(config == "\"chatty\"", Ordering::Relaxed);
-        match config.as_str() {
-            "\"refuse\"" => Err(Failure { code: 1, message: "this config is refused".into() }),
-            _ => Ok(()),
+        let is_set = |word: &str| config.contains(&format!("{word:?}"));
+        CHATTY.store(is_set("chatty"), Ordering::Relaxed);
+        ALOUD.store(is_set("aloud"), Ordering::Relaxed);
+        match is_set("refuse") {
+            true => Err(Failure { code: 1, message: "this config is refused".into() }),
+            false => Ok(()),
         }
     }
 
@@ -38,6 +42,12 @@ impl Guest for Echo {
             log::write(log::Level::Info, Some(0), "a batch came");
             metrics::update(metrics::define("records", metrics::Kind::Counter), records.into());
             metrics::update(metrics::define("batch-size", metrics::Kind::Gauge), records.into());
+        }
+        if ALOUD.load(Ordering::Relaxed) {
+            for (record, value) in columns.values().into_iter().enumerate() {
+                let message = format!("a value came:\n{}", String::from_utf8_lossy(value));
+                log::write(log::Level::Info, Some(record as u32), &message);
+            }
         }
         let frame = Frame::default()
             .column(7, columns.bytes(7).to_vec())

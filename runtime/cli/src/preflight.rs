@@ -1,0 +1,110 @@
+//! What is wrong with a job although each of its parts is right: two that get in each other's way, and a component that
+//! refuses its config. Found before anything runs, by `check` and by `run`.
+
+use anyhow::Result;
+use std::ffi::OsString;
+use std::path::{Component as Step, Path, PathBuf};
+use tidewheel_engine::Plan;
+use tidewheel_guest::{Component, InstanceSettings, Limits};
+use tidewheel_types::job::{JobError, JobSpec, OperatorSpec};
+
+/// Checks `spec`, whose plan is `plan` and whose paths are relative to `folder`.
+pub(crate) fn check(spec: &JobSpec, plan: &Plan, folder: &Path) -> Result<()> {
+    refuse_two_readers_of_stdin(spec)?;
+    refuse_two_writers_of_a_folder(spec, folder)?;
+    for (id, component) in plan.components() {
+        let operator = spec.operators.iter().find(|operator| operator.id == *id);
+        open(spec, operator.expect("a plan has the operators of its spec"), component)?;
+    }
+    Ok(())
+}
+
+/// Each would get some of the lines, and nobody knows which.
+fn refuse_two_readers_of_stdin(spec: &JobSpec) -> Result<(), JobError> {
+    let mut readers = spec.sources.iter().filter(|source| source.connector == "stdin");
+    match (readers.next(), readers.next()) {
+        (Some(first), Some(second)) => {
+            let message = format!("sources {:?} and {:?} both read stdin", first.id.as_str(), second.id.as_str());
+            let hint = format!("let the readers of {:?} read {:?} too", second.id.as_str(), first.id.as_str());
+            Err(spec.error(second.line, message).with_hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The parts that they commit would have the same names.
+fn refuse_two_writers_of_a_folder(spec: &JobSpec, folder: &Path) -> Result<(), JobError> {
+    let mut written: Vec<(PathBuf, &str)> = Vec::new();
+    for sink in spec.sinks.iter().filter(|sink| sink.connector == "file") {
+        let mut options = sink.options.clone();
+        let path: String = options.require("path")?;
+        let place = resolved(&folder.join(&path));
+        if let Some((_, other)) = written.iter().find(|(there, _)| *there == place) {
+            let error = options.error("path", format!("sink {other:?} writes to {path:?} too"));
+            let hint = "give each sink a folder of its own, or one sink both inputs: input = [\"…\", \"…\"]";
+            return Err(error.with_hint(hint));
+        }
+        written.push((place, sink.id.as_str()));
+    }
+    Ok(())
+}
+
+/// The one name of a place that need not be there yet: what is there without links, the rest without dots.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut there = path.as_path();
+    let mut rest: Vec<OsString> = Vec::new();
+    let mut resolved = loop {
+        match (there.canonicalize(), there.parent()) {
+            (Ok(place), _) => break place,
+            (Err(_), Some(parent)) => {
+                rest.extend(there.components().next_back().map(|step| step.as_os_str().to_owned()));
+                there = parent;
+            }
+            (Err(_), None) => break there.to_owned(),
+        }
+    };
+    for step in rest.iter().rev() {
+        match Path::new(step).components().next() {
+            Some(Step::ParentDir) => _ = resolved.pop(),
+            _ => resolved.push(step),
+        }
+    }
+    resolved
+}
+
+/// Makes an instance with the operator's config, as every worker will.
+fn open(spec: &JobSpec, operator: &OperatorSpec, component: &Component) -> Result<(), JobError> {
+    let defaults = Limits::default();
+    let limits = Limits {
+        memory_bytes_max: operator.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+        deadline_ms_max: operator.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+        output_bytes_max: operator.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+    };
+    let settings = InstanceSettings {
+        operator: operator.id.as_str().to_owned(),
+        config: operator.config.to_string(),
+        limits,
+        ..InstanceSettings::default()
+    };
+    match component.instantiate(settings) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(spec.error(operator.line, format!("operator {:?}: {error}", operator.id.as_str()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolved;
+    use std::path::Path;
+
+    #[test]
+    fn a_place_has_one_name() {
+        let here = Path::new("/").canonicalize().unwrap();
+        for name in ["/not-there/out", "/not-there/out/", "/not-there/./out", "/not-there/x/../out", "//not-there//out"]
+        {
+            assert_eq!(resolved(Path::new(name)), here.join("not-there/out"), "{name}");
+        }
+        assert_ne!(resolved(Path::new("/not-there/out")), resolved(Path::new("/not-there/out/sub")));
+    }
+}
