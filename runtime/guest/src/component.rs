@@ -59,7 +59,11 @@ impl Component {
         let digest = hex(&Sha256::digest(bytes));
         let cached = runtime.cache().and_then(|cache| cache.load(runtime.engine(), &digest));
         let (pre, facts) = match cached {
-            Some((compiled, facts)) => (imports::link(&runtime, name, &compiled)?, facts),
+            Some((compiled, facts)) => {
+                // It was made by a version of this host that may have known fewer rules.
+                Self::check_description(name, &facts.description, facts.world)?;
+                (imports::link(&runtime, name, &compiled)?, facts)
+            }
             None => {
                 let compiled = wasmtime::component::Component::from_binary(runtime.engine(), bytes)
                     .map_err(|error| GuestError::Invalid { component: component(), reason: format!("{error:#}") })?;
@@ -95,9 +99,13 @@ impl Component {
         let called = describe.call(&mut store, ());
         let (said,) = called.map_err(|error| settings.trapped(&error, "describe", &mut store))?;
         let description = Description::from(said);
-        describe::check(&description, world)
-            .map_err(|problem| GuestError::Description { component: name.to_owned(), problem })?;
+        Self::check_description(name, &description, world)?;
         Ok(description)
+    }
+
+    fn check_description(name: &str, description: &Description, world: World) -> Result<(), GuestError> {
+        describe::check(description, world)
+            .map_err(|problem| GuestError::Description { component: name.to_owned(), problem })
     }
 
     /// The world whose contract it fulfils.

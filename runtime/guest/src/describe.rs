@@ -2,7 +2,7 @@
 
 use crate::bindings::description as wit;
 use std::collections::HashSet;
-use tidewheel_types::description::{Port, StateDecl, StateKind, TimerClock, TimerDecl};
+use tidewheel_types::description::{HOST_OUTPUTS, Port, StateDecl, StateKind, TimerClock, TimerDecl};
 use tidewheel_types::{Description, World};
 
 /// Most inputs, and most timers: a byte says which.
@@ -68,6 +68,9 @@ pub(crate) fn check(description: &Description, world: World) -> Result<(), Strin
     }
     check_names("input", description.inputs.iter().map(|port| &port.name), INPUTS_MAX)?;
     check_names("output", description.outputs.iter().map(|port| &port.name), OUTPUTS_MAX)?;
+    if let Some(port) = description.outputs.iter().find(|port| HOST_OUTPUTS.contains(&port.name.as_str())) {
+        return Err(format!("it declares output {:?}, but that name is the host's: give it another one", port.name));
+    }
     check_names("timer", description.timers.iter().map(|timer| &timer.name), TIMERS_MAX)?;
     check_names("state", description.states.iter().map(|state| &state.name), STATES_MAX)?;
     description.states.iter().try_for_each(|state| check_state(state, world))?;
@@ -167,6 +170,19 @@ mod tests {
         assert!(problem(vec![state("v", value, true)], World::Aggregate).contains("does not have"));
         assert!(problem(Vec::new(), World::Aggregate).contains("exactly one"));
         assert!(problem(vec![state("s", StateKind::Aggregating, true)], World::Keyed).contains("does not have"));
+    }
+
+    #[test]
+    fn outputs_are_not_called_as_those_of_the_host() {
+        let problem = |name: &str| {
+            let outputs = ["main", name].map(|name| Port { name: name.to_owned(), ..Port::default() }).to_vec();
+            check(&Description { outputs, ..keyed(Vec::new()) }, World::Stateless)
+        };
+        let expected =
+            |name: &str| Err(format!("it declares output {name:?}, but that name is the host's: give it another one"));
+        assert_eq!(problem("late"), expected("late"));
+        assert_eq!(problem("dead-letter"), expected("dead-letter"));
+        assert_eq!(problem("later"), Ok(()));
     }
 
     #[test]

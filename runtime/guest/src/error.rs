@@ -201,10 +201,25 @@ pub enum GuestError {
     },
 }
 
+/// What an instance runs without any record: its core modules' start functions and, by name, exported functions.
+const BEFORE_ANY_CALL: [&str; 3] = ["start", "describe", "open"];
+
 impl GuestError {
-    /// Whether the records of the call may be to blame: then a smaller batch may show which.
+    /// Whether the records of the call may be to blame: then a smaller batch may show which. For a trap while the
+    /// instance was being made ready for the call, whatever its cause, they are not.
     pub fn is_poison(&self) -> bool {
-        matches!(self, GuestError::Trapped(_) | GuestError::BadFrame { .. })
+        match self {
+            GuestError::Trapped(trap) => !BEFORE_ANY_CALL.contains(&trap.function),
+            error => matches!(error, GuestError::BadFrame { .. }),
+        }
+    }
+
+    /// The record that the guest has blamed for a trap: surely one of the call's, but it may be the wrong one.
+    pub fn blamed(&self) -> Option<&Blamed> {
+        match self {
+            GuestError::Trapped(trap) => trap.blamed.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether the guest asks for the same batch again later.
@@ -218,7 +233,7 @@ impl GuestError {
 pub struct Trap {
     /// The operator.
     pub operator: String,
-    /// The exported function that was called.
+    /// The exported function that was called; `start` if the instance was still being made.
     pub function: &'static str,
     /// Why.
     pub cause: TrapCause,
@@ -243,9 +258,14 @@ pub enum TrapCause {
         /// The limit.
         memory_bytes_max: u64,
     },
-    /// The call returned more than this, or handed it over in a host call.
+    /// The call returned more than this, or handed it over in host calls.
     Output {
         /// The limit.
+        output_bytes_max: u64,
+    },
+    /// A host call asked for more state than this at once.
+    StateRead {
+        /// The limit, which is that of the output.
         output_bytes_max: u64,
     },
 }
@@ -260,6 +280,9 @@ impl fmt::Display for TrapCause {
             }
             TrapCause::Output { output_bytes_max } => {
                 write!(f, "it gave more than its {output_bytes_max} bytes of output")
+            }
+            TrapCause::StateRead { output_bytes_max } => {
+                write!(f, "it read more than {output_bytes_max} bytes of state in one host call, its limit of output")
             }
         }
     }

@@ -125,6 +125,8 @@ impl InstanceSettings {
 pub struct Instance {
     component: Component,
     settings: InstanceSettings,
+    /// How long a call may take. Making and opening a running copy may always take what the settings say.
+    call_deadline_ms: u64,
     contract: Contract,
     /// Whether host functions may be asked for state, so that a call has to keep its groups' keys for them.
     has_state_beside: bool,
@@ -145,7 +147,10 @@ impl Instance {
     pub(crate) fn new(component: Component, settings: InstanceSettings) -> Result<Instance, GuestError> {
         let contract = Contract::of(component.description());
         let has_state_beside = contract.states() > contract.riding();
-        let mut instance = Instance { component, settings, contract, has_state_beside, live: None, frame: Vec::new() };
+        let call_deadline_ms = settings.limits.deadline_ms_max;
+        let frame = Vec::new();
+        let mut instance =
+            Instance { component, settings, call_deadline_ms, contract, has_state_beside, live: None, frame };
         instance.recycle()?;
         Ok(instance)
     }
@@ -155,14 +160,15 @@ impl Instance {
         &self.component
     }
 
-    /// The bytes of its memory.
+    /// The bytes of its memories and tables.
     pub fn memory_bytes(&self) -> usize {
         self.live.as_ref().map_or(0, |live| live.store.data().memory.bytes())
     }
 
-    /// Sets how long the next calls may take, as for a piece of a batch.
+    /// Sets how long the calls may take from now on, as for the pieces of a batch. If one of them must be preceded by
+    /// making a fresh running copy, that may take what the settings say.
     pub fn set_deadline_ms(&mut self, deadline_ms: u64) {
-        self.settings.limits.deadline_ms_max = deadline_ms;
+        self.call_deadline_ms = deadline_ms;
     }
 
     /// Replaces the running copy by a fresh one.
@@ -193,7 +199,7 @@ impl Instance {
     pub fn call(&mut self, export: Export, call: Call, input: &[u8], shape: &CallShape) -> Result<Output, GuestError> {
         let world = self.component.world();
         let has_state_beside = self.has_state_beside;
-        let (frame, host_writes) = self.enter(export.name(), call, |live| {
+        let (frame, host_writes) = self.enter(export.name(), call, shape.records, |live| {
             let function = live.functions.frame(export);
             let function = function.ok_or(GuestError::NotInWorld { world, function: export.name() })?;
             if has_state_beside {
@@ -204,8 +210,12 @@ impl Instance {
             let called = function.call(&mut live.store, (call.into(), input));
             Ok(called.map(|(result,)| result.map(|frame| (frame, live.store.data_mut().state.take_writes()))))
         })?;
-        Output::new(frame, export, shape, &self.contract, host_writes)
-            .map_err(|source| self.broken(export.name(), source))
+        let output = Output::new(frame, export, shape, &self.contract, host_writes)
+            .map_err(|source| self.broken(export.name(), source))?;
+        if let Some(live) = &mut self.live {
+            live.store.data_mut().metrics.commit();
+        }
+        Ok(output)
     }
 
     /// Takes values of `state` that were written under an older schema version to the newest.
@@ -221,7 +231,7 @@ impl Instance {
         writer.numbers(column::CELL_ENDS, &values.ends);
         writer.numbers(column::CELLS, &values.bytes);
         writer.finish();
-        let migrated = self.enter(FUNCTION, Call::NONE, |live| {
+        let migrated = self.enter(FUNCTION, Call::NONE, 0, |live| {
             let function = live.functions.migrate();
             let function = function.ok_or(GuestError::NotInWorld { world, function: FUNCTION })?;
             Ok(function.call(&mut live.store, (state.0, version, &input)).map(|(result,)| result))
@@ -235,6 +245,7 @@ impl Instance {
         &mut self,
         function: &'static str,
         call: Call,
+        records: u32,
         run: impl FnOnce(&mut Live) -> Result<wasmtime::Result<Result<T, types::Failure>>, GuestError>,
     ) -> Result<T, GuestError> {
         let is_fit = |live: &Live| live.store.data().memory.bytes() <= live.memory_bytes_mark;
@@ -245,20 +256,21 @@ impl Instance {
                 self.live.take().expect("a recycled instance is live")
             }
         };
-        live.store.data_mut().begin_call(call);
-        live.store.set_epoch_deadline(ticks(self.settings.limits.deadline_ms_max));
+        live.store.data_mut().begin_call(call, records);
+        live.store.set_epoch_deadline(ticks(self.call_deadline_ms));
         let returned = {
             let _in_flight = self.component.runtime().ticker().call();
             run(&mut live)
         };
         let result = match returned {
-            Ok(Ok(Ok(result))) => {
-                live.store.data_mut().metrics.commit();
-                Ok(result)
-            }
+            Ok(Ok(Ok(result))) => Ok(result),
             Ok(Ok(Err(failure))) => Err(self.failed(function, failure)),
-            // The instance is dropped: what it would do next, nobody knows.
-            Ok(Err(error)) => return Err(self.settings.trapped(&error, function, &mut live.store)),
+            Ok(Err(error)) => {
+                // The running copy is dropped: what it would do next, nobody knows.
+                let limits = Limits { deadline_ms_max: self.call_deadline_ms, ..self.settings.limits };
+                let (operator, host) = (&self.settings.operator, live.store.data_mut());
+                return Err(trap::trapped(&error, operator, function, &limits, host));
+            }
             Err(error) => Err(error),
         };
         self.live = Some(live);
@@ -278,9 +290,9 @@ impl Instance {
 }
 
 impl HostState {
-    fn begin_call(&mut self, call: Call) {
+    fn begin_call(&mut self, call: Call, records: u32) {
         self.memory.clear_exceeded();
-        self.log.begin_call();
+        self.log.begin_call(records);
         self.metrics.begin_call();
         self.machine.begin_call(call.now, call.seed);
     }

@@ -5,11 +5,11 @@ use wasmtime::ResourceLimiter;
 /// The limits of one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of memory.
+    /// Most bytes of memory, tables included.
     pub memory_bytes_max: u64,
     /// Longest time a call may take, in milliseconds. It is measured in ticks of 10 ms.
     pub deadline_ms_max: u64,
-    /// Most bytes that a call may return, and that it may hand over in a host call.
+    /// Most bytes that a call may return, that it may hand over in host calls, and that one of these may read of state.
     pub output_bytes_max: u64,
 }
 
@@ -19,15 +19,19 @@ impl Default for Limits {
     }
 }
 
-/// Most entries of a table: functions that are called by pointer.
-const TABLE_ENTRIES_MAX: usize = 1 << 20;
+/// What an entry of a table counts in bytes: no kind of reference takes more.
+const TABLE_ENTRY_BYTES: usize = 16;
 
-/// Counts the memory of an instance, and refuses to let it grow past the limit.
+/// Most core instances that a component may consist of. A component of a large language runtime has some dozen, each
+/// with a memory and a table at the most. What these cost the host besides their bytes is not counted.
+const CORE_INSTANCES_MAX: usize = 100;
+
+/// Counts the memories and tables of an instance, and refuses to let them grow past the limit.
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
     bytes_max: usize,
     bytes: usize,
-    /// By how much the memory is about to grow, should the growth fail after all.
+    /// By how many bytes a memory or table is about to grow, should the growth fail after all.
     growing_by: usize,
     /// Whether the guest has asked for more since this was last [cleared](Self::clear_exceeded).
     exceeded: bool,
@@ -39,7 +43,7 @@ impl MemoryLimiter {
         MemoryLimiter { bytes_max, bytes: 0, growing_by: 0, exceeded: false }
     }
 
-    /// The bytes of all memories of the instance.
+    /// The bytes of all memories and tables of the instance.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -52,28 +56,50 @@ impl MemoryLimiter {
     pub(crate) fn clear_exceeded(&mut self) {
         self.exceeded = false;
     }
+
+    /// Whether there is room for so many bytes more, which are then taken.
+    fn grow(&mut self, growing_by: usize) -> bool {
+        let fits = self.bytes.saturating_add(growing_by) <= self.bytes_max;
+        self.growing_by = if fits { growing_by } else { 0 };
+        self.bytes += self.growing_by;
+        self.exceeded |= !fits;
+        fits
+    }
+
+    /// What was about to grow has not. Growth that was refused comes here, too; nothing has been taken for it.
+    fn shrink_back(&mut self) {
+        self.bytes -= std::mem::take(&mut self.growing_by);
+    }
 }
 
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let growing_by = desired.saturating_sub(current);
-        if self.bytes.saturating_add(growing_by) > self.bytes_max {
-            self.exceeded = true;
-            self.growing_by = 0;
-            return Ok(false);
-        }
-        self.bytes += growing_by;
-        self.growing_by = growing_by;
-        Ok(true)
+        Ok(self.grow(desired.saturating_sub(current)))
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        // Growth that was refused above comes here, too; nothing has been added for it.
-        self.bytes -= std::mem::take(&mut self.growing_by);
+        self.shrink_back();
         Ok(())
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ENTRIES_MAX)
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ENTRY_BYTES)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.shrink_back();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        CORE_INSTANCES_MAX
     }
 }

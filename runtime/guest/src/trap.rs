@@ -35,10 +35,15 @@ fn cause(error: &wasmtime::Error, limits: &Limits, host: &HostState) -> TrapCaus
     if host.memory.exceeded() {
         return TrapCause::Memory { memory_bytes_max: limits.memory_bytes_max };
     }
-    let too_much_written = matches!(error.downcast_ref::<HostCallError>(), Some(HostCallError::TooMuchWritten { .. }));
+    let output_bytes_max = limits.output_bytes_max;
+    match error.downcast_ref() {
+        Some(HostCallError::TooMuchWritten { .. }) => return TrapCause::Output { output_bytes_max },
+        Some(HostCallError::TooMuchRead { .. }) => return TrapCause::StateRead { output_bytes_max },
+        _ => {}
+    }
     let reason = error.root_cause().to_string();
-    if too_much_written || reason.contains(TOO_MUCH_PASSED) {
-        return TrapCause::Output { output_bytes_max: limits.output_bytes_max };
+    if reason.contains(TOO_MUCH_PASSED) {
+        return TrapCause::Output { output_bytes_max };
     }
     TrapCause::Illegal(reason.strip_prefix("wasm trap: ").unwrap_or(&reason).to_owned())
 }

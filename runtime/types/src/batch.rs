@@ -4,8 +4,9 @@ use crate::column::BytesColumn;
 use bytemuck::{Pod, Zeroable, cast_slice};
 use std::ops::Range;
 
-/// The largest record (key, value and headers) in bytes; also the largest state value.
-pub const RECORD_BYTES_MAX: usize = 16 << 20;
+/// The largest key, value or header of a record, in bytes; also the largest state value. One byte less than 16 MiB, so
+/// that a length has 24 bits.
+pub const RECORD_BYTES_MAX: usize = (16 << 20) - 1;
 
 /// Bytes after which a batch is sent on an exchange; one larger record travels alone.
 pub const BATCH_BYTES_MAX: usize = 256 << 10;

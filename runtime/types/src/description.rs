@@ -2,6 +2,7 @@
 //!
 //! The words are those of `wit/operator.wit`, interface `description`.
 
+use crate::job::DEAD_LETTER;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -112,6 +113,10 @@ pub struct TimerDecl {
     /// Which clock it follows.
     pub clock: TimerClock,
 }
+
+/// Names of outputs that operators have from the host: records behind the watermark, and records set aside. A component
+/// cannot declare an output so called.
+pub const HOST_OUTPUTS: [&str; 2] = ["late", DEAD_LETTER];
 
 /// What a component says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

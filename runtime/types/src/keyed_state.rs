@@ -29,24 +29,40 @@ pub struct Cells {
     pub ends: Vec<u32>,
     /// The bytes of all cells.
     pub bytes: Vec<u8>,
+    /// Most bytes they may hold, where it is a guest that says which cells are read. What goes past it is left out, as
+    /// absent.
+    pub bytes_max: Option<usize>,
+    /// Whether something was left out.
+    pub is_cut: bool,
 }
 
 /// Set in an end: there is no value.
 pub const ABSENT: u32 = 1 << 31;
 
+/// Most bytes that cells can hold: an end has 31 bits.
+const CELLS_BYTES_MAX: usize = ABSENT as usize - 1;
+
 impl Cells {
-    /// Adds a cell.
+    /// No cells, and no more than `bytes_max` bytes of them.
+    pub fn limited(bytes_max: usize) -> Cells {
+        Cells { bytes_max: Some(bytes_max), ..Cells::default() }
+    }
+
+    /// Adds a cell; one that goes past [`bytes_max`](Self::bytes_max) as an absent one.
     ///
     /// # Panics
-    /// If the cells would hold 2 GiB or more.
+    /// If the cells would hold 2 GiB or more, and have no limit of their own.
     #[inline]
     pub fn push(&mut self, cell: Option<&[u8]>) {
-        if let Some(cell) = cell {
-            self.bytes.extend_from_slice(cell);
+        let bytes_max = self.bytes_max.unwrap_or(CELLS_BYTES_MAX).min(CELLS_BYTES_MAX);
+        let kept = cell.filter(|cell| self.bytes.len() + cell.len() <= bytes_max);
+        if kept.is_none() && cell.is_some() {
+            assert!(self.bytes_max.is_some(), "cells hold less than 2 GiB");
+            self.is_cut = true;
         }
+        self.bytes.extend_from_slice(kept.unwrap_or_default());
         let end = self.bytes.len() as u32;
-        assert!(self.bytes.len() < ABSENT as usize, "cells hold less than 2 GiB");
-        self.ends.push(if cell.is_some() { end } else { end | ABSENT });
+        self.ends.push(if kept.is_some() { end } else { end | ABSENT });
     }
 
     /// Cell `index`.
@@ -69,10 +85,11 @@ impl Cells {
         self.ends.is_empty()
     }
 
-    /// Drops all cells, keeps the memory.
+    /// Drops all cells, keeps the memory and the limit.
     pub fn clear(&mut self) {
         self.ends.clear();
         self.bytes.clear();
+        self.is_cut = false;
     }
 }
 
@@ -102,6 +119,8 @@ pub struct Scan<'a> {
     pub backwards: bool,
     /// At most this many entries.
     pub limit: usize,
+    /// At most this many bytes of keys and values, but never less than one entry.
+    pub bytes_max: usize,
 }
 
 /// Entries of a list or map, in order. For a list the keys are indices as 8 big-endian bytes.
@@ -111,7 +130,7 @@ pub struct Entries {
     pub keys: BytesColumn,
     /// Values.
     pub values: BytesColumn,
-    /// Whether the limit cut it short.
+    /// Whether a limit, on entries or on bytes, cut it short.
     pub more: bool,
 }
 
@@ -173,4 +192,25 @@ pub trait KeyedState {
         &mut self,
         writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>,
     ) -> Result<(), KeyedStateError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cells;
+
+    #[test]
+    fn what_goes_past_the_limit_is_left_out_and_said_so() {
+        let mut cells = Cells::limited(5);
+        for cell in [Some(&b"abc"[..]), None, Some(b"de"), Some(b"")] {
+            cells.push(cell);
+        }
+        assert!(!cells.is_cut);
+        cells.push(Some(b"f"));
+        assert!(cells.is_cut);
+        let found: Vec<_> = (0..cells.len()).map(|index| cells.get(index)).collect();
+        assert_eq!(found, [Some(&b"abc"[..]), None, Some(b"de"), Some(b""), None]);
+        cells.clear();
+        cells.push(Some(b"abcdef"));
+        assert!(cells.is_cut, "the limit stays");
+    }
 }

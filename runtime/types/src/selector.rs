@@ -4,6 +4,8 @@
 //! everything else. The value is read to its end all the same, so whether a record is malformed does not depend on the
 //! order of its fields.
 
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -147,11 +149,28 @@ fn slice<'v>(value: &'v [u8], range: &Range<usize>) -> Result<&'v [u8], SelectEr
     value.get(range.clone()).ok_or_else(|| SelectError::TooShort { range: range.clone(), found: value.len() })
 }
 
-/// Milliseconds, rounded down: also before 1970 a time belongs to the millisecond it lies in.
+/// Milliseconds, rounded down: also before 1970 a time belongs to the millisecond it lies in. A leap second belongs to
+/// the second before it, as there is no other number for it.
+///
+/// Date and time are read apart from the offset, since the type that would hold both ends before the year 9999 does.
 fn parse_rfc3339(text: &str) -> Option<i64> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    let below_zero = time.subsec_nanosecond() % 1_000_000 < 0;
-    Some(time.as_millisecond() - i64::from(below_zero))
+    const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    let text = without_digits_below_ns(text);
+    let pieces = Pieces::parse(&*text).ok()?;
+    let since_epoch = pieces.date().to_datetime(pieces.time()?).duration_since(EPOCH);
+    let seconds = since_epoch.as_secs() - i64::from(pieces.to_numeric_offset()?.seconds());
+    Some(seconds * 1_000 + i64::from(since_epoch.subsec_nanos().div_euclid(1_000_000)))
+}
+
+/// A time without the digits of its fraction that stand for less than a nanosecond: RFC 3339 allows any number of them.
+fn without_digits_below_ns(text: &str) -> Cow<'_, str> {
+    const DIGITS_MAX: usize = 9;
+    let fraction = text.find(['.', ',']).map_or(text.len(), |point| point + 1);
+    let digits = text.as_bytes()[fraction..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits <= DIGITS_MAX {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned([&text[..fraction + DIGITS_MAX], &text[fraction + digits..]].concat())
 }
 
 impl JsonPointer {

@@ -1,6 +1,7 @@
 //! What can be wrong with a frame.
 
 use super::COLUMNS_MAX;
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 
 /// What is wrong with a frame. Numbers are those of the contract: column ids, indices of entries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +87,16 @@ pub enum FrameError {
         least: usize,
         /// Where it may end at the latest.
         most: usize,
+    },
+    /// An entry is longer than a record or state value may be.
+    #[error("entry {entry} of column {id} has {bytes} bytes, but may have {RECORD_BYTES_MAX}")]
+    TooLong {
+        /// The column of the ends.
+        id: u32,
+        /// The entry.
+        entry: usize,
+        /// Its length.
+        bytes: usize,
     },
     /// An index or a code is too large.
     #[error("entry {entry} of column {id} is {value}, but must be below {bound}")]

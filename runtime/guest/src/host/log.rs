@@ -11,6 +11,8 @@ const MESSAGE_BYTES_MAX: usize = 8 << 10;
 pub(crate) struct Log {
     operator: String,
     worker: usize,
+    /// Number of records in the call.
+    records: u32,
     blamed: Option<Blamed>,
 }
 
@@ -25,12 +27,20 @@ pub struct Blamed {
 
 impl Log {
     pub(crate) fn new(operator: String, worker: usize) -> Self {
-        Log { operator, worker, blamed: None }
+        Log { operator, worker, records: 0, blamed: None }
     }
 
-    /// Starts a call: nobody is to blame yet.
-    pub(crate) fn begin_call(&mut self) {
+    /// Starts a call with so many records: none is to blame yet.
+    pub(crate) fn begin_call(&mut self, records: u32) {
+        self.records = records;
         self.blamed = None;
+    }
+
+    /// Blames a record of the call; what is none is not worth failing for, since the guest is about to trap anyway.
+    fn blame(&mut self, record: u32, message: String) {
+        if record < self.records {
+            self.blamed = Some(Blamed { record, message: shortened(message) });
+        }
     }
 
     /// Who is to blame for the trap.
@@ -54,7 +64,7 @@ impl Host for HostState {
     }
 
     fn blame(&mut self, record: u32, message: String) -> wasmtime::Result<()> {
-        self.log.blamed = Some(Blamed { record, message: shortened(message) });
+        self.log.blame(record, message);
         Ok(())
     }
 }
@@ -69,7 +79,19 @@ fn shortened(mut message: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{MESSAGE_BYTES_MAX, shortened};
+    use super::{Log, MESSAGE_BYTES_MAX, shortened};
+
+    #[test]
+    fn only_a_record_of_the_call_can_be_blamed() {
+        let mut log = Log::new("op".to_owned(), 0);
+        log.begin_call(2);
+        log.blame(1, "bad".to_owned());
+        log.blame(2, "not there".to_owned());
+        assert_eq!(log.take_blamed().map(|blamed| (blamed.record, blamed.message)), Some((1, "bad".to_owned())));
+        log.blame(0, "bad".to_owned());
+        log.begin_call(2);
+        assert_eq!(log.take_blamed(), None);
+    }
 
     #[test]
     fn a_message_is_cut_at_the_limit_and_not_within_a_character() {

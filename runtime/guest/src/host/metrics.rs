@@ -1,7 +1,7 @@
 //! `interface metrics`: an operator's own metrics, shared by its instances on all workers.
 //!
-//! An instance gathers the updates of a call by itself and hands them over when the call has returned: a call that
-//! traps counts nothing, and no lock is taken per update.
+//! An instance gathers the updates of a call by itself and hands them over when the call counts. A call that has failed
+//! is done again, in pieces; so nothing is counted twice, and no lock is taken per update.
 
 use super::{HostCallError, HostState};
 use crate::bindings::metrics::{Host, Kind};
@@ -46,18 +46,35 @@ pub struct Histogram {
 impl Histogram {
     fn add(&mut self, value: f64) {
         self.count += 1;
-        self.sum += value;
-        let exponent = if value > 0.0 { value.log2().floor() as i32 + 1 } else { i32::MIN };
-        *self.buckets.entry(exponent).or_default() += 1;
+        self.sum = finite_sum(self.sum, value);
+        *self.buckets.entry(bucket(value)).or_default() += 1;
     }
 
     fn merge(&mut self, other: &Histogram) {
         self.count += other.count;
-        self.sum += other.sum;
+        self.sum = finite_sum(self.sum, other.sum);
         for (&exponent, &count) in &other.buckets {
             *self.buckets.entry(exponent).or_default() += count;
         }
     }
+}
+
+/// The exponent of the least power of two above a finite value, as the number itself has it; the least exponent there
+/// is for those not above 0.
+fn bucket(value: f64) -> i32 {
+    /// What a subnormal number is multiplied with to become a normal one, as a power of two.
+    const LIFT: i32 = 54;
+    if value <= 0.0 {
+        return i32::MIN;
+    }
+    let (value, lifted) = if value.is_normal() { (value, 0) } else { (value * 2f64.powi(LIFT), LIFT) };
+    let biased_exponent = (value.to_bits() >> (f64::MANTISSA_DIGITS - 1)) as i32;
+    biased_exponent - (f64::MAX_EXP - 2) - lifted
+}
+
+/// The sum of two finite numbers, which never gets infinite: nothing that is added later would be seen any more.
+fn finite_sum(left: f64, right: f64) -> f64 {
+    (left + right).clamp(f64::MIN, f64::MAX)
 }
 
 impl Metrics {
@@ -108,7 +125,7 @@ impl InstanceMetrics {
         }
     }
 
-    /// Hands over the updates of a call that has returned.
+    /// Hands over the updates of a call that counts.
     pub(crate) fn commit(&mut self) {
         if !std::mem::take(&mut self.updated) {
             return;
@@ -116,7 +133,9 @@ impl InstanceMetrics {
         let mut values = self.shared.values();
         for (name, update) in &mut self.defined {
             match (values.get_mut(name), update) {
-                (Some(MetricValue::Counter(value)), Update::Counter(sum)) => *value += std::mem::take(sum),
+                (Some(MetricValue::Counter(value)), Update::Counter(sum)) => {
+                    *value = finite_sum(*value, std::mem::take(sum));
+                }
                 (Some(MetricValue::Gauge(workers)), Update::Gauge(last)) => {
                     workers.extend(last.take().map(|last| (self.worker, last)));
                 }
@@ -154,8 +173,11 @@ impl InstanceMetrics {
         let Some((_, update)) = self.defined.get_mut(metric as usize) else {
             return Err(HostCallError::UnknownMetric { index: metric });
         };
+        if !value.is_finite() {
+            return Ok(());
+        }
         match update {
-            Update::Counter(sum) => *sum += value,
+            Update::Counter(sum) => *sum = finite_sum(*sum, value),
             Update::Gauge(last) => *last = Some(value),
             Update::Histogram(histogram) => histogram.add(value),
         }
@@ -176,7 +198,9 @@ impl Host for HostState {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostCallError, InstanceMetrics, Kind, METRICS_MAX, MetricValue, Metrics, NAME_BYTES_MAX};
+    use super::{
+        Histogram, HostCallError, InstanceMetrics, Kind, METRICS_MAX, MetricValue, Metrics, NAME_BYTES_MAX, bucket,
+    };
 
     #[test]
     fn counters_are_summed_over_workers_and_gauges_kept_apart() {
@@ -209,6 +233,57 @@ mod tests {
         let MetricValue::Histogram(histogram) = &shared.read()["size"] else { panic!("a histogram") };
         assert_eq!((histogram.count, histogram.sum), (5, 1004.5));
         assert_eq!(histogram.buckets, [(i32::MIN, 1), (1, 2), (2, 1), (10, 1)].into());
+    }
+
+    #[test]
+    fn a_bucket_is_bounded_by_powers_of_two_exactly() {
+        let tiny = f64::from_bits(1);
+        for (value, exponent) in [
+            (1.0, 1),
+            (f64::from_bits(1f64.to_bits() - 1), 0),
+            (2f64.powi(40), 41),
+            (f64::from_bits(2f64.powi(40).to_bits() - 1), 40),
+            (f64::MAX, 1024),
+            (f64::MIN_POSITIVE, -1021),
+            (f64::from_bits(f64::MIN_POSITIVE.to_bits() - 1), -1022),
+            (tiny, -1073),
+            (0.0, i32::MIN),
+            (-1.0, i32::MIN),
+        ] {
+            assert_eq!(bucket(value), exponent, "{value:e}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_counts_nothing_and_no_sum_becomes_so() {
+        let shared = Metrics::default();
+        let mut metrics = InstanceMetrics::new(shared.clone(), 0);
+        let kinds = [("counter", Kind::Counter), ("gauge", Kind::Gauge), ("histogram", Kind::Histogram)];
+        for (name, kind) in kinds {
+            let metric = metrics.define(name.to_owned(), kind).unwrap();
+            for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MAX] {
+                metrics.update(metric, value).unwrap();
+                metrics.commit();
+            }
+        }
+        let read = shared.read();
+        assert_eq!(read["counter"], MetricValue::Counter(f64::MAX));
+        assert_eq!(read["gauge"], MetricValue::Gauge([(0, f64::MAX)].into()));
+        let expected = Histogram { count: 2, sum: f64::MAX, buckets: [(1024, 2)].into() };
+        assert_eq!(read["histogram"], MetricValue::Histogram(expected));
+    }
+
+    #[test]
+    fn a_call_that_does_not_count_leaves_no_update() {
+        let shared = Metrics::default();
+        let mut metrics = InstanceMetrics::new(shared.clone(), 0);
+        let counter = metrics.define("seen".to_owned(), Kind::Counter).unwrap();
+        metrics.update(counter, 1.0).unwrap();
+        metrics.begin_call();
+        metrics.update(counter, 2.0).unwrap();
+        metrics.commit();
+        metrics.commit();
+        assert_eq!(shared.read()["seen"], MetricValue::Counter(2.0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::limits::MemoryLimiter;
 use log::Log;
 use metrics::InstanceMetrics;
 use state::StateAccess;
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 use tidewheel_types::keyed_state::KeyedStateError;
 use wasi::Virtual;
 
@@ -40,6 +41,10 @@ pub(crate) enum HostCallError {
     UnknownMark { mark: u32, writes: usize },
     #[error("state: the writes of one call hold more than {bytes_max} bytes")]
     TooMuchWritten { bytes_max: usize },
+    #[error("state: {function} reads more than {bytes_max} bytes at once")]
+    TooMuchRead { function: &'static str, bytes_max: usize },
+    #[error("state: a key or value of {bytes} bytes is written, but may have {RECORD_BYTES_MAX}")]
+    EntryTooLong { bytes: usize },
     #[error("metrics: {name:?} is already there, as another kind")]
     MetricKind { name: String },
     #[error("metrics: an operator may have {max} metrics, with names of up to {name_bytes_max} bytes")]

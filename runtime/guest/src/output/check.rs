@@ -4,6 +4,7 @@ use super::{CallShape, WriteAddress};
 use crate::frame::{Frame, FrameError, Layout, column, u32_at, u32s};
 use crate::instance::Export;
 use tidewheel_types::Description;
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 use tidewheel_types::description::StateKind;
 use tidewheel_types::keyed_state::{ABSENT, Cells};
 
@@ -117,8 +118,8 @@ pub(crate) fn check_migrated(bytes: &[u8], values: usize) -> Result<Cells, Frame
     }
     expect_count(&frame, column::CELL_ENDS, 4, values)?;
     let ends = frame.column(column::CELL_ENDS);
-    check_ends(column::CELL_ENDS, u32s(ends), frame.column(column::CELLS).len())?;
-    Ok(Cells { ends: u32s(ends).collect(), bytes: frame.column(column::CELLS).to_vec() })
+    check_entries(column::CELL_ENDS, u32s(ends), frame.column(column::CELLS).len())?;
+    Ok(Cells { ends: u32s(ends).collect(), bytes: frame.column(column::CELLS).to_vec(), ..Cells::default() })
 }
 
 /// The number of records emitted, and whether they are the input's one by one.
@@ -140,24 +141,24 @@ fn check_sources(frame: &Frame<'_>, bound: u32) -> Result<(usize, bool), FrameEr
 /// The columns that have an entry per record emitted.
 fn check_emitted(frame: &Frame<'_>, len: usize, contract: &Contract) -> Result<(), FrameError> {
     expect_count(frame, column::VALUE_ENDS, 4, len)?;
-    check_ends(column::VALUE_ENDS, u32s(frame.column(column::VALUE_ENDS)), frame.column(column::VALUES).len())?;
+    check_entries(column::VALUE_ENDS, u32s(frame.column(column::VALUE_ENDS)), frame.column(column::VALUES).len())?;
     expect_count_or_none(frame, column::TIMES, 8, len)?;
     expect_count_or_none(frame, column::KEY_ENDS, 4, len)?;
-    check_ends(column::KEY_ENDS, u32s(frame.column(column::KEY_ENDS)), frame.column(column::KEYS).len())?;
+    check_entries(column::KEY_ENDS, u32s(frame.column(column::KEY_ENDS)), frame.column(column::KEYS).len())?;
     check_codes(frame, column::OUTPUTS, len, contract.outputs)?;
     check_codes(frame, column::CHANGES, len, CHANGES)?;
     expect_count_or_none(frame, column::HEADER_RECORD_ENDS, 4, len)?;
     let headers = frame.count(column::HEADER_ENDS, 8)?;
     check_ends(column::HEADER_RECORD_ENDS, u32s(frame.column(column::HEADER_RECORD_ENDS)), headers)?;
     let bytes = frame.column(column::HEADER_BYTES).len();
-    check_ends(column::HEADER_ENDS, u32s(frame.column(column::HEADER_ENDS)), bytes)
+    check_entries(column::HEADER_ENDS, u32s(frame.column(column::HEADER_ENDS)), bytes)
 }
 
 fn check_writes(frame: &Frame<'_>, groups: u32, contract: &Contract) -> Result<(), FrameError> {
     frame.count(column::WRITES, 8)?;
     let writes = frame.column(column::WRITES).chunks_exact(8);
     let ends = writes.clone().map(|entry| u32_at(entry, 1));
-    check_ends(column::WRITES, ends, frame.column(column::WRITE_BYTES).len())?;
+    check_entries(column::WRITES, ends, frame.column(column::WRITE_BYTES).len())?;
     let mut previous_end = 0;
     for (entry, write) in writes.enumerate() {
         let (address, end) = (WriteAddress::of(u32_at(write, 0)), u32_at(write, 1));
@@ -218,7 +219,7 @@ fn check_cells(frame: &Frame<'_>, export: Export, groups: u32) -> Result<(), Fra
         }
     }
     let ends = u32s(frame.column(column::CELL_ENDS));
-    check_ends(column::CELL_ENDS, ends.clone().map(|end| end & !ABSENT), frame.column(column::CELLS).len())?;
+    check_entries(column::CELL_ENDS, ends.clone().map(|end| end & !ABSENT), frame.column(column::CELLS).len())?;
     let mut start = 0;
     for (entry, end) in ends.enumerate() {
         let (absent, end) = (end & ABSENT != 0, (end & !ABSENT) as usize);
@@ -298,6 +299,23 @@ fn check_ends(id: u32, ends: impl Iterator<Item = u32> + Clone, bytes: usize) ->
         least = end;
     }
     Err(FrameError::EntryEnd { id, entry: count, end: last as usize, least: bytes, most: bytes })
+}
+
+/// Ends as [`check_ends`] wants them, of entries none of which is longer than a record or state value may be.
+fn check_entries(id: u32, ends: impl Iterator<Item = u32> + Clone, bytes: usize) -> Result<(), FrameError> {
+    check_ends(id, ends.clone(), bytes)?;
+    // Mostly all entries together are shorter than one may be.
+    if bytes <= RECORD_BYTES_MAX {
+        return Ok(());
+    }
+    let mut start = 0;
+    for (entry, end) in ends.map(|end| end as usize).enumerate() {
+        if end - start > RECORD_BYTES_MAX {
+            return Err(FrameError::TooLong { id, entry, bytes: end - start });
+        }
+        start = end;
+    }
+    Ok(())
 }
 
 fn out_of_range(id: u32, entry: usize, value: u64, bound: u64) -> FrameError {

@@ -9,6 +9,7 @@ use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::Index;
 use tidewheel_types::Description;
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 use tidewheel_types::description::{Port, StateDecl, StateKind, TimerClock, TimerDecl};
 use tidewheel_types::keyed_state::{ABSENT, StateIndex, Write};
 
@@ -390,6 +391,59 @@ fn accumulators_come_one_per_group_and_records_only_out_of_fire() {
         check_of(&frame(&[(18, &[0, 0])]), Export::Fire, &SHAPE).unwrap_err(),
         FrameError::Unexpected { id: 18 }
     );
+}
+
+/// A frame of columns of numbers, and of one of `len` bytes.
+fn frame_with_bytes(columns: &[(u32, &[u32])], bytes: u32, len: usize) -> Vec<u8> {
+    let mut ids: Vec<u32> = columns.iter().map(|(id, _)| *id).chain([bytes]).collect();
+    ids.sort_unstable();
+    let mut frame = Vec::new();
+    let mut writer = FrameWriter::new(&mut frame, &ids);
+    for id in ids {
+        match columns.iter().find(|(column, _)| *column == id) {
+            Some((_, numbers)) => writer.numbers(id, numbers),
+            None => writer.column(id).extend(std::iter::repeat_n(b'x', len)),
+        }
+    }
+    writer.finish();
+    frame
+}
+
+#[test]
+fn no_entry_is_longer_than_a_record_may_be() {
+    let refused = |len: usize| {
+        let end = len as u32;
+        let after_one = [1, end + 1];
+        let cells = [end, end | ABSENT, end | ABSENT, end | ABSENT];
+        let cases: [(Export, u32, usize, Vec<u8>); 7] = [
+            (Export::Process, 7, 0, frame_with_bytes(&[(7, &[end]), (16, &[0])], 8, len)),
+            (Export::Process, 7, 1, frame_with_bytes(&[(7, &after_one), (16, &[0, 0])], 8, len + 1)),
+            (Export::Process, 2, 0, frame_with_bytes(&[(2, &[end]), (7, &[0]), (16, &[0])], 3, len)),
+            (
+                Export::Process,
+                13,
+                1,
+                frame_with_bytes(&[(7, &[0]), (12, &[1]), (13, &after_one), (16, &[0])], 14, len + 1),
+            ),
+            (Export::Process, 18, 0, frame_with_bytes(&[(18, &[0, end])], 19, len)),
+            (Export::Process, 18, 0, frame_with_bytes(&[(18, &[3 | 10 << 28, end])], 19, len)),
+            (Export::Accumulate, 5, 0, frame_with_bytes(&[(5, &cells)], 6, len)),
+        ];
+        cases.map(|(export, id, entry, frame)| {
+            let error = check_of(&frame, export, &SHAPE).err();
+            (error.clone(), error == Some(FrameError::TooLong { id, entry, bytes: len }))
+        })
+    };
+    for (error, _) in refused(RECORD_BYTES_MAX) {
+        assert_eq!(error, None);
+    }
+    for (error, is_too_long) in refused(RECORD_BYTES_MAX + 1) {
+        assert!(is_too_long, "{error:?}");
+    }
+    let migrated = |len: usize| super::check_migrated(&frame_with_bytes(&[(5, &[len as u32])], 6, len), 1).map(drop);
+    assert_eq!(migrated(RECORD_BYTES_MAX), Ok(()));
+    let bytes = RECORD_BYTES_MAX + 1;
+    assert_eq!(migrated(bytes), Err(FrameError::TooLong { id: 5, entry: 0, bytes }));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Calls of every world, and what a call that goes wrong says.
 
 use crate::guests::{CALL, component, configured, instance, process, records, settings, trap, values, write_entries};
+use crate::modules::Module;
 use tidewheel_guest::{
-    CallShape, Export, FrameError, FrameWriter, GuestError, InstanceSettings, MetricValue, Metrics, TimerOp,
+    Call, CallShape, Export, FrameError, FrameWriter, GuestError, InstanceSettings, MetricValue, Metrics, TimerOp,
     TimerOpKind, TrapCause, column,
 };
 use tidewheel_types::World;
@@ -35,7 +36,10 @@ fn a_component_says_what_it_is() {
 #[test]
 fn a_trap_tells_where_and_whom_to_blame_and_the_next_call_works() {
     let mut guest = instance("trap");
-    let trap = trap(process(&mut guest, &[b"fine", b"poison"]));
+    let error = process(&mut guest, &[b"fine", b"poison"]).map(drop).unwrap_err();
+    assert!(error.is_poison());
+    assert_eq!(error.blamed().map(|blamed| blamed.record), Some(1));
+    let trap = trap::<()>(Err(error));
     assert_eq!((trap.operator.as_str(), trap.function), ("trap", "process"));
     let TrapCause::Illegal(reason) = &trap.cause else { panic!("{:?}", trap.cause) };
     assert_eq!(reason, "wasm `unreachable` instruction executed");
@@ -63,7 +67,9 @@ fn a_failure_is_told_apart_from_a_trap() {
 fn open_may_refuse_or_trap() {
     let error = configured("echo", "\"refuse\"").map(drop).unwrap_err();
     assert_eq!(error.to_string(), "`open` failed: this config is refused (code 1)");
-    assert_eq!(trap(configured("trap", "\"open\"")).function, "open");
+    let error = configured("trap", "\"open\"").map(drop).unwrap_err();
+    assert!(!error.is_poison(), "no record is to blame");
+    assert_eq!(trap::<()>(Err(error)).function, "open");
 }
 
 #[test]
@@ -111,6 +117,34 @@ fn logs_and_metrics_reach_the_host() {
     let read = metrics.read();
     assert_eq!(read["records"], MetricValue::Counter(6.0));
     assert_eq!(read["batch-size"], MetricValue::Gauge([(0, 1.0), (1, 1.0)].into()));
+}
+
+#[test]
+fn metrics_of_a_call_that_does_not_count_are_not_counted() {
+    let import = |function: &str, types: &str| {
+        format!("(import \"tidewheel:operator/metrics@0.1.0\" \"{function}\" (func ${function} {types}))")
+    };
+    let fields = import("define", "(param i32 i32 i32) (result i32)") + &import("update", "(param i32 f64)");
+    // By the seed: 1 fails, 2 returns half a frame, 3 traps.
+    let process = "
+        (call $update (i32.const 0) (f64.const 1))
+        (if (i64.eq (local.get 2) (i64.const 1)) (then
+          (i32.store (i32.const 16) (i32.const 1)) (i32.store (i32.const 20) (i32.const 2))
+          (i32.store (i32.const 24) (i32.const 200)) (i32.store (i32.const 28) (i32.const 4))))
+        (if (i64.eq (local.get 2) (i64.const 2)) (then (i32.store (i32.const 24) (i32.const 4))))
+        (if (i64.eq (local.get 2) (i64.const 3)) (then unreachable))";
+    let open = "(drop (call $define (i32.const 200) (i32.const 4) (i32.const 0)))";
+    let component = Module { fields: &fields, open, process, ..Module::default() }.load().unwrap();
+    let metrics = Metrics::default();
+    let settings = InstanceSettings { metrics: Some(metrics.clone()), ..settings("text") };
+    let mut guest = component.instantiate(settings).unwrap();
+    let mut call = |seed| guest.call(Export::Process, Call { seed, ..CALL }, &records(&[]), &CallShape::default());
+    assert!(call(0).is_ok());
+    assert!(matches!(call(1), Err(GuestError::Failed { code: 2, .. })));
+    assert!(matches!(call(2), Err(GuestError::BadFrame { .. })));
+    assert!(matches!(call(3), Err(GuestError::Trapped(_))));
+    assert!(call(0).is_ok());
+    assert_eq!(metrics.read()["text"], MetricValue::Counter(2.0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is wrong with a component is said when it is loaded; and compiled code is kept.
 
 use crate::guests::{path, process, runtime, settings, trap, values};
+use crate::modules::Module;
 use crate::wit::{CONTRACT, dummy};
 use std::path::Path;
 use tidewheel_guest::{Component, GuestError, Runtime, RuntimeOptions};
@@ -102,6 +103,19 @@ fn a_describe_that_traps() {
         let trapped = trap(runtime().load_bytes("op.wasm", &dummy(CONTRACT, world)));
         assert_eq!((trapped.operator.as_str(), trapped.function), ("op.wasm", "describe"), "{world}");
     }
+}
+
+#[test]
+fn a_describe_that_contradicts_the_host() {
+    // One output, whose name is at 208.
+    let describe = "
+        (i32.store (i32.const 400) (i32.const 208)) (i32.store (i32.const 404) (i32.const 4))
+        (i32.store (i32.const 96) (i32.const 400)) (i32.store (i32.const 100) (i32.const 1))";
+    let load = |fields| Module { fields, describe, ..Module::default() }.load();
+    let error = load("(data (i32.const 208) \"late\")").unwrap_err();
+    let problem = "it declares output \"late\", but that name is the host's: give it another one";
+    assert_eq!(error.to_string(), format!("text.wasm describes itself wrongly: {problem}"));
+    assert_eq!(load("(data (i32.const 208) \"gate\")").unwrap().description().outputs[0].name, "gate");
 }
 
 /// The files of a folder, and what is in them.

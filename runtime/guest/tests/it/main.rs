@@ -4,6 +4,7 @@ mod calls;
 mod guests;
 mod limits;
 mod loading;
+mod modules;
 mod state;
 mod wasi;
 mod wit;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tidewheel_guest::{
-    CallShape, Export, FrameWriter, GuestError, Instance, InstanceSettings, Output, TrapCause, column,
+    CallShape, Export, FrameWriter, GuestError, Instance, InstanceSettings, Limits, Output, TrapCause, column,
 };
 use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write};
 
@@ -118,8 +118,12 @@ struct Operator {
 
 impl Operator {
     fn new() -> Self {
+        Self::limited(Limits::default())
+    }
+
+    fn limited(limits: Limits) -> Self {
         let state = Rc::new(RefCell::new(Backend::default()));
-        let settings = InstanceSettings { state: Some(state.clone()), ..settings("map-state") };
+        let settings = InstanceSettings { state: Some(state.clone()), limits, ..settings("map-state") };
         Operator { state, instance: component("map-state").instantiate(settings).unwrap() }
     }
 
@@ -203,6 +207,19 @@ fn a_backend_that_fails_is_not_the_guests_fault() {
     let error = operator.run(&[("key", &["get a"])]).map(drop).unwrap_err();
     assert!(matches!(error, GuestError::State { function: "process", .. }) && !error.is_poison(), "{error}");
     assert_eq!(error.to_string(), "`process` could not read state: the disk is gone");
+}
+
+#[test]
+fn a_host_call_reads_no_more_than_the_limit_of_output() {
+    let mut operator = Operator::limited(Limits { output_bytes_max: 1_000, ..Limits::default() });
+    // The fixture's backend has a value state whose values are the keys.
+    assert!(operator.run(&[(&"k".repeat(800), &["value"])]).is_ok());
+    let error = operator.run(&[(&"k".repeat(1_001), &["value"])]).map(drop).unwrap_err();
+    assert!(error.is_poison());
+    let trapped = trap::<()>(Err(error));
+    assert_eq!(trapped.cause, TrapCause::StateRead { output_bytes_max: 1_000 });
+    let text = "`process` trapped: it read more than 1000 bytes of state in one host call, its limit of output";
+    assert!(trapped.to_string().starts_with(text), "{trapped}");
 }
 
 #[test]

@@ -93,6 +93,62 @@ fn event_times_in_json() {
 }
 
 #[test]
+fn every_rfc_3339_time_has_its_milliseconds() {
+    // From the first day of the year 0 to the last of the year 9999.
+    const FIRST: i64 = -62_167_219_200_000;
+    const END: i64 = 253_402_300_800_000;
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    const FARTHEST: i64 = DAY - 60_000;
+    for (text, expected) in [
+        ("9999-12-31T23:59:59.999999999Z", END - 1),
+        ("9999-12-31T23:59:59Z", END - 1_000),
+        ("9999-12-31T23:59:59.999-23:59", END - 1 + FARTHEST),
+        ("9999-12-31T23:59:59.999+23:59", END - 1 - FARTHEST),
+        ("9999-12-30T22:00:01Z", END - DAY - 7_199_000),
+        ("0000-01-01T00:00:00Z", FIRST),
+        ("0000-01-01T00:00:00+23:59", FIRST - FARTHEST),
+        ("0000-01-01T00:00:00-23:59", FIRST + FARTHEST),
+        ("1970-01-01T00:00:00-00:00", 0),
+        ("1969-12-31T19:00:00-05:00", 0),
+        ("1970-01-01T00:00:00.001Z", 1),
+        ("1969-12-31T23:59:59.999Z", -1),
+        ("1969-12-31T23:59:59.9989999999999Z", -2),
+        ("1969-12-31T23:59:58.000000001+00:00", -2_000),
+        // A leap second: that of 1990 in two places, and one with a fraction.
+        ("1990-12-31T23:59:60Z", 662_687_999_000),
+        ("1990-12-31T15:59:60-08:00", 662_687_999_000),
+        ("2016-12-31T23:59:60.5Z", 1_483_228_799_500),
+        ("1970-01-01t00:00:01z", 1_000),
+        ("1970-01-01 00:00:01z", 1_000),
+        ("2024-02-29T00:00:00Z", 1_709_164_800_000),
+    ] {
+        assert_eq!(time("", &format!("\"{text}\"")), Ok(expected), "{text}");
+    }
+    for digits in 1..40 {
+        let fraction = "4567".chars().cycle().take(digits).collect::<String>();
+        let expected = format!("{fraction:0<3}")[..3].parse();
+        assert_eq!(Ok(time("", &format!("\"1970-01-01T00:00:00.{fraction}Z\"")).unwrap()), expected, "{digits}");
+    }
+    for text in [
+        "2023-02-29T00:00:00Z",
+        "2024-01-01T24:00:01Z",
+        "2024-01-01T00:60:00Z",
+        "2024-01-01T00:00:61Z",
+        "2024-01-01T00:00:00",
+        "2024-01-01Z",
+        "2024-01-01T00:00:00.Z",
+        "2024-01-01T00:00:00.12345678901xZ",
+        "2024-01-01T00:00:00Zulu",
+        "2024-13-01T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        ".1234567890123",
+        "",
+    ] {
+        assert!(time("", &format!("\"{text}\"")).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn ranges_of_bytes() {
     let selector = Selector::bytes("1..9").unwrap();
     let mut value = vec![7];

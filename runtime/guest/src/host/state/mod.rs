@@ -15,14 +15,22 @@ pub(crate) use overlay::HostWrites;
 
 use super::{HostCallError, HostState};
 use crate::bindings::state::{Entries, Host, Values};
-use crate::frame::{Frame, u32s};
+use crate::frame::{Frame, u32_at, u32s};
 use groups::Groups;
 use overlay::Overlay;
 use std::cell::{RefCell, RefMut};
+use std::ops::Range;
 use std::rc::Rc;
 use tidewheel_types::BytesColumn;
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 use tidewheel_types::description::StateKind;
-use tidewheel_types::keyed_state::{ABSENT, Cells, Entries as Found, KeyedState, Scan, StateIndex};
+use tidewheel_types::keyed_state::{ABSENT, Cells, Entries as Found, KeyedState, KeyedStateError, Scan, StateIndex};
+
+/// Entries that the backend is asked for at once.
+const PAGE_ENTRIES_MAX: usize = 256;
+
+/// Most bytes that a host call reads, whatever the limit of output is: their ends have 31 bits.
+const READ_BYTES_MAX: usize = 1 << 30;
 
 /// The state of an operator, as one call of its guest may use it.
 pub(crate) struct StateAccess {
@@ -30,8 +38,10 @@ pub(crate) struct StateAccess {
     kinds: Vec<StateKind>,
     groups: Groups,
     overlay: Overlay,
-    /// Most bytes that the writes of a call may hold, and that a scan returns at once.
-    bytes_max: usize,
+    /// Most bytes that the writes of a call may hold.
+    write_bytes_max: usize,
+    /// Most bytes that a host call reads.
+    read_bytes_max: usize,
 }
 
 impl StateAccess {
@@ -41,7 +51,8 @@ impl StateAccess {
             kinds: kinds.to_vec(),
             groups: Groups::default(),
             overlay: Overlay::default(),
-            bytes_max,
+            write_bytes_max: bytes_max,
+            read_bytes_max: bytes_max.min(READ_BYTES_MAX),
         }
     }
 
@@ -70,52 +81,84 @@ impl StateAccess {
     }
 
     fn get(&self, state: u32, groups: &[u8]) -> Result<Values, HostCallError> {
-        let state = self.state("get", state, StateKind::Value)?;
-        let groups = self.groups.checked("get", groups)?;
-        let mut cells = Cells::default();
-        self.backend()?.get_many(state, &mut groups.map(|group| self.groups.key(group)), &mut cells)?;
-        Ok(values(&cells))
+        const FUNCTION: &str = "get";
+        let state = self.state(FUNCTION, state, StateKind::Value)?;
+        let count = self.groups.checked(FUNCTION, groups)?.len();
+        self.read_pages(FUNCTION, count, |backend, page, cells| {
+            let mut keys = page.map(|index| self.groups.key(u32_at(groups, index)));
+            backend.get_many(state, &mut keys, cells)
+        })
     }
 
     fn list_read(&self, state: u32, group: u32, start: u64, limit: u32) -> Result<Entries, HostCallError> {
         let state = self.state("list-read", state, StateKind::List)?;
         let key = self.groups.checked_key(group)?;
-        let start = start.to_be_bytes();
-        let wanted = Scan { start: &start, after: false, backwards: false, limit: limit as usize };
-        Ok(entries(&scan::scan(&mut *self.backend()?, state, key, None, wanted, self.bytes_max)?))
+        let (start, limit, bytes_max) = (start.to_be_bytes(), limit as usize, self.read_bytes_max);
+        let wanted = Scan { start: &start, after: false, backwards: false, limit, bytes_max };
+        Ok(entries(scan::scan(&mut *self.backend()?, state, key, None, wanted)?))
     }
 
     fn map_get(&self, state: u32, groups: &[u8], key_ends: &[u8], keys: &[u8]) -> Result<Values, HostCallError> {
-        let state = self.state("map-get", state, StateKind::Map)?;
-        let groups = self.groups.checked("map-get", groups)?;
-        let keys = column("map-get", groups.len(), key_ends, keys)?;
-        let entry = |(index, group)| (group, keys.get(index));
-        let mut cells = Cells::default();
+        const FUNCTION: &str = "map-get";
+        let state = self.state(FUNCTION, state, StateKind::Map)?;
+        let count = self.groups.checked(FUNCTION, groups)?.len();
+        let keys = column(FUNCTION, count, key_ends, keys)?;
+        self.read_pages(FUNCTION, count, |backend, page, cells| {
+            let wanted = page.map(|index| (u32_at(groups, index), keys.get(index)));
+            self.map_get_page(backend, state, wanted, cells)
+        })
+    }
+
+    /// Reads entries of maps, each a group and a key: those that this call has written from the overlay.
+    fn map_get_page<'k>(
+        &self,
+        backend: &mut dyn KeyedState,
+        state: StateIndex,
+        wanted: impl Iterator<Item = (u32, &'k [u8])> + Clone,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
+        let stored_at = |(group, key)| (self.groups.key(group), key);
         if self.overlay.is_empty() {
-            let mut wanted = groups.enumerate().map(entry).map(|(group, key)| (self.groups.key(group), key));
-            self.backend()?.map_get_many(state, &mut wanted, &mut cells)?;
-            return Ok(values(&cells));
+            return backend.map_get_many(state, &mut wanted.map(stored_at), cells);
         }
-        let is_written = |&(group, key): &(u32, &[u8])| self.overlay.get(state, group, key).is_some();
-        let mut stored = Cells::default();
-        let wanted = groups.clone().enumerate().map(entry).filter(|wanted| !is_written(wanted));
-        let mut wanted = wanted.map(|(group, key)| (self.groups.key(group), key));
-        self.backend()?.map_get_many(state, &mut wanted, &mut stored)?;
+        let written = |(group, key): (u32, &[u8])| self.overlay.get(state, group, key);
+        let mut stored = Cells::limited(self.read_bytes_max);
+        let unwritten = wanted.clone().filter(|&wanted| written(wanted).is_none());
+        backend.map_get_many(state, &mut unwritten.map(stored_at), &mut stored)?;
         let mut next_stored = 0;
-        for (group, key) in groups.enumerate().map(entry) {
-            cells.push(self.overlay.get(state, group, key).unwrap_or_else(|| {
+        for wanted in wanted {
+            cells.push(written(wanted).unwrap_or_else(|| {
                 next_stored += 1;
                 stored.get(next_stored - 1)
             }));
         }
-        Ok(values(&cells))
+        cells.is_cut |= stored.is_cut;
+        Ok(())
+    }
+
+    /// Reads `count` cells, page by page, so that the backend is not asked for many that there is no room for.
+    fn read_pages(
+        &self,
+        function: &'static str,
+        count: usize,
+        mut read: impl FnMut(&mut dyn KeyedState, Range<usize>, &mut Cells) -> Result<(), KeyedStateError>,
+    ) -> Result<Values, HostCallError> {
+        let mut backend = self.backend()?;
+        let mut cells = Cells::limited(self.read_bytes_max);
+        for start in (0..count).step_by(PAGE_ENTRIES_MAX) {
+            read(&mut *backend, start..count.min(start + PAGE_ENTRIES_MAX), &mut cells)?;
+            if cells.is_cut {
+                return Err(HostCallError::TooMuchRead { function, bytes_max: self.read_bytes_max });
+            }
+        }
+        Ok(Values { ends: bytemuck::cast_slice(&cells.ends).to_vec(), bytes: cells.bytes })
     }
 
     fn map_scan(&self, state: u32, group: u32, wanted: Scan<'_>) -> Result<Entries, HostCallError> {
         let state = self.state("map-scan", state, StateKind::Map)?;
         let key = self.groups.checked_key(group)?;
         let written = self.overlay.map(state, group);
-        Ok(entries(&scan::scan(&mut *self.backend()?, state, key, written, wanted, self.bytes_max)?))
+        Ok(entries(scan::scan(&mut *self.backend()?, state, key, written, wanted)?))
     }
 
     fn map_write(
@@ -136,12 +179,16 @@ impl StateAccess {
             return Err(HostCallError::Columns { function: FUNCTION });
         }
         let values = column(FUNCTION, groups.len(), &ends, values)?;
+        let entries_bytes = keys.iter().chain(values.iter()).map(<[u8]>::len);
+        if let Some(bytes) = entries_bytes.max().filter(|&bytes| bytes > RECORD_BYTES_MAX) {
+            return Err(HostCallError::EntryTooLong { bytes });
+        }
         for (index, group) in groups.enumerate() {
             let value = (!marked[index]).then(|| values.get(index));
             self.overlay.write(state, group, keys.get(index), value);
         }
-        if self.overlay.bytes() > self.bytes_max {
-            return Err(HostCallError::TooMuchWritten { bytes_max: self.bytes_max });
+        if self.overlay.bytes() > self.write_bytes_max {
+            return Err(HostCallError::TooMuchWritten { bytes_max: self.write_bytes_max });
         }
         Ok(())
     }
@@ -169,7 +216,8 @@ impl Host for HostState {
         backwards: bool,
         limit: u32,
     ) -> wasmtime::Result<Entries> {
-        let wanted = Scan { start: &start, after, backwards, limit: limit as usize };
+        let (limit, bytes_max) = (limit as usize, self.state.read_bytes_max);
+        let wanted = Scan { start: &start, after, backwards, limit, bytes_max };
         Ok(self.state.map_scan(state, group, wanted)?)
     }
 
@@ -209,16 +257,8 @@ fn column(function: &'static str, entries: usize, ends: &[u8], bytes: &[u8]) -> 
     column.flatten().ok_or(HostCallError::Columns { function })
 }
 
-fn values(cells: &Cells) -> Values {
-    Values { ends: bytemuck::cast_slice(&cells.ends).to_vec(), bytes: cells.bytes.clone() }
-}
-
-fn entries(found: &Found) -> Entries {
-    Entries {
-        key_ends: bytemuck::cast_slice(found.keys.ends()).to_vec(),
-        keys: found.keys.bytes().to_vec(),
-        value_ends: bytemuck::cast_slice(found.values.ends()).to_vec(),
-        values: found.values.bytes().to_vec(),
-        more: found.more,
-    }
+fn entries(found: Found) -> Entries {
+    let ((key_ends, keys), (value_ends, values)) = (found.keys.into_parts(), found.values.into_parts());
+    let column = |ends: Vec<u32>| bytemuck::cast_slice(&ends).to_vec();
+    Entries { key_ends: column(key_ends), keys, value_ends: column(value_ends), values, more: found.more }
 }

@@ -58,9 +58,9 @@ impl Overlay {
         self.writes.log.is_empty()
     }
 
-    /// Bytes of all keys and values written.
+    /// Bytes of all writes: keys, values, and what is kept besides them, which is all there is of an empty one.
     pub(super) fn bytes(&self) -> usize {
-        self.writes.bytes.len()
+        self.writes.bytes.len() + self.writes.log.len() * size_of::<LoggedWrite>()
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,31 +1,29 @@
 //! A scan of a map or list: what is stored, with the writes of this call merged in.
 
+use super::PAGE_ENTRIES_MAX;
 use super::overlay::Written;
 use std::iter::Peekable;
 use std::ops::Bound;
 use std::ops::ControlFlow::{self, Break, Continue};
 use tidewheel_types::keyed_state::{Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey};
 
-/// Entries that the backend is asked for at once.
-const PAGE_ENTRIES_MAX: usize = 256;
-
-/// The entries that `wanted` asks for, but not many more than `bytes_max` bytes of them: then `more` is set, too.
+/// The entries that `wanted` asks for.
 pub(super) fn scan(
     backend: &mut dyn KeyedState,
     state: StateIndex,
     key: StateKey<'_>,
     written: Option<Written<'_>>,
     wanted: Scan<'_>,
-    bytes_max: usize,
 ) -> Result<Entries, KeyedStateError> {
-    let mut merge = Merge { found: Entries::default(), limit: wanted.limit, bytes_max, backwards: wanted.backwards };
+    let mut merge = Merge { found: Entries::default(), wanted };
     let mut ahead = in_scan(written, wanted).peekable();
     let (mut start, mut after) = (wanted.start.to_vec(), wanted.after);
     loop {
         // One more than can be taken, to see whether there is more.
         let limit = (wanted.limit - merge.found.keys.len()).saturating_add(1).min(PAGE_ENTRIES_MAX);
+        let bytes_max = wanted.bytes_max.saturating_sub(merge.bytes());
         let mut page = Entries::default();
-        backend.scan(state, key, Scan { start: &start, after, limit, ..wanted }, &mut page)?;
+        backend.scan(state, key, Scan { start: &start, after, limit, bytes_max, ..wanted }, &mut page)?;
         for (key, value) in page.keys.iter().zip(page.values.iter()) {
             if merge.stored(key, value, &mut ahead).is_break() {
                 return Ok(merge.found);
@@ -61,14 +59,17 @@ fn in_scan<'a>(written: Option<Written<'a>>, wanted: Scan<'_>) -> Box<dyn Iterat
 }
 
 /// Entries in order of the scan, up to the limits.
-struct Merge {
+struct Merge<'s> {
     found: Entries,
-    limit: usize,
-    bytes_max: usize,
-    backwards: bool,
+    wanted: Scan<'s>,
 }
 
-impl Merge {
+impl Merge<'_> {
+    /// Bytes of the entries found so far.
+    fn bytes(&self) -> usize {
+        self.found.keys.bytes().len() + self.found.values.bytes().len()
+    }
+
     /// Adds the written entries that come before a stored one, and then that one, as far as it has not been written.
     fn stored<'a>(
         &mut self,
@@ -76,7 +77,7 @@ impl Merge {
         value: &[u8],
         ahead: &mut Peekable<impl Iterator<Item = WrittenEntry<'a>>>,
     ) -> ControlFlow<()> {
-        let backwards = self.backwards;
+        let backwards = self.wanted.backwards;
         while let Some((written, value)) =
             ahead.next_if(|(written, _)| if backwards { *written > key } else { *written < key })
         {
@@ -93,15 +94,14 @@ impl Merge {
         let Some(value) = value else {
             return Continue(());
         };
-        let Entries { keys, values, more } = &mut self.found;
-        let bytes = keys.bytes().len() + values.bytes().len();
-        let is_too_long = !keys.is_empty() && bytes + key.len() + value.len() > self.bytes_max;
-        if keys.len() == self.limit || is_too_long {
-            *more = true;
+        let is_too_long = self.bytes() + key.len() + value.len() > self.wanted.bytes_max;
+        let found = &mut self.found;
+        if found.keys.len() == self.wanted.limit || is_too_long && !found.keys.is_empty() {
+            found.more = true;
             return Break(());
         }
-        keys.push(key);
-        values.push(value);
+        found.keys.push(key);
+        found.values.push(value);
         Continue(())
     }
 }

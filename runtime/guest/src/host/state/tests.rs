@@ -2,14 +2,15 @@
 
 use super::overlay::{HostWrites, Overlay};
 use super::scan::scan;
-use super::{HostCallError, StateAccess};
+use super::{HostCallError, PAGE_ENTRIES_MAX, StateAccess};
 use crate::frame::{Frame, FrameWriter, column, u32s};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
-use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 use tidewheel_types::description::StateKind;
 use tidewheel_types::keyed_state::{
     ABSENT, Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write,
@@ -47,11 +48,16 @@ fn scanned(model: &Model, scan: Scan<'_>) -> Entries {
     if scan.backwards {
         all.reverse();
     }
-    let taken = all.iter().take(scan.limit);
+    let mut bytes = 0;
+    let fits = |(index, (key, value)): &(usize, &(&Vec<u8>, &Vec<u8>))| {
+        bytes += key.len() + value.len();
+        *index < scan.limit && (*index == 0 || bytes <= scan.bytes_max)
+    };
+    let taken: Vec<_> = all.iter().enumerate().take_while(fits).map(|(_, entry)| *entry).collect();
     Entries {
-        keys: taken.clone().map(|(key, _)| &key[..]).collect(),
-        values: taken.map(|(_, value)| &value[..]).collect(),
-        more: all.len() > scan.limit,
+        keys: taken.iter().map(|(key, _)| &key[..]).collect(),
+        values: taken.iter().map(|(_, value)| &value[..]).collect(),
+        more: all.len() > taken.len(),
     }
 }
 
@@ -79,7 +85,9 @@ impl KeyedState for Maps {
         cells: &mut Cells,
     ) -> Result<(), KeyedStateError> {
         assert_eq!(state, VALUE);
+        let before = cells.len();
         keys.for_each(|key| cells.push(self.map(key).values().next().map(Vec::as_slice)));
+        assert!(cells.len() - before <= PAGE_ENTRIES_MAX, "{} keys at once", cells.len() - before);
         Ok(())
     }
 
@@ -132,17 +140,19 @@ enum Step {
     Mark,
     Revert,
     Get(Vec<u8>),
-    Scan { start: Vec<u8>, after: bool, backwards: bool, limit: usize },
+    Scan { start: Vec<u8>, after: bool, backwards: bool, limit: usize, bytes_max: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let scan = (key(), any::<bool>(), any::<bool>(), 0usize..6);
+    let scan = (key(), any::<bool>(), any::<bool>(), 0usize..6, prop_oneof![0usize..12, Just(usize::MAX)]);
     prop_oneof![
         4 => (key(), option::of(vec(any::<u8>(), 0..3))).prop_map(|(key, value)| Step::Write(key, value)),
-        1 => proptest::strategy::Just(Step::Mark),
-        1 => proptest::strategy::Just(Step::Revert),
+        1 => Just(Step::Mark),
+        1 => Just(Step::Revert),
         2 => key().prop_map(Step::Get),
-        2 => scan.prop_map(|(start, after, backwards, limit)| Step::Scan { start, after, backwards, limit }),
+        2 => scan.prop_map(|(start, after, backwards, limit, bytes_max)| {
+            Step::Scan { start, after, backwards, limit, bytes_max }
+        }),
     ]
 }
 
@@ -182,9 +192,9 @@ proptest! {
                     prop_assert_eq!(found, model.get(&key).map(Vec::as_slice));
                     prop_assert_eq!(overlay.get(MAP, 1, &key), None);
                 }
-                Step::Scan { start, after, backwards, limit } => {
-                    let wanted = Scan { start: &start, after, backwards, limit };
-                    let found = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, usize::MAX).unwrap();
+                Step::Scan { start, after, backwards, limit, bytes_max } => {
+                    let wanted = Scan { start: &start, after, backwards, limit, bytes_max };
+                    let found = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted).unwrap();
                     prop_assert_eq!(found, scanned(&model, wanted));
                 }
             }
@@ -213,27 +223,29 @@ fn a_scan_goes_over_many_pages_and_stops_at_the_bytes() {
     let mut backend = Maps([(b"k".to_vec(), stored.clone())].into());
     let mut overlay = Overlay::default();
     (0..1_000u32).step_by(2).for_each(|index| overlay.write(MAP, 0, &index.to_be_bytes(), None));
-    let wanted = Scan { start: &[], after: false, backwards: false, limit: 2_000 };
-    let all = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, usize::MAX).unwrap();
-    assert_eq!((all.keys.len(), all.more), (500, false));
-    let some = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, 95).unwrap();
-    assert_eq!((some.keys.len(), some.more), (9, true));
-    let one = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted, 1).unwrap();
-    assert_eq!((one.keys.len(), one.more), (1, true), "an entry over the limit still comes, alone");
+    let mut found = |bytes_max| {
+        let wanted = Scan { start: &[], after: false, backwards: false, limit: 2_000, bytes_max };
+        let found = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted).unwrap();
+        (found.keys.len(), found.more)
+    };
+    assert_eq!(found(usize::MAX), (500, false));
+    assert_eq!(found(5_000), (500, false));
+    assert_eq!(found(4_999), (499, true));
+    assert_eq!(found(95), (9, true));
+    assert_eq!(found(1), (1, true), "an entry over the limit still comes, alone");
 }
 
 #[test]
 fn a_backend_that_fails_is_said_so() {
-    let wanted = Scan { start: &[], after: false, backwards: false, limit: 1 };
-    let failed = scan(&mut Maps::default(), MAP, state_key(BROKEN), None, wanted, 1);
+    let wanted = Scan { start: &[], after: false, backwards: false, limit: 1, bytes_max: 1 };
+    let failed = scan(&mut Maps::default(), MAP, state_key(BROKEN), None, wanted);
     assert_eq!(failed.unwrap_err(), KeyedStateError("the disk is gone".to_owned()));
 }
 
-/// Access to state of which groups 0 and 1 have the keys `a` and `b`.
-fn access() -> StateAccess {
-    let entries: Model = [(b"x".to_vec(), b"1".to_vec()), (b"y".to_vec(), b"22".to_vec())].into();
+/// Access to state of which groups 0 and 1 have the keys `a` and `b`; the map of `a` has these entries.
+fn access_to(entries: Model, bytes_max: usize) -> StateAccess {
     let backend = Maps([(b"a".to_vec(), entries)].into());
-    let mut access = StateAccess::new(Some(Rc::new(RefCell::new(backend))), &KINDS, 1_000);
+    let mut access = StateAccess::new(Some(Rc::new(RefCell::new(backend))), &KINDS, bytes_max);
     let mut frame = Vec::new();
     let mut writer = FrameWriter::new(&mut frame, &[column::KEY_ENDS, column::KEYS]);
     writer.numbers(column::KEY_ENDS, &[1u32, 2]);
@@ -241,6 +253,10 @@ fn access() -> StateAccess {
     writer.finish();
     access.begin_call(&Frame::read(&frame).unwrap());
     access
+}
+
+fn access() -> StateAccess {
+    access_to([(b"x".to_vec(), b"1".to_vec()), (b"y".to_vec(), b"22".to_vec())].into(), 1_000)
 }
 
 fn numbers(numbers: &[u32]) -> Vec<u8> {
@@ -293,9 +309,87 @@ fn what_a_guest_may_not_ask_is_refused() {
         assert_eq!(error(access.map_write(0, &group, (&end, b"k"), values)), columns);
     }
     assert_eq!(access.overlay.revert(1).unwrap_err(), HostCallError::UnknownMark { mark: 1, writes: 0 });
-    assert!(access.map_write(0, &group, (&end, b"k"), (&numbers(&[999]), &[0; 999])).is_ok());
-    let more = error(access.map_write(0, &group, (&end, b"k"), (&numbers(&[0]), b"")));
-    assert_eq!(more, HostCallError::TooMuchWritten { bytes_max: 1_000 });
     let none = StateAccess::new(None, &KINDS, 1_000);
     assert_eq!(error(none.get(2, &[]).map(drop)), HostCallError::NoState);
+}
+
+#[test]
+fn a_host_call_reads_no_more_than_its_limit() {
+    let mut access = access_to([(b"k".to_vec(), vec![7; 400])].into(), 1_000);
+    let get = |access: &StateAccess, times: usize| access.get(2, &numbers(&vec![0; times])).map(|found| found.bytes);
+    let map_get = |access: &StateAccess, times: usize| {
+        let ends: Vec<u32> = (1..=times as u32).collect();
+        access.map_get(0, &numbers(&vec![0; times]), &numbers(&ends), &vec![b'k'; times]).map(|found| found.bytes)
+    };
+    let too_much = |function| Err(HostCallError::TooMuchRead { function, bytes_max: 1_000 });
+    assert_eq!(get(&access, 2), Ok(vec![7; 800]));
+    assert_eq!(map_get(&access, 2), Ok(vec![7; 800]));
+    for times in [3, 4 * PAGE_ENTRIES_MAX] {
+        assert_eq!(get(&access, times), too_much("get"));
+        assert_eq!(map_get(&access, times), too_much("map-get"));
+    }
+    // What the call has written itself counts as well, and so does what it reads beside that.
+    access.map_write(0, &numbers(&[0]), (&numbers(&[1]), b"w"), (&numbers(&[600]), &[8; 600])).unwrap();
+    let both = |keys: &[u8]| {
+        let ends: Vec<u32> = (1..=keys.len() as u32).collect();
+        access.map_get(0, &numbers(&vec![0; keys.len()]), &numbers(&ends), keys).map(|found| found.bytes.len())
+    };
+    assert_eq!(both(b"wk"), Ok(1_000));
+    assert_eq!(both(b"ww"), Err(HostCallError::TooMuchRead { function: "map-get", bytes_max: 1_000 }));
+    assert_eq!(both(b"kkk"), Err(HostCallError::TooMuchRead { function: "map-get", bytes_max: 1_000 }));
+}
+
+#[test]
+fn more_entries_than_the_backend_is_asked_for_at_once_come_in_order() {
+    let keys: Vec<[u8; 4]> = (0..1_000u32).map(u32::to_be_bytes).collect();
+    let stored: Model = keys.iter().step_by(3).map(|key| (key.to_vec(), key.to_vec())).collect();
+    let mut access = access_to(stored.clone(), 1 << 20);
+    let groups = numbers(&vec![0; keys.len()]);
+    let ends: Vec<u32> = (1..=keys.len() as u32).map(|index| index * 4).collect();
+    let read = |access: &StateAccess| {
+        let found = access.map_get(0, &groups, &numbers(&ends), &keys.concat()).unwrap();
+        let mut start = 0;
+        let cell = |end: u32| {
+            let value = &found.bytes[start..(end & !ABSENT) as usize];
+            start = (end & !ABSENT) as usize;
+            (end & ABSENT == 0).then(|| value.to_vec())
+        };
+        u32s(&found.ends).map(cell).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&access), keys.iter().map(|key| stored.get(&key[..]).cloned()).collect::<Vec<_>>());
+    let mut model = stored;
+    for key in keys.iter().step_by(2) {
+        access.map_write(0, &numbers(&[0]), (&numbers(&[4]), key), (&numbers(&[1]), b"w")).unwrap();
+        model.insert(key.to_vec(), b"w".to_vec());
+    }
+    assert_eq!(read(&access), keys.iter().map(|key| model.get(&key[..]).cloned()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_writes_of_a_call_have_a_limit() {
+    let too_much = Err(HostCallError::TooMuchWritten { bytes_max: 1_000 });
+    let put = |access: &mut StateAccess, value: &[u8]| {
+        access.map_write(0, &numbers(&[0]), (&numbers(&[1]), b"k"), (&numbers(&[value.len() as u32]), value))
+    };
+    let mut access = access_to(Model::new(), 1_000);
+    assert_eq!(put(&mut access, &[0; 800]), Ok(()));
+    assert_eq!(put(&mut access, &[0; 200]), too_much);
+    // An empty one is not free, so there cannot be any number of them.
+    let mut access = access_to(Model::new(), 1_000);
+    let mut empty = || access.map_write(0, &numbers(&[0]), (&numbers(&[0]), b""), (&numbers(&[ABSENT]), b""));
+    assert_eq!(empty(), Ok(()));
+    assert_eq!((0..1_000).find_map(|_| empty().err()), too_much.err());
+}
+
+#[test]
+fn a_key_or_value_that_is_written_has_a_limit() {
+    let write = |key: usize, value: usize| {
+        let (key, value) = (vec![0; key], vec![0; value]);
+        let ends = [key.len(), value.len()].map(|end| numbers(&[end as u32]));
+        access_to(Model::new(), 64 << 20).map_write(0, &numbers(&[0]), (&ends[0], &key), (&ends[1], &value))
+    };
+    assert_eq!(write(RECORD_BYTES_MAX, RECORD_BYTES_MAX), Ok(()));
+    let too_long = Err(HostCallError::EntryTooLong { bytes: RECORD_BYTES_MAX + 1 });
+    assert_eq!(write(RECORD_BYTES_MAX + 1, 0), too_long);
+    assert_eq!(write(0, RECORD_BYTES_MAX + 1), too_long);
 }
