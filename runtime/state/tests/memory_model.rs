@@ -132,11 +132,15 @@ struct ScanCase {
     after: bool,
     backwards: bool,
     limit: usize,
+    bytes_max: usize,
 }
 
 fn scan_case() -> impl Strategy<Value = ScanCase> {
-    (vec(0u8..3, 0..3), prop_oneof![0u64..6, Just(u64::MAX)], any::<bool>(), any::<bool>(), 0usize..6)
-        .prop_map(|(start, index, after, backwards, limit)| ScanCase { start, index, after, backwards, limit })
+    let bytes_max = prop_oneof![0usize..24, Just(usize::MAX)];
+    (vec(0u8..3, 0..3), prop_oneof![0u64..6, Just(u64::MAX)], any::<bool>(), any::<bool>(), 0usize..6, bytes_max)
+        .prop_map(|(start, index, after, backwards, limit, bytes_max)| {
+            ScanCase { start, index, after, backwards, limit, bytes_max }
+        })
 }
 
 /// Every read of every key gives what the model holds.
@@ -164,9 +168,9 @@ fn check(state: &mut MemoryState, model: &Model, owners: &[Owner], scans: &[Scan
         let index = case.index.to_be_bytes();
         let list_start = if case.start.is_empty() { &[][..] } else { &index };
         for (s, start) in [(LIST, list_start), (MAP, &case.start)] {
-            let ScanCase { after, backwards, limit, .. } = *case;
+            let ScanCase { after, backwards, limit, bytes_max, .. } = *case;
             let mut entries = Entries::default();
-            let scan = Scan { start, after, backwards, limit };
+            let scan = Scan { start, after, backwards, limit, bytes_max };
             state.scan(StateIndex(s as u32), owner.state_key(), scan, &mut entries).unwrap();
             prop_assert_eq!(pairs(&entries), model_scan(model, s, owner, scan), "{:?}", scan);
         }
@@ -199,8 +203,14 @@ fn model_scan(model: &Model, state: usize, owner: &Owner, scan: Scan<'_>) -> (Pa
     } else {
         all.retain(|(entry, _)| &entry[..] >= scan.start && (!scan.after || entry != scan.start));
     }
-    let more = all.len() > scan.limit;
-    all.truncate(scan.limit);
+    let found = all.len();
+    let (mut index, mut bytes) = (0, 0);
+    all.retain(|(entry, value)| {
+        bytes += entry.len() + value.len();
+        index += 1;
+        index <= scan.limit && (index == 1 || bytes <= scan.bytes_max)
+    });
+    let more = all.len() < found;
     (all, more)
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use tempfile::TempDir;
 use tidewheel_connectors::{ConnectorError, NO_TIME};
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 
 /// Reads a file with this content to its end, in small and in large reads, which must not differ.
 fn check(name: &str, content: &[u8], options: &str) -> Result<Content, ConnectorError> {
@@ -51,7 +52,7 @@ fn plain_lines_are_kept_as_they_are() {
 
 #[test]
 fn lines_longer_than_a_record_are_cut() {
-    let max = 16 << 20;
+    let max = RECORD_BYTES_MAX;
     let mut text = vec![b'x'; max];
     text.extend_from_slice(b"\r\n");
     text.resize(text.len() + max + 1, b'y');
@@ -94,7 +95,7 @@ fn rows_that_do_not_fit_are_malformed() {
 #[test]
 fn a_row_longer_than_a_record_is_cut() {
     let mut text = b"a,b\n1,".to_vec();
-    text.resize(text.len() + (16 << 20) + 1, b'x');
+    text.resize(text.len() + RECORD_BYTES_MAX + 1, b'x');
     text.extend_from_slice(b"\n2,y\n");
     let content = check("a.csv", &text, "").expect("readable");
     assert_eq!(content.lines(), [(3, r#"{"a":"2","b":"y"}"#)]);

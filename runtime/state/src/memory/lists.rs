@@ -63,22 +63,23 @@ impl Lists {
         let len = row.elements.len();
         let start = list_index(scan.start);
         let after = usize::from(scan.after);
-        let mut add = |index: usize| {
-            entries.keys.push(&(index as u64).to_be_bytes());
-            entries.values.push(varint::skip(row.elements.get(index)));
-        };
         // Of the elements `from..to` those are wanted that the scan reaches first.
         let (from, to) = match (scan.backwards, start) {
             (false, None) | (true, None) => (0, len),
             (false, Some(start)) => (start.saturating_add(after).min(len), len),
             (true, Some(start)) => (0, start.saturating_add(1 - after).min(len)),
         };
-        let count = (to - from).min(scan.limit);
-        entries.more = to - from > count;
-        if scan.backwards {
-            (to - count..to).rev().for_each(&mut add);
-        } else {
-            (from..from + count).for_each(&mut add);
+        let mut bytes = 0;
+        for taken in 0..to - from {
+            let index = if scan.backwards { to - 1 - taken } else { from + taken };
+            let (key, value) = ((index as u64).to_be_bytes(), varint::skip(row.elements.get(index)));
+            bytes += key.len() + value.len();
+            if taken == scan.limit || taken > 0 && bytes > scan.bytes_max {
+                entries.more = true;
+                return;
+            }
+            entries.keys.push(&key);
+            entries.values.push(value);
         }
     }
 }

@@ -100,10 +100,17 @@ impl Maps {
         };
         let mut range = row.entries.range::<[u8], _>(bounds);
         let mut next = || if scan.backwards { range.next_back() } else { range.next() };
-        for _ in 0..scan.limit {
+        let mut bytes = 0;
+        for taken in 0..scan.limit {
             let Some((entry, value)) = next() else { return };
+            let value = varint::skip(value);
+            bytes += entry.len() + value.len();
+            if taken > 0 && bytes > scan.bytes_max {
+                entries.more = true;
+                return;
+            }
             entries.keys.push(entry);
-            entries.values.push(varint::skip(value));
+            entries.values.push(value);
         }
         entries.more = next().is_some();
     }
