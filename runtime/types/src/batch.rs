@@ -7,6 +7,9 @@ use std::ops::Range;
 /// The largest record (key, value and headers) in bytes; also the largest state value.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
 
+/// The largest key in bytes: where keyed state is kept, a key's length takes 24 bits.
+pub const KEY_BYTES_MAX: usize = (16 << 20) - 1;
+
 /// Bytes after which a batch is sent on an exchange; one larger record travels alone.
 pub const BATCH_BYTES_MAX: usize = 256 << 10;
 
