@@ -72,3 +72,34 @@ input = 'lines'
     assert!(stderr.starts_with("error: source \"lines\": stdin:2: "), "{stderr}");
     assert!(stderr.contains("on-error"), "it says what to do: {stderr}");
 }
+
+/// A job of one worker over these lines with `operator`: its error.
+#[track_caller]
+fn check_operator(component: &str, operator: &str, lines: &str, start: &str, hint: &str) {
+    let job = format!(
+        "name = 'operator'\n[sources.lines]\nconnector = 'file'\npath = 'lines.txt'\n\
+         key = {{ bytes = '0..1' }}\n[sinks.out]\nconnector = 'discard'\n\
+         input = 'op'\n[operators.op]\ncomponent = '{}'\ninput = 'lines'\n{operator}\n",
+        tidewheel_tests::guest(component).display()
+    );
+    let folder = folder_with(&[("job.toml", &job), ("lines.txt", lines)]);
+    let mut command = tidewheel();
+    let (code, stderr) = end_of(command.args(["run", "job.toml"]).current_dir(&folder));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.starts_with(start) && stderr.contains(hint), "{stderr}");
+}
+
+/// Found among good ones before the job fails, so that the error can name it.
+#[test]
+fn a_poison_record_is_named_by_the_error_it_ends_a_job_with() {
+    let start = "error: operator \"op\" cannot process lines.txt:3: `process` trapped";
+    check_operator("poison-keyed", "", "good\nfine\ntrap\nelse\n", start, "on-error");
+}
+
+#[test]
+fn timers_that_lead_nowhere_end_a_job() {
+    let start = "error: operator \"op\": its timers set timers that are due at once";
+    for config in ["until = 9_000_000_000_000_000_000", "until = 9_000_000_000_000_000_000, at-once = 1"] {
+        check_operator("alarm", &format!("config = {{ {config} }}"), "one\ntwo\n", start, "timers after the watermark");
+    }
+}

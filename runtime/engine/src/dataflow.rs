@@ -324,7 +324,7 @@ impl<'a> Graph<'a, '_> {
             fatal::fail(EngineError::Guest { operator: id.clone(), source: Box::new(source) })
         });
         let refusals = self.refusals(index, Some(component.digest().to_owned()));
-        FunctionTask::new(id.clone(), component.description(), instance, refusals, worker)
+        FunctionTask::new(id.clone(), component.description(), instance, function.limits, refusals, worker)
     }
 
     fn refusals(&self, index: usize, component: Option<String>) -> Refusals {

@@ -38,6 +38,18 @@ pub enum EngineError {
         reason: String,
     },
 
+    /// A component cannot process a record, a timer or a window, and its operator's `on-error` is `fail`.
+    #[error("operator {operator:?} cannot process {target}: {source}")]
+    Poison {
+        /// The operator.
+        operator: OperatorId,
+        /// The record: source, split and offset; of a timer or window, its key and time.
+        target: String,
+        /// What its component did.
+        #[source]
+        source: Box<CallFault>,
+    },
+
     /// Input that is not a record, and the source's `on-error` is `fail`.
     #[error("source {operator:?}: {reason}")]
     Malformed {
@@ -94,11 +106,41 @@ pub enum EngineError {
     Start(String),
 }
 
+/// How a call of a component came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallFault {
+    /// The component trapped, exceeded a limit or broke the contract.
+    #[error(transparent)]
+    Guest(#[from] Box<GuestError>),
+
+    /// It made many records of one with a long key.
+    #[error(
+        "its results have {bytes} bytes with the keys they inherit, more than {bytes_max}: give them shorter keys, or \
+         raise `output` in `limits`"
+    )]
+    Inherited {
+        /// Their size.
+        bytes: usize,
+        /// The limit: four times that of output.
+        bytes_max: u64,
+    },
+
+    /// It gave a record a key that no state can keep.
+    #[error("it gave a record a key of {bytes} bytes, more than {bytes_max}")]
+    Key {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+}
+
 impl EngineError {
     /// What the user can do about it, where the message does not say so itself.
     pub fn hint(&self) -> Option<String> {
         match self {
-            EngineError::Rejected { .. } | EngineError::Malformed { .. } => {
+            EngineError::Rejected { .. } | EngineError::Malformed { .. } | EngineError::Poison { .. } => {
                 Some("set on-error = \"skip\" or \"dead-letter\" to go on without such records".to_owned())
             }
             EngineError::TimerLoop { .. } => {

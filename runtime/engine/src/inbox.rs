@@ -5,6 +5,7 @@
 //! records of the open epoch are ready, everything later waits until its epoch is open.
 
 use crate::credit::Credit;
+use crate::operator::Cuts;
 use crate::parcel::Parcel;
 use crate::streams::Command;
 use crate::task::Flow;
@@ -45,6 +46,8 @@ pub(crate) struct Arrived {
     pub(crate) batch: Batch,
     /// How many of its records have been processed.
     pub(crate) done: usize,
+    /// Into which pieces the rest is cut, when a call has failed.
+    pub(crate) cuts: Cuts,
     edge: usize,
     /// Its size when it arrived: what the sender's credit was charged.
     bytes: usize,
@@ -92,7 +95,8 @@ impl Inbox {
         for (edge, input) in self.data.iter_mut().enumerate() {
             input.handle.drain(&mut |epoch, Parcel(batch)| {
                 let bytes = batch.size_bytes();
-                let arrived = Arrived { epoch, input: input.index, batch, done: 0, edge, bytes };
+                let (input, cuts) = (input.index, Cuts::default());
+                let arrived = Arrived { epoch, input, batch, done: 0, cuts, edge, bytes };
                 match epoch == open || self.any_epoch {
                     true => {
                         // Nearly always the end. Of one epoch, and so of one sender, the order stays.

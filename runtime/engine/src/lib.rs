@@ -33,7 +33,7 @@ mod metrics;
 
 mod error;
 
-pub use error::EngineError;
+pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};
 pub use job::{Job, JobOptions, JobSummary};
 pub use metrics::{JobMetrics, JobSnapshot, NodeKind, NodeSnapshot};

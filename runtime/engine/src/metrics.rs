@@ -26,7 +26,7 @@ pub(crate) struct NodeMetrics {
     pub(crate) kind: NodeKind,
     pub(crate) records_in: AtomicU64,
     pub(crate) records_out: AtomicU64,
-    /// Records the component refused.
+    /// Records the component refused or could not process.
     pub(crate) rejected: AtomicU64,
     /// Input that is not a record.
     pub(crate) malformed: AtomicU64,
@@ -134,7 +134,7 @@ pub struct NodeSnapshot {
     pub records_in: u64,
     /// Records sent by the main output; for a sink, none.
     pub records_out: u64,
-    /// Records its component refused.
+    /// Records its component refused or could not process.
     pub rejected: u64,
     /// Input that is not a record.
     pub malformed: u64,

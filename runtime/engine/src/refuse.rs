@@ -1,17 +1,19 @@
-//! Records set aside: malformed input, and records a component refused.
+//! Records set aside: malformed input, and records that a component refused or could not process.
 //!
 //! What happens to one is the `on-error` of the source or operator: the job fails, or the record is counted and
 //! dropped, or it goes, with everything known of it, to the part's dead-letter output.
 
-use crate::error::EngineError;
+use crate::error::{CallFault, EngineError};
 use crate::metrics::NodeMetrics;
+use crate::operator::backtrace;
 use crate::outputs::Outputs;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidewheel_types::job::OnError;
-use tidewheel_types::{Batch, Epoch, OperatorId, Origin};
+use tidewheel_types::keyed_state::Cells;
+use tidewheel_types::{Batch, Description, Epoch, OperatorId, Origin};
 
 /// The names of the sources and splits of a job: an origin in words.
 #[derive(Debug, Default)]
@@ -45,6 +47,53 @@ pub(crate) struct Refused<'a> {
     pub(crate) reason: String,
 }
 
+/// Bytes of a key that an error shows.
+const KEY_BYTES_SHOWN: usize = 64;
+
+/// What a component could not process.
+pub(crate) enum Target<'a> {
+    Record,
+    /// A timer of this name, with the state that its key had.
+    Timer {
+        name: &'a str,
+        state: Vec<(&'a str, Option<&'a [u8]>)>,
+    },
+    /// A window from the first time to before the second, with its accumulator.
+    Window {
+        bounds: [i64; 2],
+        accumulator: Option<&'a [u8]>,
+    },
+}
+
+impl<'a> Target<'a> {
+    /// A timer of `slot`, alone in a call that had `cells`.
+    pub(crate) fn timer(description: &'a Description, slot: u16, cells: &'a Cells) -> Self {
+        let states = description.states.iter().take(description.riding_states()).enumerate();
+        Target::Timer {
+            name: description.timers.get(usize::from(slot)).map_or("", |timer| timer.name.as_str()),
+            state: states.map(|(index, state)| (state.name.as_str(), cells.get(index))).collect(),
+        }
+    }
+
+    /// A window, alone in a call that had `cells`.
+    pub(crate) fn window(bounds: [i64; 2], cells: &'a Cells) -> Self {
+        Target::Window { bounds, accumulator: cells.get(0) }
+    }
+
+    /// In words.
+    fn describe(&self, refused: &Refused<'_>, names: &Names) -> String {
+        let (shown, rest) = refused.key.split_at(refused.key.len().min(KEY_BYTES_SHOWN));
+        let key = format!("{}{}", shown.escape_ascii(), if rest.is_empty() { "" } else { "…" });
+        match self {
+            Target::Record => names.place(refused.origin),
+            Target::Timer { name, .. } => {
+                format!("timer {name:?} of key \"{key}\" at {} ms", refused.time.unwrap_or_default())
+            }
+            Target::Window { bounds: [start, end], .. } => format!("window {start}..{end} ms of key \"{key}\""),
+        }
+    }
+}
+
 /// A dead letter as its output carries it: one JSON object.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -62,6 +111,50 @@ struct DeadLetter<'a> {
     key: Option<Bytes<'a>>,
     #[serde(flatten)]
     value: Value<'a>,
+    #[serde(flatten)]
+    poison: Option<PoisonLetter<'a>>,
+}
+
+/// What more a dead letter says when a component could not process what it was given.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct PoisonLetter<'a> {
+    /// The component's functions at the trap, the innermost first.
+    backtrace: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timer: Option<&'a str>,
+    /// Start and end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<[i64; 2]>,
+    /// The state that was given to it: by name, null where there was none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    state: Vec<StateLetter<'a>>,
+}
+
+#[derive(Serialize)]
+struct StateLetter<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    value: Option<Value<'a>>,
+}
+
+impl<'a> PoisonLetter<'a> {
+    fn new(target: &Target<'a>, fault: &'a CallFault) -> Self {
+        let mut letter = PoisonLetter { backtrace: backtrace(fault), timer: None, window: None, state: Vec::new() };
+        let state = |&(name, value): &(&'a str, Option<&'a [u8]>)| StateLetter { name, value: value.map(Value::of) };
+        match target {
+            Target::Record => {}
+            Target::Timer { name, state: states } => {
+                letter.timer = Some(name);
+                letter.state.extend(states.iter().map(state));
+            }
+            Target::Window { bounds, accumulator } => {
+                letter.window = Some(*bounds);
+                letter.state.extend(accumulator.iter().map(|value| state(&("accumulator", Some(*value)))));
+            }
+        }
+        letter
+    }
 }
 
 /// Bytes as text where they are text.
@@ -78,6 +171,24 @@ enum Bytes<'a> {
 enum Value<'a> {
     Value(&'a str),
     ValueBase64(String),
+}
+
+impl<'a> Bytes<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        match str::from_utf8(bytes) {
+            Ok(text) => Bytes::Key(text),
+            Err(_) => Bytes::KeyBase64(BASE64_STANDARD.encode(bytes)),
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        match str::from_utf8(bytes) {
+            Ok(text) => Value::Value(text),
+            Err(_) => Value::ValueBase64(BASE64_STANDARD.encode(bytes)),
+        }
+    }
 }
 
 /// What a source or operator does with records it sets aside.
@@ -116,7 +227,7 @@ impl Refusals {
         if self.on_error == OnError::Fail {
             return Err(EngineError::Malformed { operator: self.operator.clone(), reason: refused.reason });
         }
-        self.set_aside(&refused);
+        self.set_aside(&refused, None);
         Ok(())
     }
 
@@ -127,11 +238,29 @@ impl Refusals {
             let record = self.names.place(refused.origin);
             return Err(EngineError::Rejected { operator: self.operator.clone(), record, reason: refused.reason });
         }
-        self.set_aside(&refused);
+        self.set_aside(&refused, None);
         Ok(())
     }
 
-    fn set_aside(&mut self, refused: &Refused<'_>) {
+    /// What the component could not process: `fault` came of it.
+    pub(crate) fn poison(
+        &mut self,
+        refused: Refused<'_>,
+        target: Target<'_>,
+        fault: CallFault,
+    ) -> Result<(), EngineError> {
+        self.metrics.rejected.fetch_add(1, Ordering::Relaxed);
+        let described = target.describe(&refused, &self.names);
+        if self.on_error == OnError::Fail {
+            let (operator, source) = (self.operator.clone(), Box::new(fault));
+            return Err(EngineError::Poison { operator, target: described, source });
+        }
+        tracing::debug!(operator = %self.operator, reason = refused.reason, "{described} is set aside");
+        self.set_aside(&refused, Some(PoisonLetter::new(&target, &fault)));
+        Ok(())
+    }
+
+    fn set_aside(&mut self, refused: &Refused<'_>, poison: Option<PoisonLetter<'_>>) {
         if self.on_error != OnError::DeadLetter {
             return;
         }
@@ -144,14 +273,9 @@ impl Refusals {
             offset: place.map(|_| refused.origin.offset),
             component: self.component.as_deref(),
             event_time: refused.time,
-            key: (!refused.key.is_empty()).then(|| match str::from_utf8(refused.key) {
-                Ok(text) => Bytes::Key(text),
-                Err(_) => Bytes::KeyBase64(BASE64_STANDARD.encode(refused.key)),
-            }),
-            value: match str::from_utf8(refused.value) {
-                Ok(text) => Value::Value(text),
-                Err(_) => Value::ValueBase64(BASE64_STANDARD.encode(refused.value)),
-            },
+            key: (!refused.key.is_empty()).then(|| Bytes::of(refused.key)),
+            value: Value::of(refused.value),
+            poison,
         };
         let json = serde_json::to_vec(&letter).expect("strings and numbers are always JSON");
         self.dead_letters.push(refused.time.unwrap_or(i64::MIN), refused.key, &json, refused.origin);

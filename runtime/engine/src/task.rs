@@ -34,6 +34,8 @@ pub(crate) enum Flow {
     More,
     /// It cannot go on; somebody will activate the task when it can.
     Waiting,
+    /// It cannot go on before so much time has passed; then the task is activated.
+    After(Duration),
 }
 
 /// What a call of a task's logic may look at.
@@ -105,6 +107,7 @@ impl<L: Logic> Task<L> {
         loop {
             match self.advance(frontier, activation.now_ms)? {
                 Flow::Waiting => break,
+                Flow::After(wait) => break self.activator.activate_after(wait),
                 _ if self.outputs.pending_bytes() < SLICE_BYTES && !activation.is_over() => {}
                 _ => break self.activator.activate(),
             }
@@ -143,7 +146,7 @@ impl<L: Logic> Task<L> {
                 self.inbox.done(&arrived);
                 self.metrics.records_in.fetch_add(records, Ordering::Relaxed);
             }
-            Flow::More | Flow::Waiting => self.inbox.put_back(arrived),
+            Flow::More | Flow::Waiting | Flow::After(_) => self.inbox.put_back(arrived),
         }
         Ok(flow)
     }
@@ -173,7 +176,7 @@ impl<L: Logic> Task<L> {
     fn command(&mut self, command: Command, now: i64) -> Result<Flow, EngineError> {
         let at = Moment { epoch: self.open, watermark: self.tracker.watermark(), now };
         let flow = self.logic.command(command, &at)?;
-        if let (Phase::Commands(commands), Flow::More | Flow::Waiting) = (&mut self.phase, flow) {
+        if let (Phase::Commands(commands), Flow::More | Flow::Waiting | Flow::After(_)) = (&mut self.phase, flow) {
             commands.push_front(command);
         }
         Ok(flow)

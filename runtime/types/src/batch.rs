@@ -8,6 +8,9 @@ use std::ops::Range;
 /// that a length has 24 bits.
 pub const RECORD_BYTES_MAX: usize = (16 << 20) - 1;
 
+/// The largest key in bytes: where keyed state is kept, a key's length takes 24 bits.
+pub const KEY_BYTES_MAX: usize = (16 << 20) - 1;
+
 /// Bytes after which a batch is sent on an exchange; one larger record travels alone.
 pub const BATCH_BYTES_MAX: usize = 256 << 10;
 

@@ -3,90 +3,123 @@
 //! An emitted record names the record (or timer, or window) it was made from; time, key and origin come from there
 //! unless the guest says otherwise.
 
+use super::group::Grouping;
 use crate::outputs::Outputs;
+use std::ops::Range;
 use tidewheel_guest::Output;
 use tidewheel_state::DueTimers;
-use tidewheel_types::batch::Headers;
+use tidewheel_types::batch::{BATCH_BYTES_MAX, Headers, RECORD_OVERHEAD_BYTES};
 use tidewheel_types::{Batch, BytesColumn, Epoch, Origin};
+
+/// Results of a call that are sent on as they are; of more, batches are made of the size an exchange makes.
+const WHOLE_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
 
 /// What emitted records inherit from, by the index the guest knows it by.
 pub(crate) trait Inherit {
+    /// Where it is in its batch.
+    fn place(&self, index: usize) -> usize;
     fn time(&self, index: usize) -> i64;
     fn key(&self, index: usize) -> &[u8];
     fn origin(&self, index: usize) -> Origin;
     fn value(&self, index: usize) -> &[u8];
 
-    /// The keys of the first `count`, in order.
-    fn first_keys(&self, count: usize) -> BytesColumn {
-        (0..count).map(|index| self.key(index)).collect()
+    /// Bytes that no key has more of.
+    fn key_bytes_max(&self) -> usize;
+
+    /// The keys of `range`, in order.
+    fn keys(&self, range: Range<usize>) -> BytesColumn {
+        range.map(|index| self.key(index)).collect()
     }
 }
 
 /// Records of a batch as the guest got them: some that lie together, in their order.
 pub(crate) struct Piece<'a> {
     pub(crate) batch: &'a Batch,
-    pub(crate) start: usize,
+    pub(crate) range: Range<usize>,
 }
 
 impl Inherit for Piece<'_> {
+    fn place(&self, index: usize) -> usize {
+        self.range.start + index
+    }
+
     fn time(&self, index: usize) -> i64 {
-        self.batch.times[self.start + index]
+        self.batch.times[self.place(index)]
     }
 
     fn key(&self, index: usize) -> &[u8] {
-        self.batch.keys.get(self.start + index)
+        self.batch.keys.get(self.place(index))
     }
 
     fn origin(&self, index: usize) -> Origin {
-        self.batch.origins[self.start + index]
+        self.batch.origins[self.place(index)]
     }
 
     fn value(&self, index: usize) -> &[u8] {
-        self.batch.values.get(self.start + index)
+        self.batch.values.get(self.place(index))
     }
 
-    fn first_keys(&self, count: usize) -> BytesColumn {
+    fn key_bytes_max(&self) -> usize {
+        bytes_in(&self.batch.keys, &self.range)
+    }
+
+    fn keys(&self, range: Range<usize>) -> BytesColumn {
         let mut keys = BytesColumn::default();
-        keys.extend_from(&self.batch.keys, self.start..self.start + count);
+        keys.extend_from(&self.batch.keys, self.place(range.start)..self.place(range.end));
         keys
     }
 }
 
-/// Records of a batch as the guest got them: in another order.
+/// Records of a batch as the guest got them: grouped.
 pub(crate) struct Ordered<'a> {
     pub(crate) batch: &'a Batch,
-    /// From the guest's index to the batch's.
-    pub(crate) order: &'a [u32],
+    pub(crate) grouping: &'a Grouping,
 }
 
 impl Inherit for Ordered<'_> {
+    fn place(&self, index: usize) -> usize {
+        self.grouping.order()[index] as usize
+    }
+
     fn time(&self, index: usize) -> i64 {
-        self.batch.times[self.order[index] as usize]
+        self.batch.times[self.place(index)]
     }
 
     fn key(&self, index: usize) -> &[u8] {
-        self.batch.keys.get(self.order[index] as usize)
+        self.batch.keys.get(self.place(index))
     }
 
     fn origin(&self, index: usize) -> Origin {
-        self.batch.origins[self.order[index] as usize]
+        self.batch.origins[self.place(index)]
     }
 
     fn value(&self, index: usize) -> &[u8] {
-        self.batch.values.get(self.order[index] as usize)
+        self.batch.values.get(self.place(index))
+    }
+
+    fn key_bytes_max(&self) -> usize {
+        self.grouping.key_bytes_max()
     }
 }
 
-/// Timers that were due. What is emitted for one has its key and time; for a window, its last event time.
-pub(crate) struct Fired<'a>(pub(crate) &'a DueTimers);
+/// Timers that were due, some that lie together. What is emitted for one has its key and time; for a window, its last
+/// event time.
+pub(crate) struct Fired<'a> {
+    pub(crate) due: &'a DueTimers,
+    pub(crate) range: Range<usize>,
+}
 
 impl Inherit for Fired<'_> {
+    fn place(&self, index: usize) -> usize {
+        self.range.start + index
+    }
+
     fn time(&self, index: usize) -> i64 {
-        self.0.times[index]
+        self.due.times[self.place(index)]
     }
 
     fn key(&self, index: usize) -> &[u8] {
-        self.0.keys.get(index)
+        self.due.keys.get(self.place(index))
     }
 
     fn origin(&self, _: usize) -> Origin {
@@ -96,6 +129,27 @@ impl Inherit for Fired<'_> {
     fn value(&self, _: usize) -> &[u8] {
         &[]
     }
+
+    fn key_bytes_max(&self) -> usize {
+        bytes_in(&self.due.keys, &self.range)
+    }
+}
+
+/// Bytes of the entries `range`.
+pub(super) fn bytes_in(column: &BytesColumn, range: &Range<usize>) -> usize {
+    if range.is_empty() { 0 } else { column.range(range.end - 1).end - column.range(range.start).start }
+}
+
+/// Bytes that the records in `output` have at most, with the keys they inherit.
+pub(super) fn bytes_max(output: &Output, from: &impl Inherit) -> usize {
+    let keys = match output.keys() {
+        Some((_, keys)) => keys.len(),
+        None => match output.len().saturating_mul(from.key_bytes_max()) {
+            at_most if at_most <= WHOLE_BYTES_MAX => at_most,
+            _ => output.sources().map(|source| from.key(source as usize).len()).sum(),
+        },
+    };
+    output.len() * RECORD_OVERHEAD_BYTES + output.values_bytes() + keys
 }
 
 /// Emits everything in `output`, each record at the port it names.
@@ -104,34 +158,60 @@ pub(crate) fn emit(output: &Output, from: &impl Inherit, ports: usize, epoch: Ep
         return;
     }
     if output.outputs().is_empty() {
-        return outputs.emit(0, epoch, whole(output, from));
+        let small = bytes_max(output, from) <= WHOLE_BYTES_MAX;
+        let mut start = 0;
+        while start < output.len() {
+            let end = if small { output.len() } else { batch_end(output, from, start) };
+            outputs.emit(0, epoch, slice(output, from, start..end));
+            start = end;
+        }
+        return;
     }
     for port in 0..ports {
-        let at_port = (0..output.len()).filter(|&record| usize::from(output.outputs()[record]) == port);
-        outputs.emit(port, epoch, picked(output, from, at_port));
+        let mut batch = Batch::default();
+        for record in (0..output.len()).filter(|&record| usize::from(output.outputs()[record]) == port) {
+            push(&mut batch, output, from, record);
+            if batch.size_bytes() >= BATCH_BYTES_MAX {
+                outputs.emit(port, epoch, std::mem::take(&mut batch));
+            }
+        }
+        outputs.emit(port, epoch, batch);
     }
 }
 
-/// All records in one batch: the columns that the guest gave are copied as a whole.
-fn whole(output: &Output, from: &impl Inherit) -> Batch {
-    let sources = || output.sources().map(|source| source as usize);
+/// Where the batch ends that begins with record `start`.
+fn batch_end(output: &Output, from: &impl Inherit, start: usize) -> usize {
+    let mut bytes = 0;
+    for record in start..output.len() {
+        let key = output.key(record).unwrap_or_else(|| from.key(output.source(record) as usize));
+        bytes += RECORD_OVERHEAD_BYTES + key.len() + output.value(record).len();
+        if bytes >= BATCH_BYTES_MAX {
+            return record + 1;
+        }
+    }
+    output.len()
+}
+
+/// The records `range` in one batch: the columns that the guest gave are copied as a whole.
+fn slice(output: &Output, from: &impl Inherit, range: Range<usize>) -> Batch {
+    let sources = || range.clone().map(|record| output.source(record) as usize);
     let mut batch = Batch {
         times: match output.times() {
-            Some(times) => times.as_chunks().0.iter().map(|&time| i64::from_le_bytes(time)).collect(),
+            Some(times) => times.as_chunks().0[range.clone()].iter().map(|&time| i64::from_le_bytes(time)).collect(),
             None => sources().map(|source| from.time(source)).collect(),
         },
         keys: match output.keys() {
-            Some((ends, keys)) => column(ends, keys),
-            None if output.sources_are_identity() => from.first_keys(output.len()),
+            Some((ends, keys)) => column(ends, keys, range.clone()),
+            None if output.sources_are_identity() => from.keys(range.clone()),
             None => sources().map(|source| from.key(source)).collect(),
         },
-        values: column(output.value_ends(), output.values()),
+        values: column(output.value_ends(), output.values(), range.clone()),
         origins: sources().map(|source| from.origin(source)).collect(),
         headers: Headers::default(),
-        changes: output.changes().to_vec(),
+        changes: output.changes().get(range.clone()).unwrap_or_default().to_vec(),
     };
     if output.has_headers() {
-        for record in 0..output.len() {
+        for record in range {
             output.headers(record).for_each(|(name, value)| batch.headers.push(name, value));
             batch.headers.end_record();
         }
@@ -139,23 +219,23 @@ fn whole(output: &Output, from: &impl Inherit) -> Batch {
     batch
 }
 
-/// Some of the records, one by one.
-fn picked(output: &Output, from: &impl Inherit, records: impl Iterator<Item = usize>) -> Batch {
-    let mut batch = Batch::default();
-    for record in records {
-        let source = output.source(record) as usize;
-        batch.values.push(output.value(record));
-        batch.keys.push(output.key(record).unwrap_or_else(|| from.key(source)));
-        output.headers(record).for_each(|(name, value)| batch.headers.push(name, value));
-        batch.changes.extend(output.changes().get(record));
-        let time = output.time(record).unwrap_or_else(|| from.time(source));
-        batch.end_record(time, from.origin(source));
-    }
-    batch
+/// Adds a record to a batch.
+fn push(batch: &mut Batch, output: &Output, from: &impl Inherit, record: usize) {
+    let source = output.source(record) as usize;
+    batch.values.push(output.value(record));
+    batch.keys.push(output.key(record).unwrap_or_else(|| from.key(source)));
+    output.headers(record).for_each(|(name, value)| batch.headers.push(name, value));
+    batch.changes.extend(output.changes().get(record));
+    let time = output.time(record).unwrap_or_else(|| from.time(source));
+    batch.end_record(time, from.origin(source));
 }
 
-/// A column of a frame that has been checked.
-fn column(ends: &[u8], bytes: &[u8]) -> BytesColumn {
-    let ends = ends.as_chunks().0.iter().map(|&end| u32::from_le_bytes(end)).collect();
+/// The entries `range` of a column of a frame that has been checked.
+fn column(ends: &[u8], bytes: &[u8], range: Range<usize>) -> BytesColumn {
+    let end_of = |record: &[u8; 4]| u32::from_le_bytes(*record);
+    let ends = ends.as_chunks().0;
+    let start = if range.start == 0 { 0 } else { end_of(&ends[range.start - 1]) };
+    let ends: Vec<u32> = ends[range].iter().map(|end| end_of(end) - start).collect();
+    let bytes = &bytes[start as usize..][..ends.last().map_or(0, |&end| end as usize)];
     BytesColumn::from_parts(ends, bytes.to_vec()).expect("the ends of a frame are checked when the call returns")
 }

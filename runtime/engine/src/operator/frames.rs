@@ -68,28 +68,36 @@ pub(super) fn grouped(
     writer.finish();
 }
 
-/// A frame of timers that are due: a group each, the one record the timer.
-pub(super) fn timers(frame: &mut Vec<u8>, due: &DueTimers, cells: &Cells) {
+/// A frame of the timers `range` of those that are due: a group each, the one record the timer.
+pub(super) fn timers(frame: &mut Vec<u8>, due: &DueTimers, range: Range<usize>, cells: &Cells) {
     let mut writer = FrameWriter::new(frame, &COLUMNS);
-    writer.column(column::TIMES).extend_from_slice(cast_slice(&due.times));
-    entries(&mut writer, &due.keys, 0..due.len(), column::KEY_ENDS, column::KEYS);
-    one_record_each(&mut writer, due.len());
+    writer.column(column::TIMES).extend_from_slice(cast_slice(&due.times[range.clone()]));
+    entries(&mut writer, &due.keys, range.clone(), column::KEY_ENDS, column::KEYS);
+    one_record_each(&mut writer, range.len());
     state_cells(&mut writer, cells);
     let column = writer.column(column::VALUE_ENDS);
-    column.resize(column.len() + due.len() * 4, 0);
-    if due.slots.iter().any(|&slot| slot != 0) {
+    column.resize(column.len() + range.len() * 4, 0);
+    let slots = &due.slots[range];
+    if slots.iter().any(|&slot| slot != 0) {
         // A component declares at most 256 timers: that is checked when it is loaded.
-        writer.column(column::INPUTS).extend(due.slots.iter().map(|&slot| slot as u8));
+        writer.column(column::INPUTS).extend(slots.iter().map(|&slot| slot as u8));
     }
     writer.finish();
 }
 
-/// A frame of windows that are due: a group each, the one record its accumulator.
-pub(super) fn windows(frame: &mut Vec<u8>, due: &DueTimers, windows: &[[i64; 2]], accumulators: &Cells) {
+/// A frame of the windows `range` of those that are due: a group each, the one record its accumulator. `windows` and
+/// `accumulators` are those of the range.
+pub(super) fn windows(
+    frame: &mut Vec<u8>,
+    due: &DueTimers,
+    range: Range<usize>,
+    windows: &[[i64; 2]],
+    accumulators: &Cells,
+) {
     let mut writer = FrameWriter::new(frame, &COLUMNS);
-    writer.column(column::TIMES).extend_from_slice(cast_slice(&due.times));
-    entries(&mut writer, &due.keys, 0..due.len(), column::KEY_ENDS, column::KEYS);
-    one_record_each(&mut writer, due.len());
+    writer.column(column::TIMES).extend_from_slice(cast_slice(&due.times[range.clone()]));
+    entries(&mut writer, &due.keys, range.clone(), column::KEY_ENDS, column::KEYS);
+    one_record_each(&mut writer, range.len());
     writer.column(column::VALUE_ENDS).extend_from_slice(cast_slice(&accumulators.ends));
     writer.column(column::VALUES).extend_from_slice(&accumulators.bytes);
     writer.column(column::WINDOWS).extend_from_slice(cast_slice(windows));

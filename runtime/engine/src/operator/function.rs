@@ -1,51 +1,68 @@
-//! A user's function on one worker: its instance, how many records a call gets, what becomes of refused ones.
+//! A user's function on one worker: its instance, how many records a call gets, and what becomes of those it refuses or
+//! fails of.
 
+use super::cuts::{Cuts, Verdict};
 use super::emit::{self, Inherit};
-use crate::error::EngineError;
+use super::poison;
+use super::retry::Retry;
+use super::size::{CALL_BYTES_MAX, CallSize};
+use crate::error::{CallFault, EngineError};
+use crate::inbox::Arrived;
 use crate::outputs::Outputs;
-use crate::refuse::{Refusals, Refused};
-use crate::task::Moment;
+use crate::refuse::{Refusals, Refused, Target};
+use crate::task::{Flow, Moment};
 use std::ops::Range;
-use std::time::{Duration, Instant};
-use tidewheel_guest::{Call, CallShape, Export, GuestError, Instance, Output};
-use tidewheel_types::keyed_state::KeyedStateError;
-use tidewheel_types::{Batch, Description, OperatorId};
+use std::rc::Rc;
+use std::time::Instant;
+use tidewheel_guest::{Call, CallShape, Export, GuestError, Instance, Limits, Output};
+use tidewheel_types::batch::KEY_BYTES_MAX;
+use tidewheel_types::keyed_state::{Cells, KeyedStateError};
+use tidewheel_types::{Batch, BytesColumn, Description, OperatorId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// How long a call should take: the slowest call of an epoch is everyone's latency.
-const CALL_AIM: Duration = Duration::from_millis(1);
-
-/// Records in a call: at first, and at most.
-const RECORDS_START: usize = 1 << 10;
-const RECORDS_MAX: usize = 1 << 14;
-
-/// Bytes of records in a call; one larger record travels alone.
-const CALL_BYTES_MAX: usize = 4 << 20;
+/// How much larger the results of a call may be with the keys they inherit than the frame they come in.
+const INHERITED_FACTOR: u64 = 4;
 
 /// The function of an operator on one worker.
 pub(crate) struct FunctionTask {
     operator: OperatorId,
     instance: Instance,
+    limits: Limits,
     refusals: Refusals,
-    /// Declared outputs of the component.
-    ports: usize,
-    /// States of the component that ride.
-    riding: u32,
-    has_state_beside: bool,
+    description: Rc<Description>,
     /// Seed of this task, and number of calls so far: together the seed of a call.
     seed: u64,
     calls: u64,
-    /// How many records a call gets, by how long the last ones took.
-    records: usize,
+    /// The sizes of calls with records, and of those with timers or windows.
+    records: CallSize,
+    groups: CallSize,
+    retry: Retry,
     /// The frame under construction; reused from call to call.
     pub(super) frame: Vec<u8>,
 }
 
-/// What a call's frame holds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
+/// A call to be made with the frame that has been written.
+pub(super) struct Attempt<'a> {
+    pub(super) export: Export,
+    /// What the frame holds: of the batch, the round of timers or that of windows.
+    pub(super) piece: Range<usize>,
+    /// Records and groups of the frame.
     pub(super) records: usize,
     pub(super) groups: usize,
+    /// Bytes of its state.
+    pub(super) state_bytes: usize,
+    /// Of the batch or round.
+    pub(super) cuts: &'a mut Cuts,
+}
+
+/// What came of a call.
+pub(super) enum Called {
+    /// This, checked.
+    Returned(Output),
+    /// The one record, timer or window of the frame is poison: it is to be set aside.
+    Poison(CallFault),
+    /// Nothing yet: the piece is to be asked for again, at once or later.
+    Again(Flow),
 }
 
 impl FunctionTask {
@@ -53,31 +70,39 @@ impl FunctionTask {
         operator: OperatorId,
         description: &Description,
         instance: Instance,
+        limits: Limits,
         refusals: Refusals,
         worker: usize,
     ) -> Self {
+        let size = CallSize::new(limits.output_bytes_max);
         FunctionTask {
-            ports: description.output_count(),
-            riding: description.riding_states() as u32,
-            has_state_beside: description.riding_states() < description.states.len(),
+            description: Rc::new(description.clone()),
             seed: xxh3_64_with_seed(operator.as_str().as_bytes(), worker as u64),
             operator,
             instance,
+            limits,
             refusals,
             calls: 0,
-            records: RECORDS_START,
+            records: size.clone(),
+            groups: size,
+            retry: Retry::default(),
             frame: Vec::new(),
         }
     }
 
     /// Number of states that ride.
     pub(super) fn riding(&self) -> u32 {
-        self.riding
+        self.description.riding_states() as u32
     }
 
     /// Whether it has states that do not ride.
     pub(super) fn has_state_beside(&self) -> bool {
-        self.has_state_beside
+        self.description.riding_states() < self.description.states.len()
+    }
+
+    /// What the component says of itself.
+    pub(super) fn description(&self) -> Rc<Description> {
+        self.description.clone()
     }
 
     /// That its state could not be read or written.
@@ -85,41 +110,129 @@ impl FunctionTask {
         EngineError::State { operator: self.operator.clone(), source }
     }
 
-    /// The records from `start` on that the next call should get.
-    pub(super) fn piece(&self, batch: &Batch, start: usize) -> Range<usize> {
-        let bytes_max = batch.values.range(start).start + CALL_BYTES_MAX;
-        let fits = batch.values.ends()[start..].partition_point(|&end| end as usize <= bytes_max);
-        start..start + fits.clamp(1, self.records).min(batch.len() - start)
+    /// Whether the guest has asked not to be called yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.retry.is_waiting()
     }
 
-    /// As many groups as the next call should get.
-    pub(super) fn groups_max(&self) -> usize {
-        self.records
+    /// The records of a batch that the next call should get.
+    pub(super) fn piece(&self, arrived: &Arrived) -> Range<usize> {
+        let (batch, start) = (&arrived.batch, arrived.done);
+        let end = arrived.cuts.end().unwrap_or(batch.len()).min(start + self.records.records());
+        let all = start..end;
+        if batch.size_bytes() <= CALL_BYTES_MAX {
+            return all;
+        }
+        fitting(all, |record| batch.record_bytes(record) + header_bytes(batch, record))
     }
 
-    /// Calls the component with the frame that has been written.
-    pub(super) fn call(&mut self, export: Export, held: Held, at: &Moment) -> Result<Output, EngineError> {
+    /// The timers or windows of a round, `start` of which have fired, that the next call should get.
+    pub(super) fn piece_of_round(&self, keys: &BytesColumn, start: usize, cuts: &Cuts) -> Range<usize> {
+        let end = cuts.end().unwrap_or(keys.len()).min(start + self.groups.records());
+        fitting(start..end, |timer| keys.range(timer).len())
+    }
+
+    /// As many timers or windows as a round should have.
+    pub(super) fn round_max(&self) -> usize {
+        self.groups.records()
+    }
+
+    /// The part of `piece` that a frame should hold, now that the state is known that rides along.
+    pub(super) fn fitting_state(&mut self, export: Export, piece: &Range<usize>, cells: &Cells) -> Range<usize> {
+        let bytes = cells.bytes.len();
+        self.size(export).state(piece.len(), bytes);
+        if bytes <= CALL_BYTES_MAX {
+            return piece.clone();
+        }
+        let records = piece.len() as u64 * CALL_BYTES_MAX as u64 / bytes as u64;
+        piece.start..piece.start + (records as usize).clamp(1, piece.len())
+    }
+
+    /// Keys and states as large as this are there.
+    pub(super) fn note_size(&mut self, bytes: usize) {
+        self.records.read(bytes);
+        self.groups.read(bytes);
+    }
+
+    fn size(&mut self, export: Export) -> &mut CallSize {
+        match export {
+            Export::Process | Export::Accumulate => &mut self.records,
+            Export::OnTimer | Export::Merge | Export::Fire => &mut self.groups,
+        }
+    }
+
+    /// Calls the component with the frame that has been written. `from` is what it holds.
+    pub(super) fn call(
+        &mut self,
+        attempt: Attempt<'_>,
+        from: &impl Inherit,
+        at: &Moment,
+    ) -> Result<Called, EngineError> {
+        let Attempt { export, piece, cuts, .. } = &attempt;
+        if cuts.is_searching() {
+            // In a fresh instance: nothing that came before may be to blame. Starting it has the whole deadline.
+            self.instance.recycle().map_err(|error| self.failed(error))?;
+            self.instance.set_deadline_ms(cuts.deadline_ms(piece.len(), self.limits.deadline_ms_max));
+        }
+        let began = Instant::now();
+        let returned = self.call_once(&attempt, from, at);
+        self.instance.set_deadline_ms(self.limits.deadline_ms_max);
+        let (export, records) = (*export, piece.len());
+        let output = match returned {
+            Ok(output) => output,
+            Err(fault) => return self.call_failed(fault, attempt, from),
+        };
+        self.retry.taken();
+        match attempt.cuts.is_searching() {
+            true => {
+                if let Some(records_max) = attempt.cuts.succeeded(&attempt.piece) {
+                    self.size(export).too_many(records_max);
+                }
+            }
+            false => self.size(export).took(records, began.elapsed()),
+        }
+        Ok(Called::Returned(output))
+    }
+
+    /// Makes a call and checks what it gave as far as the guest crate, which knows no keys, cannot.
+    fn call_once(&mut self, attempt: &Attempt<'_>, from: &impl Inherit, at: &Moment) -> Result<Output, CallFault> {
         self.calls += 1;
         let seed = xxh3_64_with_seed(&self.calls.to_le_bytes(), self.seed);
         let call = Call { now: at.now, watermark: at.watermark.0, seed };
-        let shape = CallShape { records: held.records as u32, groups: held.groups as u32, windows: false };
-        let began = Instant::now();
-        let output = self.instance.call(export, call, &self.frame, &shape).map_err(|error| self.failed(error))?;
-        self.adapt(held.records.max(held.groups), began.elapsed());
+        let shape = CallShape { records: attempt.records as u32, groups: attempt.groups as u32, windows: false };
+        let output = self.instance.call(attempt.export, call, &self.frame, &shape).map_err(Box::new)?;
+        let (bytes, bytes_max) = (emit::bytes_max(&output, from), self.limits.output_bytes_max * INHERITED_FACTOR);
+        if bytes as u64 > bytes_max {
+            return Err(CallFault::Inherited { bytes, bytes_max });
+        }
+        if output.keys().is_some_and(|(_, keys)| keys.len() > KEY_BYTES_MAX) {
+            let longest = (0..output.len()).filter_map(|record| output.key(record)).map(<[u8]>::len).max();
+            if let Some(bytes) = longest.filter(|&bytes| bytes > KEY_BYTES_MAX) {
+                return Err(CallFault::Key { bytes, bytes_max: KEY_BYTES_MAX });
+            }
+        }
+        self.size(attempt.export).output(attempt.piece.len(), bytes + attempt.state_bytes);
         Ok(output)
     }
 
-    /// Sets the size of the next calls so that they take about as long as they should.
-    fn adapt(&mut self, records: usize, took: Duration) {
-        if records * 2 < self.records {
-            // A small call says little about a large one, but one that took too long says enough.
-            if took > CALL_AIM {
-                self.records = (records / 2).max(1);
-            }
-            return;
+    fn call_failed(
+        &mut self,
+        fault: CallFault,
+        attempt: Attempt<'_>,
+        from: &impl Inherit,
+    ) -> Result<Called, EngineError> {
+        let fault = match fault {
+            CallFault::Guest(error) if error.is_retryable() => match self.retry.later() {
+                Some(wait) => return Ok(Called::Again(Flow::After(wait))),
+                None => return Err(self.failed(*error)),
+            },
+            CallFault::Guest(error) if !poison::may_be(&error, attempt.export) => return Err(self.failed(*error)),
+            fault => fault,
+        };
+        match attempt.cuts.failed(&attempt.piece, poison::failure(&fault, from, attempt.records)) {
+            Verdict::TryAgain => Ok(Called::Again(Flow::More)),
+            Verdict::Poison => Ok(Called::Poison(fault)),
         }
-        let aim = records as u128 * CALL_AIM.as_nanos() / took.as_nanos().max(1);
-        self.records = (aim as usize).clamp(self.records / 2, self.records * 2).clamp(1, RECORDS_MAX);
     }
 
     /// Sets the refused records aside and emits the rest of what a call gave.
@@ -131,21 +244,54 @@ impl FunctionTask {
         outputs: &mut Outputs,
     ) -> Result<(), EngineError> {
         for (record, reason) in output.rejected() {
-            let record = record as usize;
-            self.refusals.rejected(Refused {
-                origin: from.origin(record),
-                time: Some(from.time(record)),
-                key: from.key(record),
-                value: from.value(record),
-                reason: reason.to_owned(),
-            })?;
+            let refused = refused(from, record as usize, reason.to_owned());
+            self.refusals.rejected(refused)?;
         }
         self.refusals.emit(at.epoch, outputs);
-        emit::emit(output, from, self.ports, at.epoch, outputs);
+        emit::emit(output, from, self.description.output_count(), at.epoch, outputs);
+        Ok(())
+    }
+
+    /// Sets the first of `from` aside, the only one of a call that failed.
+    pub(super) fn set_aside(
+        &mut self,
+        fault: CallFault,
+        from: &impl Inherit,
+        target: Target<'_>,
+        at: &Moment,
+        outputs: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        self.refusals.poison(refused(from, 0, poison::reason(&fault)), target, fault)?;
+        self.refusals.emit(at.epoch, outputs);
         Ok(())
     }
 
     fn failed(&self, error: GuestError) -> EngineError {
         EngineError::Guest { operator: self.operator.clone(), source: Box::new(error) }
     }
+}
+
+fn refused<'a>(from: &'a impl Inherit, record: usize, reason: String) -> Refused<'a> {
+    Refused {
+        origin: from.origin(record),
+        time: Some(from.time(record)),
+        key: from.key(record),
+        value: from.value(record),
+        reason,
+    }
+}
+
+/// As many of `range`, from its start, as fit into a frame, but at least one.
+fn fitting(range: Range<usize>, bytes_of: impl Fn(usize) -> usize) -> Range<usize> {
+    let mut bytes = 0;
+    let fits = |&record: &usize| {
+        bytes += bytes_of(record);
+        bytes <= CALL_BYTES_MAX
+    };
+    let count = range.clone().take_while(fits).count().max(1);
+    range.start..(range.start + count).min(range.end)
+}
+
+fn header_bytes(batch: &Batch, record: usize) -> usize {
+    batch.headers.of(record).map(|(name, value)| name.len() + value.len()).sum()
 }

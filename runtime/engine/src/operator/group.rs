@@ -26,6 +26,7 @@ pub(crate) struct Grouping {
     /// Per namespace (one per group): the window's start, big-endian with the sign flipped, so that bytes sort as time.
     namespaces: Vec<[u8; 8]>,
     windowed: bool,
+    key_bytes_max: usize,
     /// Open addressing: index of a group plus 1, or 0.
     table: Vec<u32>,
     /// The group of each record, in order of arrival.
@@ -58,6 +59,7 @@ impl Grouping {
 
     fn begin(&mut self, windowed: bool, records: usize) {
         self.windowed = windowed;
+        self.key_bytes_max = 0;
         self.groups.clear();
         self.namespaces.clear();
         self.group_of.clear();
@@ -77,6 +79,7 @@ impl Grouping {
             match self.table[place] {
                 0 => {
                     self.groups.push(Group { hash, record, window, records: 0 });
+                    self.key_bytes_max = self.key_bytes_max.max(key.len());
                     self.table[place] = self.groups.len() as u32;
                     break self.groups.len() - 1;
                 }
@@ -120,6 +123,11 @@ impl Grouping {
     /// Number of groups.
     pub(crate) fn len(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Bytes of the longest key.
+    pub(crate) fn key_bytes_max(&self) -> usize {
+        self.key_bytes_max
     }
 
     /// The records in order of groups, as indices into the batch.

@@ -2,58 +2,53 @@
 
 use super::emit::{Fired, Ordered};
 use super::frames;
-use super::function::{FunctionTask, Held};
+use super::function::{Attempt, Called, FunctionTask};
 use super::group::Grouping;
+use super::round::Round;
+use super::size::cell_bytes_max;
+use super::timer_loop::TimerLoop;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::outputs::Outputs;
+use crate::refuse::Target;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use tidewheel_guest::{Export, Output, TimerOp, TimerOpKind};
-use tidewheel_state::{DueTimers, TimerChange, Timers};
-use tidewheel_types::keyed_state::{Cells, KeyedState, KeyedStateError, StateIndex, StateKey};
-use tidewheel_types::{OperatorId, Watermark};
-
-/// How often a key, on the average, may set a timer that is due at once, in one advance of the watermark.
-const ROUNDS_MAX: usize = 10_000;
+use tidewheel_state::{TimerChange, Timers};
+use tidewheel_types::keyed_state::{Cells, KeyedState, KeyedStateError, StateIndex, StateKey, Write};
+use tidewheel_types::{Batch, OperatorId};
 
 /// An operator of world `keyed` on one worker.
 pub(crate) struct Keyed {
-    operator: OperatorId,
+    has_timers: bool,
     function: FunctionTask,
     state: Rc<RefCell<dyn KeyedState>>,
     timers: Timers,
     grouping: Grouping,
     cells: Cells,
-    due: DueTimers,
-    /// Keys with timers when the watermark at hand was taken, and timers set since that were due at once.
-    firing: Option<(usize, usize)>,
+    round: Round,
+    timer_loop: TimerLoop,
 }
 
 impl Keyed {
     pub(crate) fn new(operator: OperatorId, function: FunctionTask, state: Rc<RefCell<dyn KeyedState>>) -> Self {
         Keyed {
-            operator,
+            has_timers: !function.description().timers.is_empty(),
             function,
             state,
             timers: Timers::new(),
             grouping: Grouping::default(),
             cells: Cells::default(),
-            due: DueTimers::default(),
-            firing: None,
+            round: Round::default(),
+            timer_loop: TimerLoop::new(operator),
         }
     }
 
-    /// Applies what a call that has returned did to state and timers. `key` is the key of a group. Returns how many of
-    /// the timers it set are due at `watermark`.
-    fn apply<'a>(
-        &mut self,
-        output: &'a Output,
-        key: impl Fn(u32) -> StateKey<'a>,
-        watermark: Watermark,
-    ) -> Result<usize, EngineError> {
+    /// Applies what a call that has returned did to state and timers. `key` is the key of a group.
+    fn apply<'a>(&mut self, output: &'a Output, key: impl Fn(u32) -> StateKey<'a>) -> Result<(), EngineError> {
         self.write(output, &key).map_err(|error| self.function.state_failed(error))?;
         let mut changes = output.timers().map(|TimerOp { group, slot, kind, time }| {
             let change = match kind {
@@ -65,15 +60,23 @@ impl Keyed {
             (key(group), change)
         });
         self.timers.change(&mut changes);
-        let sets = |kind| matches!(kind, TimerOpKind::Set | TimerOpKind::Replace);
-        Ok(output.timers().filter(|timer| timer.time <= watermark.0 && sets(timer.kind)).count())
+        Ok(())
     }
 
-    fn write<'a>(&self, output: &'a Output, key: &impl Fn(u32) -> StateKey<'a>) -> Result<(), KeyedStateError> {
+    fn write<'a>(&mut self, output: &'a Output, key: &impl Fn(u32) -> StateKey<'a>) -> Result<(), KeyedStateError> {
         let mut state = self.state.borrow_mut();
-        let rides = |index: &StateIndex| index.0 < self.function.riding();
+        let riding_states = self.function.riding();
+        let rides = |index: &StateIndex| index.0 < riding_states;
         let riding = output.writes().filter(|(_, index, _)| rides(index));
-        state.write_riding(&mut riding.map(|(group, index, write)| (group as usize, key(group), index, write)))?;
+        let mut largest = 0;
+        let mut riding = riding.map(|(group, index, write)| {
+            if let Write::Put(value) = write {
+                largest = largest.max(value.len());
+            }
+            (group as usize, key(group), index, write)
+        });
+        state.write_riding(&mut riding)?;
+        self.function.note_size(largest);
         if self.function.has_state_beside() {
             let beside = output.host_writes().chain(output.writes().filter(|(_, index, _)| !rides(index)));
             state.write(&mut beside.map(|(group, index, write)| (index, key(group), write)))?;
@@ -81,55 +84,136 @@ impl Keyed {
         Ok(())
     }
 
+    /// Groups the records `piece` and reads the cells of the states that ride; of fewer records, if those would not fit
+    /// into a frame.
+    fn prepare(
+        &mut self,
+        grouping: &mut Grouping,
+        batch: &Batch,
+        mut piece: Range<usize>,
+    ) -> Result<Range<usize>, EngineError> {
+        loop {
+            grouping.by_key(batch, piece.clone());
+            self.read_riding((0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
+            let fitting = self.function.fitting_state(Export::Process, &piece, &self.cells);
+            if fitting == piece {
+                self.function.note_size(grouping.key_bytes_max());
+                return Ok(piece);
+            }
+            piece = fitting;
+        }
+    }
+
+    /// As [`prepare`](Self::prepare), for a piece of a round of timers.
+    fn prepare_timers(&mut self, round: &Round, mut piece: Range<usize>) -> Result<Range<usize>, EngineError> {
+        loop {
+            self.read_riding(piece.clone().map(|timer| round.due.key(timer)))?;
+            let fitting = self.function.fitting_state(Export::OnTimer, &piece, &self.cells);
+            if fitting == piece {
+                return Ok(piece);
+            }
+            piece = fitting;
+        }
+    }
+
     /// Reads the cells of the states that ride.
     fn read_riding<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
         self.cells.clear();
         let read = self.state.borrow_mut().get_riding(&mut keys, self.function.riding(), &mut self.cells);
+        self.function.note_size(cell_bytes_max(&self.cells));
         read.map_err(|error| self.function.state_failed(error))
     }
 }
 
 impl Logic for Keyed {
     fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let batch = &arrived.batch;
-        let piece = self.function.piece(batch, arrived.done);
+        if self.function.is_waiting() {
+            return Ok(Flow::Waiting);
+        }
         let mut grouping = std::mem::take(&mut self.grouping);
-        grouping.by_key(batch, piece.clone());
-        self.read_riding((0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
+        let piece = self.prepare(&mut grouping, &arrived.batch, self.function.piece(arrived))?;
+        let (batch, cuts) = (&arrived.batch, &mut arrived.cuts);
         frames::grouped(&mut self.function.frame, batch, &grouping, None, &self.cells, arrived.input);
-        let held = Held { records: piece.len(), groups: grouping.len() };
-        let output = self.function.call(Export::Process, held, at)?;
-        self.apply(&output, |group| grouping.state_key(&batch.keys, group as usize), at.watermark)?;
-        let from = Ordered { batch, order: grouping.order() };
-        self.function.finish(&output, &from, at, outputs)?;
+        let (records, groups, state_bytes) = (piece.len(), grouping.len(), self.cells.bytes.len());
+        let end = piece.end;
+        let from = Ordered { batch, grouping: &grouping };
+        let attempt = Attempt { export: Export::Process, piece, records, groups, state_bytes, cuts };
+        let flow = match self.function.call(attempt, &from, at)? {
+            Called::Returned(output) => {
+                self.apply(&output, |group| grouping.state_key(&batch.keys, group as usize))?;
+                self.function.finish(&output, &from, at, outputs)?;
+                None
+            }
+            Called::Poison(fault) => {
+                self.function.set_aside(fault, &from, Target::Record, at, outputs)?;
+                None
+            }
+            Called::Again(flow) => Some(flow),
+        };
+        if flow.is_none() {
+            if self.has_timers {
+                self.timer_loop.records(&batch.times[arrived.done..end]);
+            }
+            arrived.done = end;
+        }
         self.grouping = grouping;
-        arrived.done = piece.end;
-        Ok(arrived.flow())
+        Ok(flow.unwrap_or_else(|| arrived.flow()))
     }
 
-    /// Fires a round of timers: of each key at most one, the earliest due, so that the next sees what it did.
+    /// Fires a piece of a round of timers: of each key at most one, the earliest due, so that the next sees what it did.
     fn fire(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let mut due = std::mem::take(&mut self.due);
-        self.timers.due_round(at.watermark.0, self.function.groups_max(), &mut due);
-        if due.is_empty() {
-            (self.due, self.firing) = (due, None);
-            return Ok(Flow::Done);
+        if self.function.is_waiting() {
+            return Ok(Flow::Waiting);
         }
-        let (keys_before, set_before) = self.firing.unwrap_or((self.timers.keys() + due.len(), 0));
-        self.read_riding((0..due.len()).map(|timer| due.key(timer)))?;
-        frames::timers(&mut self.function.frame, &due, &self.cells);
-        let output = self.function.call(Export::OnTimer, Held { records: due.len(), groups: due.len() }, at)?;
-        let set = set_before + self.apply(&output, |group| due.key(group as usize), at.watermark)?;
-        if set > ROUNDS_MAX * keys_before {
-            return Err(EngineError::TimerLoop { operator: self.operator.clone(), timers: set, keys: keys_before });
-        }
-        self.firing = Some((keys_before, set));
-        self.function.finish(&output, &Fired(&due), at, outputs)?;
-        self.due = due;
-        Ok(Flow::More)
+        let mut round = std::mem::take(&mut self.round);
+        let piece = round.piece(&mut self.timers, at.watermark.0, &self.function);
+        let flow = match piece {
+            Some(piece) => self.fire_piece(&mut round, piece, at, outputs)?,
+            None => {
+                self.timer_loop.all_fired();
+                Flow::Done
+            }
+        };
+        self.round = round;
+        Ok(flow)
     }
 
     fn command(&mut self, _: Command, _: &Moment) -> Result<Flow, EngineError> {
         Ok(Flow::Done)
+    }
+}
+
+impl Keyed {
+    fn fire_piece(
+        &mut self,
+        round: &mut Round,
+        piece: Range<usize>,
+        at: &Moment,
+        outputs: &mut Outputs,
+    ) -> Result<Flow, EngineError> {
+        self.timer_loop.firing(self.timers.keys() + round.due.len());
+        let piece = self.prepare_timers(round, piece)?;
+        let (due, cuts) = (&round.due, &mut round.cuts);
+        frames::timers(&mut self.function.frame, due, piece.clone(), &self.cells);
+        let (groups, state_bytes) = (piece.len(), self.cells.bytes.len());
+        let from = Fired { due, range: piece.clone() };
+        let attempt = Attempt { export: Export::OnTimer, piece, records: groups, groups, state_bytes, cuts };
+        match self.function.call(attempt, &from, at)? {
+            Called::Returned(output) => {
+                let first = from.range.start;
+                self.apply(&output, |group| due.key(first + group as usize))?;
+                self.timer_loop.set(&output, &due.times[from.range.clone()], at.watermark)?;
+                self.function.finish(&output, &from, at, outputs)?;
+            }
+            Called::Poison(fault) => {
+                let slot = due.slots[from.range.start];
+                let description = self.function.description();
+                let target = Target::timer(&description, slot, &self.cells);
+                self.function.set_aside(fault, &from, target, at, outputs)?;
+            }
+            Called::Again(flow) => return Ok(flow),
+        }
+        round.done(&from.range);
+        Ok(Flow::More)
     }
 }

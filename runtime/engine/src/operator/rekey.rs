@@ -6,23 +6,33 @@ use crate::outputs::Outputs;
 use crate::refuse::{Refusals, Refused};
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
+use tidewheel_types::batch::KEY_BYTES_MAX;
 use tidewheel_types::selector::Selector;
 use tidewheel_types::{Batch, BytesColumn};
 
-/// Sets the keys of `batch` to what `selector` finds in the values. Returns the records that have none, in rising
-/// order, with the reason; their key is empty.
+/// Sets the keys of `batch` to what `selector` finds in the values. Returns the records that have none, or one
+/// that is too long, in rising order, with the reason; their key is empty.
 pub(crate) fn set_keys(selector: &Selector, batch: &mut Batch) -> Vec<(usize, String)> {
     let mut keyless = Vec::new();
     let mut keys = BytesColumn::with_capacity(batch.len(), batch.len() * 16);
     for (index, value) in batch.values.iter().enumerate() {
-        if let Err(error) = selector.key(value, keys.bytes_mut()) {
+        let start = keys.bytes().len();
+        let found = selector.key(value, keys.bytes_mut()).map_err(|error| error.to_string());
+        if let Err(reason) = found.and_then(|()| check_len(keys.bytes().len() - start)) {
             keys.abandon_entry();
-            keyless.push((index, error.to_string()));
+            keyless.push((index, reason));
         }
         keys.end_entry();
     }
     batch.keys = keys;
     keyless
+}
+
+fn check_len(bytes: usize) -> Result<(), String> {
+    match bytes <= KEY_BYTES_MAX {
+        true => Ok(()),
+        false => Err(format!("its key has {bytes} bytes, more than {KEY_BYTES_MAX}")),
+    }
 }
 
 /// `batch` without the records `bad`, which are in rising order.
@@ -81,7 +91,7 @@ impl Logic for Rekey {
 
 #[cfg(test)]
 mod tests {
-    use super::{set_keys, without};
+    use super::{KEY_BYTES_MAX, set_keys, without};
     use tidewheel_types::selector::Selector;
     use tidewheel_types::{Batch, Origin};
 
@@ -96,5 +106,16 @@ mod tests {
         let kept = without(&batch, [1]);
         assert_eq!(kept.keys.iter().collect::<Vec<_>>(), [&b"1"[..], b"x"]);
         assert_eq!(kept.values.get(1), b"{\"a\":\"x\"}");
+    }
+
+    #[test]
+    fn a_key_is_as_long_as_state_can_keep_or_refused() {
+        for (bytes, is_refused) in [(KEY_BYTES_MAX, false), (KEY_BYTES_MAX + 1, true)] {
+            let mut batch = Batch::default();
+            batch.push(0, b"", &vec![b'x'; bytes], Origin::default());
+            let refused = set_keys(&Selector::bytes(&format!("0..{bytes}")).unwrap(), &mut batch);
+            assert_eq!(!refused.is_empty(), is_refused, "{refused:?}");
+            assert_eq!(batch.keys.get(0).len(), if is_refused { 0 } else { bytes });
+        }
     }
 }

@@ -4,10 +4,11 @@
 
 use super::emit::Piece;
 use super::frames;
-use super::function::{FunctionTask, Held};
+use super::function::{Attempt, Called, FunctionTask};
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::outputs::Outputs;
+use crate::refuse::Target;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
 use tidewheel_guest::Export;
@@ -25,13 +26,21 @@ impl Stateless {
 
 impl Logic for Stateless {
     fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let batch = &arrived.batch;
-        let piece = self.function.piece(batch, arrived.done);
+        if self.function.is_waiting() {
+            return Ok(Flow::Waiting);
+        }
+        let piece = self.function.piece(arrived);
+        let (batch, cuts) = (&arrived.batch, &mut arrived.cuts);
         frames::records(&mut self.function.frame, batch, piece.clone(), arrived.input);
-        let output = self.function.call(Export::Process, Held { records: piece.len(), groups: 0 }, at)?;
-        let from = Piece { batch, start: piece.start };
-        self.function.finish(&output, &from, at, outputs)?;
-        arrived.done = piece.end;
+        let from = Piece { batch, range: piece.clone() };
+        let records = piece.len();
+        let attempt = Attempt { export: Export::Process, piece, records, groups: 0, state_bytes: 0, cuts };
+        match self.function.call(attempt, &from, at)? {
+            Called::Returned(output) => self.function.finish(&output, &from, at, outputs)?,
+            Called::Poison(fault) => self.function.set_aside(fault, &from, Target::Record, at, outputs)?,
+            Called::Again(flow) => return Ok(flow),
+        }
+        arrived.done = from.range.end;
         Ok(arrived.flow())
     }
 

@@ -5,13 +5,16 @@
 
 use super::emit::{Fired, Ordered};
 use super::frames;
-use super::function::{FunctionTask, Held};
+use super::function::{Attempt, Called, FunctionTask};
 use super::group::{Grouping, window_start};
+use super::round::Round;
+use super::size::cell_bytes_max;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::metrics::NodeMetrics;
 use crate::outputs::Outputs;
 use crate::plan::Tumbling;
+use crate::refuse::Target;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
 use std::cell::RefCell;
@@ -19,10 +22,10 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tidewheel_guest::Export;
-use tidewheel_state::{DueTimers, TimerChange, Timers};
-use tidewheel_types::Batch;
+use tidewheel_guest::{Export, Output};
+use tidewheel_state::{TimerChange, Timers};
 use tidewheel_types::keyed_state::{ABSENT, Cells, KeyedState, StateIndex, StateKey, Write};
+use tidewheel_types::{Batch, BytesColumn, Watermark};
 
 /// The accumulator is the only state of a component of world `aggregate`.
 const ACCUMULATOR: StateIndex = StateIndex(0);
@@ -40,7 +43,7 @@ pub(crate) struct Window {
     metrics: Arc<NodeMetrics>,
     grouping: Grouping,
     cells: Cells,
-    due: DueTimers,
+    round: Round,
     /// Records of the piece at hand that are not late, and the starts of their windows.
     in_time: Vec<u32>,
     starts: Vec<i64>,
@@ -65,7 +68,7 @@ impl Window {
             metrics,
             grouping: Grouping::default(),
             cells: Cells::default(),
-            due: DueTimers::default(),
+            round: Round::default(),
             in_time: Vec::new(),
             starts: Vec::new(),
             bounds: Vec::new(),
@@ -77,8 +80,8 @@ impl Window {
         self.windows.end_of(start) - 1
     }
 
-    /// Sorts the records `piece` into those in time and those that are late, and emits the late ones.
-    fn separate_late(&mut self, batch: &Batch, piece: Range<usize>, at: &Moment, outputs: &mut Outputs) {
+    /// Sorts the records `piece` into those in time and those that are late, which it returns.
+    fn separate_late(&mut self, batch: &Batch, piece: Range<usize>, watermark: Watermark) -> Batch {
         self.in_time.clear();
         self.starts.clear();
         let mut late = Batch::default();
@@ -90,7 +93,7 @@ impl Window {
             if !window.contains(&time) {
                 let start = self.windows.start_of(time);
                 window = start..self.windows.end_of(start);
-                is_late = self.max_timestamp(start) <= at.watermark.0;
+                is_late = self.max_timestamp(start) <= watermark.0;
             }
             if is_late {
                 late.push_from(batch, record);
@@ -99,31 +102,41 @@ impl Window {
                 self.starts.push(window.start);
             }
         }
-        self.metrics.late.fetch_add(late.len() as u64, Ordering::Relaxed);
-        outputs.emit(self.late_port, at.epoch, late);
+        late
     }
 
-    /// Brings the accumulators of `in_time` up to date.
-    fn accumulate(&mut self, arrived: &Arrived, at: &Moment, outputs: &mut Outputs) -> Result<(), EngineError> {
-        let batch = &arrived.batch;
-        let mut grouping = std::mem::take(&mut self.grouping);
-        grouping.by_window(batch, &self.in_time, &self.starts);
-        self.bounds.clear();
-        self.bounds.extend((0..grouping.len()).map(|group| {
-            let start = grouping.window_of(group);
-            [start, self.windows.end_of(start)]
-        }));
-        let key = |group: usize| grouping.state_key(&batch.keys, group);
-        self.read_accumulators((0..grouping.len()).map(key))?;
-        let (frame, bounds) = (&mut self.function.frame, Some(self.bounds.as_slice()));
-        frames::grouped(frame, batch, &grouping, bounds, &self.cells, arrived.input);
-        let held = Held { records: self.in_time.len(), groups: grouping.len() };
-        let output = self.function.call(Export::Accumulate, held, at)?;
+    /// Groups the records `piece` that are not late and reads their accumulators; of fewer records, if those would not
+    /// fit into a frame. Returns which records these are, and the late ones of them.
+    fn prepare(
+        &mut self,
+        grouping: &mut Grouping,
+        batch: &Batch,
+        mut piece: Range<usize>,
+        watermark: Watermark,
+    ) -> Result<(Range<usize>, Batch), EngineError> {
+        loop {
+            let late = self.separate_late(batch, piece.clone(), watermark);
+            grouping.by_window(batch, &self.in_time, &self.starts);
+            self.read_accumulators((0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
+            let fitting = self.function.fitting_state(Export::Accumulate, &piece, &self.cells);
+            if fitting == piece {
+                self.function.note_size(grouping.key_bytes_max());
+                return Ok((piece, late));
+            }
+            piece = fitting;
+        }
+    }
 
-        let accumulators = (0..grouping.len()).map(|group| (group, output.cell(group)));
-        self.write_accumulators(
-            accumulators.map(|(group, accumulator)| (key(group), accumulator.map_or(Write::Delete, Write::Put))),
-        )?;
+    /// Writes the accumulators that `output` holds, and sets the timers of new windows.
+    fn accumulated(&mut self, output: &Output, grouping: &Grouping, keys: &BytesColumn) -> Result<(), EngineError> {
+        let key = |group: usize| grouping.state_key(keys, group);
+        let mut largest = 0;
+        self.write_accumulators((0..grouping.len()).map(|group| {
+            let accumulator = output.cell(group);
+            largest = largest.max(accumulator.map_or(0, <[u8]>::len));
+            (key(group), accumulator.map_or(Write::Delete, Write::Put))
+        }))?;
+        self.function.note_size(largest);
         let mut changes = (0..grouping.len()).filter_map(|group| {
             let was_absent = self.cells.ends[group] & ABSENT != 0;
             let time = self.bounds[group][1] - 1;
@@ -134,36 +147,77 @@ impl Window {
             }
         });
         self.timers.change(&mut changes);
-        let from = Ordered { batch, order: grouping.order() };
-        self.function.finish(&output, &from, at, outputs)?;
-        self.grouping = grouping;
         Ok(())
+    }
+
+    /// Brings the accumulators of the records `in_time`, of the piece that ends at `end`, up to date. Says what to do
+    /// instead if that was not to be.
+    fn accumulate(
+        &mut self,
+        arrived: &mut Arrived,
+        grouping: &Grouping,
+        piece: Range<usize>,
+        at: &Moment,
+        outputs: &mut Outputs,
+    ) -> Result<Option<Flow>, EngineError> {
+        let (batch, cuts) = (&arrived.batch, &mut arrived.cuts);
+        self.bounds.clear();
+        self.bounds.extend((0..grouping.len()).map(|group| {
+            let start = grouping.window_of(group);
+            [start, self.windows.end_of(start)]
+        }));
+        let (frame, bounds) = (&mut self.function.frame, Some(self.bounds.as_slice()));
+        frames::grouped(frame, batch, grouping, bounds, &self.cells, arrived.input);
+        let (records, groups, state_bytes) = (self.in_time.len(), grouping.len(), self.cells.bytes.len());
+        let from = Ordered { batch, grouping };
+        let attempt = Attempt { export: Export::Accumulate, piece, records, groups, state_bytes, cuts };
+        match self.function.call(attempt, &from, at)? {
+            Called::Returned(output) => {
+                self.accumulated(&output, grouping, &batch.keys)?;
+                self.function.finish(&output, &from, at, outputs)?;
+            }
+            Called::Poison(fault) => self.function.set_aside(fault, &from, Target::Record, at, outputs)?,
+            Called::Again(flow) => return Ok(Some(flow)),
+        }
+        Ok(None)
     }
 }
 
 impl Logic for Window {
     fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let piece = self.function.piece(&arrived.batch, arrived.done);
-        arrived.done = piece.end;
-        self.separate_late(&arrived.batch, piece, at, outputs);
-        if !self.in_time.is_empty() {
-            self.accumulate(arrived, at, outputs)?;
+        if self.function.is_waiting() {
+            return Ok(Flow::Waiting);
         }
+        let mut grouping = std::mem::take(&mut self.grouping);
+        let piece = self.function.piece(arrived);
+        let (piece, late) = self.prepare(&mut grouping, &arrived.batch, piece, at.watermark)?;
+        let end = piece.end;
+        let instead = match self.in_time.is_empty() {
+            true => arrived.cuts.passed_over(&piece),
+            false => self.accumulate(arrived, &grouping, piece, at, outputs)?,
+        };
+        self.grouping = grouping;
+        if let Some(flow) = instead {
+            return Ok(flow);
+        }
+        self.metrics.late.fetch_add(late.len() as u64, Ordering::Relaxed);
+        outputs.emit(self.late_port, at.epoch, late);
+        arrived.done = end;
         Ok(arrived.flow())
     }
 
     fn fire(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let mut due = std::mem::take(&mut self.due);
-        self.timers.due_round(at.watermark.0, self.function.groups_max(), &mut due);
-        let fired = match due.is_empty() {
-            true => Flow::Done,
-            false => {
-                self.fire_windows(&due, at, outputs)?;
-                Flow::More
-            }
+        if self.function.is_waiting() {
+            return Ok(Flow::Waiting);
+        }
+        let mut round = std::mem::take(&mut self.round);
+        let piece = round.piece(&mut self.timers, at.watermark.0, &self.function);
+        let flow = match piece {
+            Some(piece) => self.fire_piece(&mut round, piece, at, outputs)?,
+            None => Flow::Done,
         };
-        self.due = due;
-        Ok(fired)
+        self.round = round;
+        Ok(flow)
     }
 
     fn command(&mut self, _: Command, _: &Moment) -> Result<Flow, EngineError> {
@@ -175,6 +229,7 @@ impl Window {
     fn read_accumulators<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
         self.cells.clear();
         let read = self.state.borrow_mut().get_riding(&mut keys, 1, &mut self.cells);
+        self.function.note_size(cell_bytes_max(&self.cells));
         read.map_err(|error| self.function.state_failed(error))
     }
 
@@ -188,18 +243,43 @@ impl Window {
         written.map_err(|error| self.function.state_failed(error))
     }
 
-    /// Emits the results of windows that are due, and forgets them.
-    fn fire_windows(&mut self, due: &DueTimers, at: &Moment, outputs: &mut Outputs) -> Result<(), EngineError> {
+    /// Emits the results of the windows `piece` of those that are due, and forgets them.
+    fn fire_piece(
+        &mut self,
+        round: &mut Round,
+        mut piece: Range<usize>,
+        at: &Moment,
+        outputs: &mut Outputs,
+    ) -> Result<Flow, EngineError> {
+        let (due, cuts) = (&round.due, &mut round.cuts);
+        loop {
+            self.read_accumulators(piece.clone().map(|window| due.key(window)))?;
+            let fitting = self.function.fitting_state(Export::Fire, &piece, &self.cells);
+            if fitting == piece {
+                break;
+            }
+            piece = fitting;
+        }
         self.bounds.clear();
-        self.bounds.extend(due.namespaces.iter().map(|namespace| {
-            let start = window_start(namespace);
+        self.bounds.extend(piece.clone().map(|window| {
+            let start = window_start(due.namespaces.get(window));
             [start, self.windows.end_of(start)]
         }));
-        let keys = || (0..due.len()).map(|window| due.key(window));
-        self.read_accumulators(keys())?;
-        frames::windows(&mut self.function.frame, due, &self.bounds, &self.cells);
-        let output = self.function.call(Export::Fire, Held { records: due.len(), groups: due.len() }, at)?;
-        self.write_accumulators(keys().map(|key| (key, Write::Delete)))?;
-        self.function.finish(&output, &Fired(due), at, outputs)
+        frames::windows(&mut self.function.frame, due, piece.clone(), &self.bounds, &self.cells);
+        let (groups, state_bytes) = (piece.len(), self.cells.bytes.len());
+        let from = Fired { due, range: piece.clone() };
+        let attempt =
+            Attempt { export: Export::Fire, piece: piece.clone(), records: groups, groups, state_bytes, cuts };
+        match self.function.call(attempt, &from, at)? {
+            Called::Returned(output) => self.function.finish(&output, &from, at, outputs)?,
+            Called::Poison(fault) => {
+                let target = Target::window(self.bounds[0], &self.cells);
+                self.function.set_aside(fault, &from, target, at, outputs)?;
+            }
+            Called::Again(flow) => return Ok(flow),
+        }
+        self.write_accumulators(piece.clone().map(|window| (due.key(window), Write::Delete)))?;
+        round.done(&piece);
+        Ok(Flow::More)
     }
 }

@@ -7,5 +7,7 @@ mod credit;
 mod dead_letter;
 mod idle;
 mod late;
+mod limits;
 mod order;
+mod poison;
 mod workers;

@@ -2,6 +2,8 @@
 //!
 //! The fixtures do not use the SDK, on purpose: they must be able to do what it makes impossible.
 
+pub mod poison;
+
 /// World `stateless`.
 pub mod stateless {
     wit_bindgen::generate!({

@@ -1,11 +1,15 @@
 //! Ends badly, in the way that the first odd record or the config asks for.
 //!
-//! Values: `poison` blames the record, then panics; `fail` and `retry` fail the call as a whole. A config with the word
-//! `open`: panics in `open`.
+//! Values: `poison` blames the record, then panics; `fail` and `retry` fail the call as a whole; `busy` does so as `retry`
+//! until an instance has been asked three times. A config with the word `open`: panics in `open`.
 
 use fixture_kit::stateless::exports::tidewheel::operator::transformer::{Call, Description, Failure, Guest};
 use fixture_kit::stateless::tidewheel::operator::log;
 use fixture_kit::{Columns, Frame, column_of};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How often `busy` has been met.
+static BUSY: AtomicU32 = AtomicU32::new(0);
 
 struct Trap;
 
@@ -42,6 +46,9 @@ impl Guest for Trap {
             match *value {
                 b"poison" => swallow_poison(index),
                 b"fail" => return Err(Failure { code: 1, message: "cannot go on".into() }),
+                b"busy" if BUSY.fetch_add(1, Ordering::Relaxed) < 3 => {
+                    return Err(Failure { code: 2, message: "busy".into() });
+                }
                 b"retry" => return Err(Failure { code: 2, message: "try later".into() }),
                 _ => {}
             }
