@@ -138,8 +138,13 @@ struct ScanCase {
 fn scan_case() -> impl Strategy<Value = ScanCase> {
     let bytes_max = prop_oneof![0usize..24, Just(usize::MAX)];
     (vec(0u8..3, 0..3), prop_oneof![0u64..6, Just(u64::MAX)], any::<bool>(), any::<bool>(), 0usize..6, bytes_max)
-        .prop_map(|(start, index, after, backwards, limit, bytes_max)| {
-            ScanCase { start, index, after, backwards, limit, bytes_max }
+        .prop_map(|(start, index, after, backwards, limit, bytes_max)| ScanCase {
+            start,
+            index,
+            after,
+            backwards,
+            limit,
+            bytes_max,
         })
 }
 

@@ -75,7 +75,10 @@ impl Header {
             out.extend_from_slice(&column.prefix);
             write_field(field, column.column_type, out).map_err(of_column)?;
             if out.len() - start >= RECORD_BYTES_MAX {
-                return Err(of_column(format!("row is longer than {} MiB as JSON", RECORD_BYTES_MAX.div_ceil(1 << 20))));
+                return Err(of_column(format!(
+                    "row is longer than {} MiB as JSON",
+                    RECORD_BYTES_MAX.div_ceil(1 << 20)
+                )));
             }
         }
         out.push(b'}');

@@ -59,7 +59,11 @@ impl LineCutter {
         self.number += 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.is_too_long || line.len() > RECORD_BYTES_MAX {
-            output.malformed(number, line, format_args!("line is longer than {} MiB", RECORD_BYTES_MAX.div_ceil(1 << 20)));
+            output.malformed(
+                number,
+                line,
+                format_args!("line is longer than {} MiB", RECORD_BYTES_MAX.div_ceil(1 << 20)),
+            );
         } else if !self.is_json {
             output.record(number, line);
         } else if !line.trim_ascii().is_empty() {

@@ -105,7 +105,8 @@ impl RowCutter {
         row.has_begun = false;
         let raw = row.raw.trim_ascii_end();
         if row.is_too_long {
-            let reason = format!("row has more than {} MiB or {FIELDS_MAX} columns", RECORD_BYTES_MAX.div_ceil(1 << 20));
+            let reason =
+                format!("row has more than {} MiB or {FIELDS_MAX} columns", RECORD_BYTES_MAX.div_ceil(1 << 20));
             if self.header.is_none() {
                 return Err(Header::error(output.name(), row.line, reason));
             }
