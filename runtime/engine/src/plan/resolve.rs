@@ -110,6 +110,13 @@ impl Planner<'_> {
                 timer.name, spec.component
             )));
         }
+        for state in description.states.iter().filter(|state| state.ttl_ms > 0) {
+            tracing::warn!(
+                "operator {:?}: state {:?} has a time-to-live, which this version does not apply: nothing expires",
+                spec.id.as_str(),
+                state.name
+            );
+        }
         let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
         ports.resize(description.output_count(), String::new());
         let defaults = Limits::default();

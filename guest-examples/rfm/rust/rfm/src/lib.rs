@@ -13,7 +13,7 @@ use tidewheel::{Context, Emit, EventTime, Json, Keyed, Output, Record, Result, T
 struct Rfm {
     #[config]
     config: Config,
-    #[state(ttl = "1100d")]
+    #[state]
     summary: Value<Summary>,
     #[timer]
     lapse: Timer,
