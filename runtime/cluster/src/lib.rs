@@ -1,0 +1,1 @@
+//! The processes of a job: supervised, connected, each sure of its peers.
