@@ -10,7 +10,10 @@ use std::time::Duration;
 use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_types::description::TimerClock;
-use tidewheel_types::job::{ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, SinkSpec, SourceSpec, WindowSpec};
+use tidewheel_types::job::{
+    BackendSpec, ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec,
+    WindowSpec,
+};
 use tidewheel_types::{OperatorId, World};
 
 /// Name of the output of records set aside.
@@ -20,6 +23,7 @@ const LATE: &str = "late";
 
 /// Plans `spec`.
 pub(super) fn plan(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: &Runtime) -> Result<Plan, EngineError> {
+    refuse_durability(spec)?;
     let mut planner = Planner { spec, folder, registry, runtime, nodes: Vec::new(), edges: Vec::new() };
     let mut names = Names::default();
     for source in &spec.sources {
@@ -39,6 +43,18 @@ pub(super) fn plan(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: 
         edges: planner.edges,
         names: Arc::new(names),
     })
+}
+
+/// A table that is not acted upon must not be passed over in silence: it promises durability.
+fn refuse_durability(spec: &JobSpec) -> Result<(), EngineError> {
+    let (table, line) = match (&spec.checkpoint, spec.state.backend, spec.restart.strategy) {
+        (Some(checkpoint), ..) => ("checkpoint", checkpoint.line),
+        (None, BackendSpec::RocksDb { .. }, _) => ("state", spec.state.line),
+        (None, _, strategy) if strategy != RestartStrategy::None => ("restart", spec.restart.line),
+        _ => return Ok(()),
+    };
+    let error = spec.error(line, format!("[{table}]: this version keeps state in memory and takes no checkpoints yet"));
+    Err(error.with_hint(format!("remove [{table}]; a failed job starts from its beginning")).into())
 }
 
 /// The operators so that each comes after those it reads from. The spec has been checked for cycles.

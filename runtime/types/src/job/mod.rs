@@ -1,15 +1,17 @@
 //! What the user asked for: the job file, parsed and checked.
 //!
-//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse` the tables' meaning) and then checks
-//! what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What depends on a component or a
-//! connector is checked by whoever knows those, with errors of the same form from [`JobSpec::error`].
+//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse` and `durability` the tables' meaning)
+//! and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What depends on a
+//! component or a connector is checked by whoever knows those, with errors of the same form from [`JobSpec::error`].
 
+mod durability;
 mod error;
 mod graph;
 mod options;
 mod parse;
 mod units;
 
+pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
 pub use error::{JobError, nearest};
 pub use options::Options;
 
@@ -28,6 +30,12 @@ pub struct JobSpec {
     pub file: String,
     /// Number of key groups; fixed for the life of the job's state.
     pub max_parallelism: u16,
+    /// When and where checkpoints are taken; `None`: never.
+    pub checkpoint: Option<CheckpointSpec>,
+    /// Where keyed state is kept.
+    pub state: StateSpec,
+    /// What happens when the job has failed.
+    pub restart: RestartSpec,
     /// Sources, in file order.
     pub sources: Vec<SourceSpec>,
     /// Operators, in file order; an input may come after its consumer.

@@ -153,11 +153,6 @@ impl Options {
         tables.collect()
     }
 
-    /// Whether the key is there and has not been taken. Does not count as asking for it.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == key && entry.content.is_some())
-    }
-
     /// That something is wrong with the value of `key`; `message` says what, lower case, no final dot.
     pub fn error(&self, key: &str, message: impl AsRef<str>) -> JobError {
         let line = self.entries.iter().find(|entry| entry.key == key).map_or(self.line, |entry| entry.line);

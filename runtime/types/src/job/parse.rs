@@ -2,7 +2,7 @@
 
 use super::{
     ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
-    WatermarkSpec, WindowSpec,
+    WatermarkSpec, WindowSpec, durability,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -27,22 +27,11 @@ pub(super) fn job(text: &str, file: &str) -> Result<JobSpec, JobError> {
     let sources = named_tables(&mut root, "sources")?.into_iter().map(source).collect::<Result<_, _>>()?;
     let operators = named_tables(&mut root, "operators")?.into_iter().map(operator).collect::<Result<_, _>>()?;
     let sinks = named_tables(&mut root, "sinks")?.into_iter().map(sink).collect::<Result<_, _>>()?;
-    refuse_later_versions(&root)?;
+    let checkpoint = durability::checkpoint(&mut root)?;
+    let state = durability::state(&mut root)?;
+    let restart = durability::restart(&mut root, checkpoint.is_some())?;
     root.finish()?;
-    Ok(JobSpec { name, file: file.to_owned(), max_parallelism, sources, operators, sinks })
-}
-
-/// A table that a later version will understand must not be passed over in silence: it promises durability.
-fn refuse_later_versions(root: &Options) -> Result<(), JobError> {
-    for key in ["checkpoint", "state"] {
-        if root.has(key) {
-            let message = "this version keeps state in memory and takes no checkpoints yet";
-            return Err(root
-                .error(key, message)
-                .with_hint(format!("remove [{key}]; a failed job starts from its beginning")));
-        }
-    }
-    Ok(())
+    Ok(JobSpec { name, file: file.to_owned(), max_parallelism, checkpoint, state, restart, sources, operators, sinks })
 }
 
 fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> {

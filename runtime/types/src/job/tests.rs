@@ -1,5 +1,7 @@
 //! Tests of job files: one that uses everything, and every mistake with the exact text of its error.
 
+mod durability;
+
 use super::{ExchangeKind, JobSpec, LimitsSpec, OnError, Options, WatermarkSpec, WindowSpec};
 use crate::Selector;
 use proptest::collection::vec;
@@ -140,7 +142,7 @@ const IN_TABLES: &[Mistake] = &[
         "name = 'job'",
         "name = 'job'\nworker = 3",
         "2: unknown key \"worker\"",
-        "the choices are \"name\", \"max-parallelism\", \"sources\", \"operators\" and \"sinks\"",
+        "the choices are \"name\", \"max-parallelism\", \"sources\", \"operators\", \"sinks\", \"checkpoint\", \"state\" and \"restart\"",
     ),
     ("[sinks.out]", "[sink.out]", "8: unknown key \"sink\"", "did you mean \"sinks\"?"),
     ("[sinks.out]", "[[sinks]]", "8: \"sinks\": invalid type: array, expected a table", ""),
@@ -181,18 +183,6 @@ const IN_TABLES: &[Mistake] = &[
     ("name =", "max-parallelism = 0\nname =", "1: \"max-parallelism\": 0 is not a number from 1 to 32768", ""),
     ("name =", "max-parallelism = 40000\nname =", "1: \"max-parallelism\": 40000 is not a number from 1 to 32768", ""),
     ("name =", "max-parallelism = '8'\nname =", "1: \"max-parallelism\": \"8\" is not a number from 1 to 32768", ""),
-    (
-        "[sinks.out]",
-        "[checkpoint]\ninterval = '1s'\n[sinks.out]",
-        "8: \"checkpoint\": this version keeps state in memory and takes no checkpoints yet",
-        "remove [checkpoint]; a failed job starts from its beginning",
-    ),
-    (
-        "[sinks.out]",
-        "[state]\nbackend = 'rocksdb'\n[sinks.out]",
-        "8: \"state\": this version keeps state in memory and takes no checkpoints yet",
-        "remove [state]; a failed job starts from its beginning",
-    ),
 ];
 
 #[test]
