@@ -4,12 +4,13 @@ use std::fmt;
 
 /// A mistake in a job file.
 ///
-/// It prints as `FILE:LINE: MESSAGE` and, after a blank line, `hint: HINT`.
+/// It prints as `FILE:LINE: MESSAGE` and, after a blank line, `hint: HINT`. What was set on the command line has no line:
+/// `--set operators.count.component: MESSAGE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobError {
-    /// The job file, as the user named it.
+    /// The job file, as the user named it; or the part of the command line.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0: none.
     pub line: usize,
     /// What is wrong, lower case, no final dot.
     pub message: String,
@@ -33,7 +34,10 @@ impl JobError {
 
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.message)?;
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.message)?,
+            line => write!(f, "{}:{line}: {}", self.file, self.message)?,
+        }
         match &self.hint {
             Some(hint) => write!(f, "\n\nhint: {hint}"),
             None => Ok(()),

@@ -9,6 +9,7 @@ mod error;
 mod graph;
 mod options;
 mod parse;
+mod settings;
 mod units;
 
 pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
@@ -186,7 +187,15 @@ pub enum OnError {
 impl JobSpec {
     /// Parses and checks the text of a job file; `file` is its name in errors.
     pub fn parse(text: &str, file: &str) -> Result<JobSpec, JobError> {
-        let spec = parse::job(text, file)?;
+        JobSpec::parse_with(text, file, &[])
+    }
+
+    /// The same with settings `KEY=VALUE` that go before what the file says, as `--set` takes them: a dotted key, and a
+    /// value as in the file; what is no value of TOML is a string without its quotes.
+    pub fn parse_with(text: &str, file: &str, settings: &[String]) -> Result<JobSpec, JobError> {
+        let mut root = Options::parse(text, file)?;
+        settings.iter().try_for_each(|setting| settings::apply(&mut root, setting))?;
+        let spec = parse::job(root, file)?;
         graph::check(&spec)?;
         Ok(spec)
     }

@@ -28,6 +28,8 @@ pub struct Options {
 #[derive(Clone, Debug)]
 struct Entry {
     key: String,
+    /// Where it was written, when that is not the file of its table.
+    file: Option<Arc<str>>,
     line: usize,
     /// `None` once taken.
     content: Option<Content>,
@@ -77,13 +79,13 @@ impl Options {
                     Spanned::new(span, plain),
                 ))?),
             };
-            Ok(Entry { key, line, content: Some(content) })
+            Ok(Entry { key, file: None, line, content: Some(content) })
         });
         let entries = entries.collect::<Result<_, _>>()?;
         Ok(Options { file: file.clone(), path, line, entries, asked: Vec::new() })
     }
 
-    /// The line the table begins on, from 1.
+    /// The line the table begins on, from 1; 0 when it is none of the file's.
     pub fn line(&self) -> usize {
         self.line
     }
@@ -153,10 +155,75 @@ impl Options {
         tables.collect()
     }
 
+    /// The keys, in file order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.key.as_str())
+    }
+
+    /// The keys of the table `key`; none when there is no such table.
+    pub(super) fn keys_of(&self, key: &str) -> Vec<&str> {
+        match self.entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.content.as_ref()) {
+            Some(Content::Table(table)) => table.keys().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Puts what `from` has under `key` where `path` leads to from here, in place of what is there; tables on the way
+    /// are made. Errors about it name the file of `from`.
+    pub(super) fn set(&mut self, path: &[String], from: &mut Options, key: &str) -> Result<(), JobError> {
+        let (first, rest) = path.split_first().expect("a path has a part");
+        let at = self.entries.iter().position(|entry| entry.key == *first).unwrap_or_else(|| {
+            let table = self.below(first, from);
+            let content = Some(Content::Table(table));
+            self.entries.push(Entry { key: first.clone(), file: Some(from.file.clone()), line: 0, content });
+            self.entries.len() - 1
+        });
+        if !rest.is_empty() {
+            return match &mut self.entries[at].content {
+                Some(Content::Table(table)) => table.set(rest, from, key),
+                _ => Err(from.at(0, format!("\"{first}\"{} is not a table", self.within()))),
+            };
+        }
+        let content = match from.take_content(key) {
+            Some(Content::Table(table)) => {
+                let mut placed = self.below(first, from);
+                placed.entries = table.entries;
+                placed.place_below();
+                Content::Table(placed)
+            }
+            Some(plain) => plain,
+            None => return Err(from.missing(key)),
+        };
+        let entry = &mut self.entries[at];
+        (entry.file, entry.line, entry.content) = (Some(from.file.clone()), 0, Some(content));
+        Ok(())
+    }
+
+    /// An empty table under `key`, written where `from` was.
+    fn below(&self, key: &str, from: &Options) -> Options {
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        Options { file: from.file.clone(), path, line: 0, entries: Vec::new(), asked: Vec::new() }
+    }
+
+    /// Gives the tables below their path and no line, after this one was put elsewhere.
+    fn place_below(&mut self) {
+        for entry in &mut self.entries {
+            entry.line = 0;
+            if let Some(Content::Table(table)) = &mut entry.content {
+                table.path = format!("{}.{}", self.path, entry.key);
+                table.line = 0;
+                table.place_below();
+            }
+        }
+    }
+
     /// That something is wrong with the value of `key`; `message` says what, lower case, no final dot.
     pub fn error(&self, key: &str, message: impl AsRef<str>) -> JobError {
-        let line = self.entries.iter().find(|entry| entry.key == key).map_or(self.line, |entry| entry.line);
-        self.at(line, format!("\"{key}\"{}: {}", self.within(), message.as_ref()))
+        let message = format!("\"{key}\"{}: {}", self.within(), message.as_ref());
+        match self.entries.iter().find(|entry| entry.key == key) {
+            Some(entry) => self.at_entry(entry, message),
+            None => self.at(self.line, message),
+        }
     }
 
     /// That something is wrong with the table as a whole.
@@ -167,8 +234,9 @@ impl Options {
     /// That `key` has to be there; when it is only misspelt, that.
     pub fn missing(&self, key: &str) -> JobError {
         let slip = self.entries.iter().find(|entry| entry.content.is_some() && is_slip(&entry.key, key));
-        if let Some(Entry { key: slip, line, .. }) = slip {
-            return self.at(*line, format!("unknown key \"{slip}\"{}", self.within())).with_choices(slip, [key]);
+        if let Some(entry) = slip {
+            let message = format!("unknown key \"{}\"{}", entry.key, self.within());
+            return self.at_entry(entry, message).with_choices(&entry.key, [key]);
         }
         self.at(self.line, format!("missing key \"{key}\"{}", self.within()))
     }
@@ -177,9 +245,9 @@ impl Options {
     pub fn finish(&self) -> Result<(), JobError> {
         match self.entries.iter().find(|entry| entry.content.is_some()) {
             None => Ok(()),
-            Some(Entry { key, line, .. }) => Err(self
-                .at(*line, format!("unknown key \"{key}\"{}", self.within()))
-                .with_choices(key, self.asked.iter().map(String::as_str))),
+            Some(entry) => Err(self
+                .at_entry(entry, format!("unknown key \"{}\"{}", entry.key, self.within()))
+                .with_choices(&entry.key, self.asked.iter().map(String::as_str))),
         }
     }
 
@@ -213,6 +281,11 @@ impl Options {
 
     fn within(&self) -> String {
         if self.path.is_empty() { String::new() } else { format!(" in [{}]", self.path) }
+    }
+
+    fn at_entry(&self, entry: &Entry, message: String) -> JobError {
+        let file = entry.file.as_ref().unwrap_or(&self.file);
+        JobError { file: file.to_string(), line: entry.line, message, hint: None }
     }
 
     pub(super) fn at(&self, line: usize, message: String) -> JobError {

@@ -12,9 +12,8 @@ use toml::Value;
 /// The largest number of key groups, as in Flink.
 const MAX_PARALLELISM_MAX: u64 = 32_768;
 
-/// Parses a job file, without looking at how its tables fit together.
-pub(super) fn job(text: &str, file: &str) -> Result<JobSpec, JobError> {
-    let mut root = Options::parse(text, file)?;
+/// Reads a job file, without looking at how its tables fit together.
+pub(super) fn job(mut root: Options, file: &str) -> Result<JobSpec, JobError> {
     let name: String = root.require("name")?;
     if !is_name(&name) {
         return Err(root.error("name", not_a_name(&name)));

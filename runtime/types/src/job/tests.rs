@@ -1,6 +1,7 @@
 //! Tests of job files: one that uses everything, and every mistake with the exact text of its error.
 
 mod durability;
+mod settings;
 
 use super::{ExchangeKind, JobSpec, LimitsSpec, OnError, Options, WatermarkSpec, WindowSpec};
 use crate::Selector;
