@@ -1,9 +1,12 @@
 //! What can go wrong with state.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
+use tidewheel_types::description::StateKind;
 
-/// Why a backend cannot keep an operator's state.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// Why a backend cannot keep an operator's state, or give it back.
+#[derive(Debug, Error)]
 pub enum StateError {
     /// Only a value fits into the one cell that a group has per state in a frame.
     #[error(
@@ -19,4 +22,102 @@ pub enum StateError {
         /// Name of the state.
         state: String,
     },
+    /// States are found again by name.
+    #[error("two states are called `{state}`: give each its own name")]
+    TwoOfOneName {
+        /// The name.
+        state: String,
+    },
+    /// An option of a state has a value that there is not.
+    #[error("state `{state}` sets `{option}` to `{given}`, which there is not: set it to {known}")]
+    UnknownOption {
+        /// Name of the state.
+        state: String,
+        /// Name of the option.
+        option: &'static str,
+        /// The value.
+        given: String,
+        /// The values there are.
+        known: String,
+    },
+    /// What a snapshot holds for a state cannot be read as what the component declares.
+    #[error(
+        "state `{state}` is declared as {declared:?} but the snapshot holds a state of that name of kind {stored:?}: \
+         give the new state another name"
+    )]
+    OtherKind {
+        /// Name of the state.
+        state: String,
+        /// Its kind now.
+        declared: StateKind,
+        /// Its kind in the snapshot.
+        stored: StateKind,
+    },
+    /// All numbers are given away.
+    #[error("there is no number left for state `{state}`: an operator has had 65,535 states, start it without state")]
+    TooManyStates {
+        /// Name of the state.
+        state: String,
+    },
+    /// The snapshot lacks a part of the keys.
+    #[error("the snapshot holds no state files for key group {key_group}: restore from another one")]
+    MissingKeyGroup {
+        /// The first one that is missing.
+        key_group: u16,
+    },
+    /// A state file is not what was written.
+    #[error("state file `{}` is damaged, {what}: restore from another checkpoint or from a savepoint", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An entry read from a snapshot does not fit what is known of its state.
+    #[error("the snapshot is damaged, {what}: restore from another checkpoint or from a savepoint")]
+    DamagedEntry {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file system refused.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// RocksDB refused.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    RocksDb {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: rocksdb::Error,
+    },
+    /// State was to be snapshot that was opened without.
+    #[error("this state was opened without tracking changes, so it has no snapshots: open it with `tracks_changes`")]
+    NotTracked,
+    /// A part of this version that is yet to come.
+    #[error("{what} is not there yet: run the job without")]
+    NotBuilt {
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+impl StateError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+        let path = path.to_owned();
+        move |source| StateError::Io { action, path, source }
+    }
+
+    pub(crate) fn rocksdb(action: &'static str, path: &Path) -> impl FnOnce(rocksdb::Error) -> StateError {
+        let path = path.to_owned();
+        move |source| StateError::RocksDb { action, path, source }
+    }
 }

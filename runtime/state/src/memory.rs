@@ -9,9 +9,12 @@ mod lists;
 mod maps;
 mod values;
 
+use crate::backend::Backend;
+use crate::delta::Delta;
 use crate::error::StateError;
 use crate::key_table::{LOOKAHEAD, TableKey, Touch};
 use crate::rows::RowId;
+use crate::timers::Timers;
 use crate::varint::Varint;
 use lists::Lists;
 use maps::Maps;
@@ -123,6 +126,18 @@ impl MemoryState {
 #[cold]
 fn wrong_kind(call: &str, state: StateIndex) -> ! {
     panic!("{call} does not fit the kind of state {}", state.0)
+}
+
+impl Backend for MemoryState {
+    fn set_time(&mut self, _: i64, _: i64) {}
+
+    fn freeze(&mut self, _: &mut Timers) -> Result<Delta, StateError> {
+        Err(StateError::NotBuilt { what: "a snapshot of state in memory" })
+    }
+
+    fn bytes(&self) -> usize {
+        MemoryState::bytes(self)
+    }
 }
 
 /// A call that does not fit its state's kind, or names a state that was not declared, panics.

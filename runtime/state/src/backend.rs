@@ -1,0 +1,106 @@
+//! The state backends behind one trait, and how one is opened.
+
+use crate::delta::Delta;
+use crate::error::StateError;
+use crate::memory::MemoryState;
+use crate::rocksdb::SharedMemory;
+use crate::snapshot::SnapshotWriter;
+use crate::state_table::StateTable;
+use crate::timers::Timers;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidewheel_types::description::StateDecl;
+use tidewheel_types::keyed_state::KeyedState;
+
+/// The state of one task that can be snapshot.
+pub trait Backend: KeyedState {
+    /// Says what the clocks show. It is called before calls of [`KeyedState`], but not between reading the cells that
+    /// ride and writing them.
+    fn set_time(&mut self, now_ms: i64, watermark_ms: i64);
+
+    /// Everything that has changed since the last time, or since it was opened, of the state and of its timers. It is
+    /// cheap; the work is done by [`SnapshotWriter::write`]. What was frozen belongs to the snapshots from then on: each
+    /// delta has to be written, in order.
+    ///
+    /// # Errors
+    /// If it was opened without tracking changes.
+    fn freeze(&mut self, timers: &mut Timers) -> Result<Delta, StateError>;
+
+    /// Memory held, about, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// Which backend keeps the state.
+#[derive(Clone)]
+pub enum BackendKind {
+    /// Hash tables on the heap.
+    Memory,
+    /// RocksDB under a cache; the memory is shared by all tasks of the process.
+    RocksDb(Arc<SharedMemory>),
+}
+
+/// How a task keeps its state.
+#[derive(Clone)]
+pub struct StateSettings {
+    /// The states that the component declares.
+    pub declared: Vec<StateDecl>,
+    /// Where they are kept.
+    pub backend: BackendKind,
+    /// The local working folder of this task alone. It is emptied when the state is opened.
+    pub folder: PathBuf,
+    /// The key groups that the task owns.
+    pub key_groups: Range<u16>,
+    /// Number of all key groups.
+    pub max_parallelism: u16,
+    /// Whether there will be snapshots. If not, nothing is tracked, and [`Backend::freeze`] is an error.
+    pub tracks_changes: bool,
+}
+
+/// What state is restored from: a snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Restore {
+    /// The tasks of the snapshot that own a key group of this one; others do no harm.
+    pub tasks: Vec<RestoredTask>,
+    /// The operator's states.
+    pub table: StateTable,
+}
+
+/// The state files of one task of a snapshot. They may hold entries of key groups that it does not own, which do not
+/// count: after a rescale two tasks go on from the same file, each with its part.
+#[derive(Clone, Debug)]
+pub struct RestoredTask {
+    /// The key groups that it owned.
+    pub key_groups: Range<u16>,
+    /// Its files, oldest first. They are linked or copied into the working folder under their own names, and stay where
+    /// they are.
+    pub files: Vec<PathBuf>,
+}
+
+/// A task's state, its timers, and the writer of its snapshots, which goes to another thread.
+pub struct OpenedState {
+    /// The state.
+    pub backend: Box<dyn Backend>,
+    /// The timers.
+    pub timers: Timers,
+    /// Writes what [`Backend::freeze`] gives.
+    pub writer: SnapshotWriter,
+}
+
+/// Opens state, empty or as a snapshot has it.
+///
+/// # Errors
+/// If the declared states cannot be kept or do not fit those of the snapshot, or if its files are damaged.
+pub fn open(settings: StateSettings, restore: Option<Restore>) -> Result<OpenedState, StateError> {
+    let Restore { tasks, mut table } = restore.unwrap_or_default();
+    if !tasks.is_empty() {
+        return Err(StateError::NotBuilt { what: "restoring state" });
+    }
+    let ids = table.declare(&settings.declared)?;
+    let writer = SnapshotWriter::new(&settings, table)?;
+    let backend: Box<dyn Backend> = match &settings.backend {
+        BackendKind::Memory => Box::new(MemoryState::new(&settings.declared)?),
+        BackendKind::RocksDb(memory) => crate::rocksdb::open(&settings, memory, &ids)?,
+    };
+    Ok(OpenedState { backend, timers: Timers::new(), writer })
+}

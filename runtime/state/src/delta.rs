@@ -1,0 +1,190 @@
+//! What has changed since the last snapshot, on its way from the worker to the thread that writes it.
+//!
+//! Freezing copies rows as they lie in memory; what takes time comes on the other thread: finding the key group of each
+//! row, putting its entries into an [`EntryList`], sorting.
+
+use crate::error::StateError;
+use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::ttl::StateTime;
+use crate::value_codec::{TOMBSTONE, ValueHead};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use tidewheel_types::key_group::KeyGroups;
+use tidewheel_types::keyed_state::StateKey;
+
+/// Everything that has changed between two snapshots. [`SnapshotWriter::write`](crate::SnapshotWriter::write) takes it.
+pub struct Delta {
+    /// What has changed. Of changes of one entry the last one counts.
+    pub(crate) parts: Vec<Box<dyn Frozen>>,
+    /// What the clocks showed.
+    pub(crate) time: StateTime,
+    /// What is to happen once it is in a file: the path of the file, none if there was nothing to write.
+    pub(crate) written: Option<Written>,
+}
+
+pub(crate) type Written = Box<dyn FnOnce(Option<&Path>) -> Result<(), StateError> + Send>;
+
+/// Changes of some states, as they were copied.
+pub(crate) trait Frozen: Send {
+    /// Adds the entries.
+    fn add_to(&self, entries: &mut EntryList);
+}
+
+/// Entries of state files, to be sorted.
+pub(crate) struct EntryList {
+    key_groups: KeyGroups,
+    /// Of every entry: key length u32, value length u32, key, value.
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+    versions: BTreeMap<StateId, BTreeSet<u32>>,
+    /// The state and version noted last.
+    last_version: Option<(StateId, u32)>,
+}
+
+/// Where an entry is, in the order in which entries sort: by key, then by age.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The first 16 bytes of the key; zeros after its end.
+    prefix: u128,
+    start: usize,
+}
+
+const LENGTHS_BYTES: usize = 8;
+
+impl EntryList {
+    /// No entries, for keys that are dealt out over `max_parallelism` key groups.
+    pub(crate) fn new(max_parallelism: u16) -> Self {
+        EntryList {
+            key_groups: KeyGroups::new(max_parallelism, 1),
+            bytes: Vec::new(),
+            places: Vec::new(),
+            versions: BTreeMap::new(),
+            last_version: None,
+        }
+    }
+
+    /// Number of changes, of which several may be of one entry.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Bytes of keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The schema versions of what was put, by state.
+    pub(crate) fn versions(&self) -> &BTreeMap<StateId, BTreeSet<u32>> {
+        &self.versions
+    }
+
+    /// Sets an entry; `stored` begins with its head.
+    #[inline]
+    pub(crate) fn put(&mut self, state: StateId, key: &StateKey<'_>, user_key: &[u8], stored: &[u8]) {
+        if state != TIMERS {
+            let version = ValueHead::decode(stored).expect("a stored value begins with its head").0.version;
+            if self.last_version != Some((state, version)) {
+                self.versions.entry(state).or_default().insert(version);
+                self.last_version = Some((state, version));
+            }
+        }
+        self.add(state, key, user_key, stored);
+    }
+
+    /// Removes an entry.
+    #[inline]
+    pub(crate) fn delete(&mut self, state: StateId, key: &StateKey<'_>, user_key: &[u8]) {
+        self.add(state, key, user_key, TOMBSTONE);
+    }
+
+    #[inline]
+    fn add(&mut self, state: StateId, key: &StateKey<'_>, user_key: &[u8], stored: &[u8]) {
+        let start = self.bytes.len();
+        let key_group = self.key_groups.group_of_hash(key.hash);
+        self.bytes.extend_from_slice(&[0; LENGTHS_BYTES]);
+        EntryKey { key_group, state, key: key.key, namespace: key.namespace, user_key }.encode(&mut self.bytes);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(stored);
+        let key_start = start + LENGTHS_BYTES;
+        let key_len = u32::try_from(key_end - key_start).expect("a key is shorter than 4 GiB");
+        let value_len = u32::try_from(stored.len()).expect("a value is shorter than 4 GiB");
+        self.bytes[start..start + 4].copy_from_slice(&key_len.to_le_bytes());
+        self.bytes[start + 4..key_start].copy_from_slice(&value_len.to_le_bytes());
+        self.places.push(Place { prefix: prefix(&self.bytes[key_start..key_end]), start });
+    }
+
+    /// Hands out the entries in the order of their keys, the last one of each; an empty value is a tombstone.
+    pub(crate) fn sorted<E>(mut self, mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut places = std::mem::take(&mut self.places);
+        places.sort_unstable_by(|left, right| {
+            let by_prefix = left.prefix.cmp(&right.prefix);
+            by_prefix.then_with(|| self.entry(left).0.cmp(self.entry(right).0)).then(left.start.cmp(&right.start))
+        });
+        for (number, place) in places.iter().enumerate() {
+            let (key, value) = self.entry(place);
+            let is_last = places.get(number + 1).is_none_or(|next| self.entry(next).0 != key);
+            if is_last {
+                each(key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn entry(&self, place: &Place) -> (&[u8], &[u8]) {
+        let (lengths, rest) = self.bytes[place.start..].split_at(LENGTHS_BYTES);
+        let length = |bytes: &[u8]| u32::from_le_bytes(*bytes.first_chunk().expect("it has 4 bytes")) as usize;
+        let (key, rest) = rest.split_at(length(lengths));
+        (key, &rest[..length(&lengths[4..])])
+    }
+}
+
+#[inline]
+fn prefix(key: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let len = key.len().min(16);
+    first[..len].copy_from_slice(&key[..len]);
+    u128::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EntryList;
+    use crate::key_codec::{EntryKey, StateId};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+    use tidewheel_types::key_group::{KeyGroup, hash_key};
+    use tidewheel_types::keyed_state::StateKey;
+
+    proptest! {
+        #[test]
+        fn the_last_change_of_each_entry_comes_out_in_order(
+            changes in vec((0u16..2, vec(0u8..2, 0..14), vec(0u8..2, 0..3), any::<bool>()), 0..60),
+        ) {
+            let mut list = EntryList::new(2);
+            let mut model = BTreeMap::new();
+            for (number, (state, key, user_key, is_put)) in changes.iter().enumerate() {
+                let owner = StateKey { hash: hash_key(key), key, namespace: &[] };
+                let (state, stored) = (StateId(*state), [2, number as u8]);
+                let value = if *is_put { &stored[..] } else { &[] };
+                if *is_put {
+                    list.put(state, &owner, user_key, value);
+                } else {
+                    list.delete(state, &owner, user_key);
+                }
+                let key_group = KeyGroup((owner.hash % 2) as u16);
+                let mut encoded = Vec::new();
+                EntryKey { key_group, state, key, namespace: &[], user_key }.encode(&mut encoded);
+                model.insert(encoded, value.to_vec());
+            }
+            let mut sorted = Vec::new();
+            list.sorted(|key, value| {
+                sorted.push((key.to_vec(), value.to_vec()));
+                Ok::<_, Infallible>(())
+            }).unwrap();
+            prop_assert_eq!(sorted, model.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
