@@ -1,0 +1,22 @@
+//! What a running job offers to those who speak to it.
+
+use crate::ApiError;
+use crate::model::{Checkpoint, CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest};
+
+/// A running job. Methods are called on threads of the server, several at a time, and may block.
+pub trait JobApi: Send + Sync + 'static {
+    /// How the job is.
+    fn status(&self) -> Result<JobStatus, ApiError>;
+
+    /// The checkpoints there are, and how they went.
+    fn checkpoints(&self) -> Result<Checkpoints, ApiError>;
+
+    /// Takes a checkpoint now, and waits until it is complete; with `stop`, until its output is committed, too.
+    fn checkpoint(&self, request: CheckpointRequest) -> Result<Checkpoint, ApiError>;
+
+    /// Takes a savepoint, and waits until it is finished. One at a time: a second one is refused as a conflict.
+    fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError>;
+
+    /// What the job counts.
+    fn metrics(&self) -> Result<Metrics, ApiError>;
+}
