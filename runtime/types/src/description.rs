@@ -61,6 +61,18 @@ pub enum StateKind {
     Aggregating,
 }
 
+impl StateKind {
+    /// The kind's name in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            StateKind::Value => "value",
+            StateKind::List => "list",
+            StateKind::Map => "map",
+            StateKind::Aggregating => "aggregating",
+        }
+    }
+}
+
 /// Which clock a timer follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

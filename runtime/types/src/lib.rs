@@ -1,11 +1,13 @@
 //! Plain values and the traits at which Tidewheel's crates meet. No I/O, no threads, no clock.
 //!
 //! Read in this order: [`time`] and [`key_group`] are the coordinates of a record; [`mod@column`] and [`batch`] its memory;
-//! [`description`] what a component says of itself; [`keyed_state`] what the host keeps for it; [`job`] what the user
-//! asked for, and [`selector`] where in a record it said the key and the event time are.
+//! [`description`] what a component says of itself; [`keyed_state`] what the host keeps for it, and [`contract`] whether
+//! the two fit; [`job`] what the user asked for, and [`selector`] where in a record it said the key and the event time
+//! are.
 
 pub mod batch;
 pub mod column;
+pub mod contract;
 pub mod description;
 pub mod id;
 pub mod job;

@@ -1,0 +1,189 @@
+//! Every case of the contract, as a table.
+
+use super::{Contract, Fate, Mismatch, StoredState, fate};
+use crate::OperatorId;
+use crate::description::{StateDecl, StateKind};
+
+fn declared(name: &str, kind: StateKind, version: u32, oldest: u32) -> StateDecl {
+    StateDecl {
+        name: name.to_owned(),
+        kind,
+        format: "json".to_owned(),
+        schema: format!("S{version}"),
+        version,
+        oldest,
+        rides: false,
+        ttl_ms: 0,
+        options: Vec::new(),
+    }
+}
+
+fn stored(name: &str, kind: StateKind, version: u32, versions: &[u32]) -> StoredState {
+    StoredState {
+        name: name.to_owned(),
+        kind,
+        format: "json".to_owned(),
+        schema: format!("S{version}"),
+        version,
+        versions: versions.iter().copied().collect(),
+    }
+}
+
+#[test]
+fn one_state() {
+    use StateKind::{List, Value};
+    let refuse = |mismatch| Fate::Refuse { mismatch };
+    let migrate = |from: &[u32], to| Fate::Migrate { from: from.to_vec(), to };
+    // (declared kind, version, oldest; stored kind, version, versions present; what becomes of it)
+    let cases = [
+        ((Value, 1, 1), (Value, 1, &[1][..]), Fate::Reuse),
+        ((Value, 1, 1), (Value, 1, &[]), Fate::Reuse),
+        ((Value, 9, 9), (Value, 1, &[]), Fate::Reuse),
+        ((Value, 2, 1), (Value, 2, &[2]), Fate::Reuse),
+        ((Value, 2, 1), (Value, 1, &[1]), migrate(&[1], 2)),
+        ((Value, 2, 1), (Value, 2, &[1, 2]), migrate(&[1], 2)),
+        ((Value, 3, 1), (Value, 2, &[1, 2]), migrate(&[1, 2], 3)),
+        ((Value, 3, 1), (Value, 3, &[1, 2, 3]), migrate(&[1, 2], 3)),
+        ((Value, 3, 1), (Value, 2, &[1]), migrate(&[1], 3)),
+        ((Value, 2, 2), (Value, 1, &[1]), refuse(Mismatch::TooOld { stored: 1, oldest: 2, declared: 2 })),
+        ((Value, 3, 2), (Value, 2, &[1, 2]), refuse(Mismatch::TooOld { stored: 1, oldest: 2, declared: 3 })),
+        ((Value, 1, 1), (Value, 2, &[1, 2]), refuse(Mismatch::TooNew { stored: 2, declared: 1 })),
+        // The newer component never wrote: all values are still of the older version.
+        ((Value, 1, 1), (Value, 2, &[1]), Fate::Reuse),
+        ((List, 1, 1), (Value, 1, &[1]), refuse(Mismatch::Kind { stored: Value, declared: List })),
+        ((List, 1, 1), (Value, 1, &[]), refuse(Mismatch::Kind { stored: Value, declared: List })),
+    ];
+    for ((kind, version, oldest), (stored_kind, stored_version, versions), expected) in cases {
+        let decided = fate(&declared("s", kind, version, oldest), &stored("s", stored_kind, stored_version, versions));
+        assert_eq!(decided, expected, "{kind:?} {version} {oldest} from {stored_kind:?} {stored_version} {versions:?}");
+    }
+}
+
+#[test]
+fn formats_and_schemas() {
+    let now = StateDecl { format: "postcard".to_owned(), ..declared("s", StateKind::Map, 1, 1) };
+    let was = stored("s", StateKind::Map, 1, &[1]);
+    let mismatch = Mismatch::Format { stored: "json".to_owned(), declared: "postcard".to_owned() };
+    assert_eq!(fate(&now, &was), Fate::Refuse { mismatch });
+    let now = StateDecl { schema: "Other".to_owned(), ..declared("s", StateKind::Map, 1, 1) };
+    let mismatch = Mismatch::Schema { version: 1, stored: "S1".to_owned(), declared: "Other".to_owned() };
+    assert_eq!(fate(&now, &was), Fate::Refuse { mismatch });
+    let empty = stored("s", StateKind::Map, 1, &[]);
+    assert_eq!(fate(&now, &empty), Fate::Reuse, "where no value is, none is of another schema");
+    let now = StateDecl { schema: "Other".to_owned(), ..declared("s", StateKind::Map, 2, 1) };
+    assert_eq!(fate(&now, &was), Fate::Migrate { from: vec![1], to: 2 }, "a version of its own may look as it likes");
+}
+
+/// Two operators, of which one has changed and one is new; a third is gone.
+fn contract() -> Contract {
+    let (count, fresh, gone) = (OperatorId::new("count"), OperatorId::new("fresh"), OperatorId::new("gone"));
+    let of_count = [
+        declared("total", StateKind::Value, 1, 1),
+        declared("seen", StateKind::Map, 2, 1),
+        declared("more", StateKind::List, 1, 1),
+    ];
+    let of_fresh = [declared("x", StateKind::Value, 1, 1)];
+    let snapshot = [
+        (gone, vec![stored("a", StateKind::Value, 1, &[1]), stored("b", StateKind::Value, 1, &[1])]),
+        (
+            count.clone(),
+            vec![
+                stored("old", StateKind::Value, 1, &[1]),
+                stored("seen", StateKind::Map, 1, &[1]),
+                stored("total", StateKind::Value, 1, &[1]),
+            ],
+        ),
+    ];
+    Contract::new([(&count, &of_count[..]), (&fresh, &of_fresh[..])], &snapshot)
+}
+
+#[test]
+fn a_whole_job() {
+    let contract = contract();
+    let verdicts: Vec<String> =
+        contract.states.iter().map(|verdict| format!("{}: {}", verdict.name(), verdict.fate)).collect();
+    let expected = [
+        "count.total: reuse",
+        "count.seen: migrate from version 1 to 2",
+        "count.more: new",
+        "count.old: would be dropped",
+        "fresh.x: new",
+        "gone.a: would be dropped",
+        "gone.b: would be dropped",
+    ];
+    assert_eq!(verdicts, expected);
+    let json = serde_json::to_value(&contract).unwrap();
+    let seen = serde_json::json!({ "operator": "count", "state": "seen", "fate": "migrate", "from": [1], "to": 2 });
+    assert_eq!(json["states"][1], seen);
+}
+
+#[test]
+fn drops_are_allowed_by_name() {
+    let check = |allowed: &[&str]| {
+        let allowed: Vec<String> = allowed.iter().map(|&name| name.to_owned()).collect();
+        contract().check(&allowed).map_err(|error| error.to_string())
+    };
+    assert_eq!(check(&["gone", "count.old"]), Ok(()));
+    assert_eq!(check(&["gone.a", "count.old", "gone.b"]), Ok(()));
+    let message = "states count.old, gone.a, gone.b would be dropped: the job does not have them\n\n\
+                   hint: to allow it, add --allow-drop count.old --allow-drop gone.a --allow-drop gone.b";
+    assert_eq!(check(&[]), Err(message.to_owned()));
+    let message =
+        "state gone.b would be dropped: the job does not have it\n\nhint: to allow it, add --allow-drop gone.b";
+    assert_eq!(check(&["gone.a", "count"]), Err(message.to_owned()));
+    let message = "--allow-drop old: no such state would be dropped\n\nhint: it is count.old, gone.a, gone.b";
+    assert_eq!(check(&["gone", "old"]), Err(message.to_owned()));
+    let message = "--allow-drop x: nothing would be dropped\n\nhint: remove it";
+    assert_eq!(Contract::default().check(&["x".to_owned()]).unwrap_err().to_string(), message);
+}
+
+#[test]
+fn what_is_refused_says_why_and_what_to_do() {
+    let operator = OperatorId::new("count");
+    let check = |declared: StateDecl, stored: StoredState| {
+        let contract = Contract::new([(&operator, &[declared][..])], &[(operator.clone(), vec![stored])]);
+        contract.check(&[]).unwrap_err().to_string()
+    };
+    let value = StateKind::Value;
+    let was = || stored("s", value, 1, &[1]);
+    for (declared, stored, message) in [
+        (
+            declared("s", StateKind::List, 1, 1),
+            was(),
+            "its kind is list, and that of the snapshot value\n\n\
+             hint: give the new state another name, and allow the old one to be dropped with --allow-drop",
+        ),
+        (
+            StateDecl { format: "raw".to_owned(), ..declared("s", value, 1, 1) },
+            was(),
+            "its format is \"raw\", and that of the snapshot \"json\"\n\n\
+             hint: give the new state another name, and allow the old one to be dropped with --allow-drop",
+        ),
+        (
+            StateDecl { schema: "T".to_owned(), ..declared("s", value, 1, 1) },
+            was(),
+            "its schema is \"T\", and that of the snapshot \"S1\", both under version 1\n\n\
+             hint: raise the state's version, and write a `migrate` from the one before",
+        ),
+        (
+            declared("s", value, 2, 2),
+            was(),
+            "the snapshot has values of version 1, and its component takes version 2 only\n\n\
+             hint: write a `migrate` from that version on, and declare it as the oldest",
+        ),
+        (
+            declared("s", value, 3, 2),
+            was(),
+            "the snapshot has values of version 1, and its component migrates from 2 on\n\n\
+             hint: write a `migrate` from that version on, and declare it as the oldest",
+        ),
+        (
+            declared("s", value, 1, 1),
+            stored("s", value, 2, &[2]),
+            "the snapshot has values of version 2, and its component knows them up to 1\n\n\
+             hint: start the component that wrote the snapshot, or a newer one",
+        ),
+    ] {
+        assert_eq!(check(declared, stored), format!("state count.s cannot be restored: {message}"));
+    }
+}
