@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tidewheel_connectors::{
-    Connector, ConnectorError, Malformed, ReadStatus, Registry, Sink, SinkContext, SinkWriter, Source, SplitReader,
-    StageHandle, Waker, WriteStatus,
+    Connector, ConnectorError, Delivery, Malformed, Position, ReadStatus, Registry, Sink, SinkContext, SinkWriter,
+    Source, SplitReader, StageHandle, Waker, WriteStatus,
 };
 use tidewheel_engine::{Job, JobOptions, Plan};
 use tidewheel_guest::{Runtime, RuntimeOptions};
@@ -95,8 +95,14 @@ impl Source for TimedSource {
         self.source.splits()
     }
 
-    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
-        let reader = self.source.open(source, split, waker)?;
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        position: Option<&Position>,
+        waker: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
+        let reader = self.source.open(source, split, position, waker)?;
         Ok(Box::new(TimedReader { reader, clock: self.clock.clone() }))
     }
 }
@@ -117,6 +123,10 @@ impl SplitReader for TimedReader {
         self.clock.start.get_or_init(|| now);
         self.reader.read(now, bytes_max, batch, malformed)
     }
+
+    fn position(&self) -> Position {
+        self.reader.position()
+    }
 }
 
 /// A sink that notes how late each record is.
@@ -135,6 +145,10 @@ impl Connector for LatencySink {
 impl Sink for LatencySink {
     fn open(&self, _: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         Ok(Box::new(LatencySink(self.0.clone())))
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::AtLeastOnce
     }
 }
 
@@ -158,8 +172,12 @@ impl SinkWriter for LatencySink {
         Ok(WriteStatus::Taken)
     }
 
-    fn stage(&mut self, _: u64) -> Poll<Result<StageHandle, ConnectorError>> {
-        Poll::Ready(Ok(StageHandle(Vec::new())))
+    fn recover(&mut self, _: &[StageHandle]) -> Poll<Result<(), ConnectorError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn stage(&mut self, _: u64) -> Poll<Result<Option<StageHandle>, ConnectorError>> {
+        Poll::Ready(Ok(None))
     }
 
     fn commit(&mut self, _: &StageHandle) -> Poll<Result<(), ConnectorError>> {

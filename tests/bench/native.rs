@@ -39,7 +39,7 @@ fn bids() -> Batch {
     let connector = registry.get("nexmark").expect("it is built in");
     let mut options = Options::parse("events = [\"bid\"]\nkeyspace = 1000000", "bench").expect("options");
     let source = connector.source(&mut options, Path::new("/")).expect("a source");
-    let mut reader = source.open(0, SplitIndex(0), Arc::new(|| {})).expect("a reader");
+    let mut reader = source.open(0, SplitIndex(0), None, Arc::new(|| {})).expect("a reader");
     let (mut read, mut malformed) = (Batch::default(), Vec::new());
     while read.len() < BIDS {
         reader.read(Instant::now(), 1 << 16, &mut read, &mut malformed).expect("the generator does not fail");

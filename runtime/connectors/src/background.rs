@@ -3,11 +3,11 @@
 
 use crate::thread::spawn;
 use crate::{ConnectorError, SinkWriter, StageHandle, Waker, WriteStatus};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use std::task::Poll;
 use tidewheel_types::Batch;
 
-/// Commands that wait for the thread, batches most of all.
+/// Batches that wait for the thread at most. Other commands are few, and have to keep their place among the batches.
 const QUEUE_LENGTH: usize = 4;
 
 /// Writes one shard. It may block: a [`Background`] runs it on a thread.
@@ -15,8 +15,11 @@ pub(crate) trait BlockingWriter: Send + 'static {
     /// Writes all records of `batch`.
     fn write(&mut self, batch: &Batch) -> Result<(), ConnectorError>;
 
+    /// As [`SinkWriter::recover`].
+    fn recover(&mut self, staged: &[StageHandle]) -> Result<(), ConnectorError>;
+
     /// As [`SinkWriter::stage`].
-    fn stage(&mut self, checkpoint: u64) -> Result<StageHandle, ConnectorError>;
+    fn stage(&mut self, checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError>;
 
     /// As [`SinkWriter::commit`].
     fn commit(&mut self, handle: &StageHandle) -> Result<(), ConnectorError>;
@@ -24,18 +27,28 @@ pub(crate) trait BlockingWriter: Send + 'static {
 
 #[allow(clippy::large_enum_variant, reason = "a few commands wait at a time, nearly all of them batches")]
 enum Command {
+    Recover(Vec<StageHandle>),
     Write(Batch),
     Stage(u64),
     Commit(StageHandle),
 }
 
 enum Reply {
+    Recovered,
     /// A batch has been written; it is empty and can be filled again.
     Written(Batch),
-    Staged(u64, StageHandle),
+    Staged(u64, Option<StageHandle>),
     Committed(StageHandle),
     /// The thread has ended.
     Failed(ConnectorError),
+}
+
+/// Whether what earlier attempts have left is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recovery {
+    NotAsked,
+    Asked,
+    Done,
 }
 
 /// The worker's end of a [`BlockingWriter`].
@@ -44,11 +57,14 @@ pub(crate) struct Background {
     name: String,
     commands: Sender<Command>,
     replies: Receiver<Reply>,
-    /// The stage or commits that have been asked for and not yet answered.
+    /// Batches that wait to be written.
+    waiting: usize,
+    /// What has been asked for and not yet answered.
+    recovery: Recovery,
     asked_stage: Option<u64>,
     asked_commits: Vec<StageHandle>,
     /// Answers nobody has come for.
-    staged: Option<(u64, StageHandle)>,
+    staged: Option<(u64, Option<StageHandle>)>,
     committed: Vec<StageHandle>,
     spare: Option<Batch>,
 }
@@ -56,7 +72,7 @@ pub(crate) struct Background {
 impl Background {
     /// Starts a thread with `writer`; `name` is what it writes to, for errors. The waker is called after each command.
     pub(crate) fn start(name: &str, mut writer: impl BlockingWriter, waker: Waker) -> Result<Self, ConnectorError> {
-        let (commands, command_receiver) = bounded(QUEUE_LENGTH);
+        let (commands, command_receiver) = unbounded();
         let (reply_sender, replies) = unbounded();
         let wake_at_end = waker.clone();
         spawn(name, wake_at_end, move || {
@@ -75,6 +91,8 @@ impl Background {
             name: name.to_owned(),
             commands,
             replies,
+            waiting: 0,
+            recovery: Recovery::NotAsked,
             asked_stage: None,
             asked_commits: Vec::new(),
             staged: None,
@@ -87,7 +105,11 @@ impl Background {
     fn take_replies(&mut self) -> Result<(), ConnectorError> {
         loop {
             match self.replies.try_recv() {
-                Ok(Reply::Written(batch)) => self.spare = Some(batch),
+                Ok(Reply::Recovered) => self.recovery = Recovery::Done,
+                Ok(Reply::Written(batch)) => {
+                    self.waiting -= 1;
+                    self.spare = Some(batch);
+                }
                 Ok(Reply::Staged(checkpoint, handle)) => {
                     self.asked_stage = None;
                     self.staged = Some((checkpoint, handle));
@@ -103,26 +125,36 @@ impl Background {
         }
     }
 
-    /// Hands a command to the thread, or back when the queue is full.
-    fn send(&mut self, command: Command) -> Result<Option<Command>, ConnectorError> {
-        match self.commands.try_send(command) {
-            Ok(()) => Ok(None),
-            Err(TrySendError::Full(command)) => Ok(Some(command)),
-            // It has ended just now: its last answer says why.
-            Err(TrySendError::Disconnected(_)) => Err(self.take_replies().err().unwrap_or_else(|| self.stopped())),
-        }
+    /// Hands a command to the thread.
+    fn send(&mut self, command: Command) -> Result<(), ConnectorError> {
+        // If it has ended just now, its last answer says why.
+        self.commands.send(command).map_err(|_| self.take_replies().err().unwrap_or_else(|| self.stopped()))
     }
 
     fn stopped(&self) -> ConnectorError {
         ConnectorError::Stopped { what: format!("the thread that writes {}", self.name) }
     }
 
-    fn poll_stage(&mut self, checkpoint: u64) -> Result<Poll<StageHandle>, ConnectorError> {
+    fn poll_recover(&mut self, staged: &[StageHandle]) -> Result<Poll<()>, ConnectorError> {
+        self.take_replies()?;
+        match self.recovery {
+            Recovery::Done => return Ok(Poll::Ready(())),
+            Recovery::Asked => {}
+            Recovery::NotAsked => {
+                self.send(Command::Recover(staged.to_vec()))?;
+                self.recovery = Recovery::Asked;
+            }
+        }
+        Ok(Poll::Pending)
+    }
+
+    fn poll_stage(&mut self, checkpoint: u64) -> Result<Poll<Option<StageHandle>>, ConnectorError> {
         self.take_replies()?;
         if let Some((_, handle)) = self.staged.take_if(|(staged, _)| *staged == checkpoint) {
             return Ok(Poll::Ready(handle));
         }
-        if self.asked_stage != Some(checkpoint) && self.send(Command::Stage(checkpoint))?.is_none() {
+        if self.asked_stage != Some(checkpoint) {
+            self.send(Command::Stage(checkpoint))?;
             self.asked_stage = Some(checkpoint);
         }
         Ok(Poll::Pending)
@@ -134,7 +166,8 @@ impl Background {
             self.committed.swap_remove(at);
             return Ok(Poll::Ready(()));
         }
-        if !self.asked_commits.contains(handle) && self.send(Command::Commit(handle.clone()))?.is_none() {
+        if !self.asked_commits.contains(handle) {
+            self.send(Command::Commit(handle.clone()))?;
             self.asked_commits.push(handle.clone());
         }
         Ok(Poll::Pending)
@@ -153,20 +186,20 @@ fn flatten<T>(result: Result<Poll<T>, ConnectorError>) -> Poll<Result<T, Connect
 impl SinkWriter for Background {
     fn write(&mut self, batch: &mut Batch) -> Result<WriteStatus, ConnectorError> {
         self.take_replies()?;
-        match self.send(Command::Write(std::mem::take(batch)))? {
-            None => {
-                *batch = self.spare.take().unwrap_or_default();
-                Ok(WriteStatus::Taken)
-            }
-            Some(Command::Write(returned)) => {
-                *batch = returned;
-                Ok(WriteStatus::Full)
-            }
-            Some(Command::Stage(_) | Command::Commit(_)) => unreachable!("the queue returns what it was given"),
+        if self.waiting == QUEUE_LENGTH {
+            return Ok(WriteStatus::Full);
         }
+        self.send(Command::Write(std::mem::take(batch)))?;
+        self.waiting += 1;
+        *batch = self.spare.take().unwrap_or_default();
+        Ok(WriteStatus::Taken)
     }
 
-    fn stage(&mut self, checkpoint: u64) -> Poll<Result<StageHandle, ConnectorError>> {
+    fn recover(&mut self, staged: &[StageHandle]) -> Poll<Result<(), ConnectorError>> {
+        flatten(self.poll_recover(staged))
+    }
+
+    fn stage(&mut self, checkpoint: u64) -> Poll<Result<Option<StageHandle>, ConnectorError>> {
         flatten(self.poll_stage(checkpoint))
     }
 
@@ -177,6 +210,7 @@ impl SinkWriter for Background {
 
 fn execute(writer: &mut impl BlockingWriter, command: Command) -> Reply {
     let result = match command {
+        Command::Recover(staged) => writer.recover(&staged).map(|()| Reply::Recovered),
         Command::Write(mut batch) => writer.write(&batch).map(|()| {
             batch.clear();
             Reply::Written(batch)

@@ -1,6 +1,6 @@
 //! Connector `discard`: a sink that drops everything, to measure a job without its output.
 
-use crate::{Connector, ConnectorError, Sink, SinkContext, SinkWriter, Source, StageHandle, WriteStatus};
+use crate::{Connector, ConnectorError, Delivery, Sink, SinkContext, SinkWriter, Source, StageHandle, WriteStatus};
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
@@ -24,6 +24,10 @@ impl Sink for Discard {
     fn open(&self, _context: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         Ok(Box::new(Discard))
     }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::ExactlyOnce
+    }
 }
 
 impl SinkWriter for Discard {
@@ -32,8 +36,12 @@ impl SinkWriter for Discard {
         Ok(WriteStatus::Taken)
     }
 
-    fn stage(&mut self, _checkpoint: u64) -> Poll<Result<StageHandle, ConnectorError>> {
-        Poll::Ready(Ok(StageHandle(Vec::new())))
+    fn recover(&mut self, _staged: &[StageHandle]) -> Poll<Result<(), ConnectorError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn stage(&mut self, _checkpoint: u64) -> Poll<Result<Option<StageHandle>, ConnectorError>> {
+        Poll::Ready(Ok(None))
     }
 
     fn commit(&mut self, _handle: &StageHandle) -> Poll<Result<(), ConnectorError>> {

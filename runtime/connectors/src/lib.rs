@@ -22,5 +22,5 @@ mod stdio;
 
 pub use error::ConnectorError;
 pub use registry::{Connector, Registry};
-pub use sink::{Sink, SinkContext, SinkWriter, StageHandle, WriteStatus};
-pub use source::{Malformed, NO_TIME, ReadStatus, Source, SplitReader, Waker};
+pub use sink::{Delivery, Sink, SinkContext, SinkWriter, StageHandle, WriteStatus};
+pub use source::{Malformed, NO_TIME, Position, ReadStatus, Source, SplitReader, Waker};

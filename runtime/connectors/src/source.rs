@@ -1,6 +1,8 @@
 //! Where records come from.
 
 use crate::ConnectorError;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidewheel_types::{Batch, SplitIndex};
@@ -18,8 +20,39 @@ pub trait Source: Send + Sync {
     /// for the job's life. Called once per job, before anything runs.
     fn splits(&self) -> Result<Vec<String>, ConnectorError>;
 
-    /// Starts to read a split from its beginning. `source` is the source's place in the job, for the records' origins.
-    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError>;
+    /// Starts to read a split, from its beginning or from where a reader of it was. `source` is the source's place in
+    /// the job, for the records' origins.
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        position: Option<&Position>,
+        waker: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError>;
+}
+
+/// Where a reader is in its split: what a checkpoint keeps of it. Only the connector knows what it means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub serde_json::Value);
+
+impl Position {
+    /// The position that `position` describes.
+    ///
+    /// # Panics
+    /// If it cannot be written as JSON, which numbers and text can.
+    pub fn of(position: &impl Serialize) -> Position {
+        Position(serde_json::to_value(position).expect("positions are numbers and text"))
+    }
+
+    /// Reads what [`of`](Self::of) wrote; `split` is for the error.
+    pub fn read<T: DeserializeOwned>(&self, split: &str) -> Result<T, ConnectorError> {
+        T::deserialize(&self.0).map_err(|error| ConnectorError::Input {
+            path: split.to_owned(),
+            reason: format!("the checkpoint's position {} is not one of this connector: {error}", self.0),
+            hint: "the source was of another kind when the checkpoint was taken: give it another name".to_owned(),
+        })
+    }
 }
 
 /// Reads one split. It lives on a worker's thread and must not block it: what waits for a disk or a network runs on
@@ -37,6 +70,9 @@ pub trait SplitReader {
         batch: &mut Batch,
         malformed: &mut Vec<Malformed>,
     ) -> Result<ReadStatus, ConnectorError>;
+
+    /// Where it is, after everything that the last read has brought: a reader opened there goes on with what comes next.
+    fn position(&self) -> Position;
 }
 
 /// What to do after a read.

@@ -209,7 +209,7 @@ impl<'a> Graph<'a, '_> {
         mine.map(|split| {
             let clock = SplitClock::new(source.out_of_orderness_ms, source.idle_after, now);
             let number = split as u32;
-            let open = |waker| source.source.open(index, SplitIndex(number), waker);
+            let open = |waker| source.source.open(index, SplitIndex(number), None, waker);
             SplitTask::open(number, clock, task.clone(), open).unwrap_or_else(|error| connector_failed(&node.id, error))
         })
         .collect()
@@ -249,7 +249,7 @@ impl<'a> Graph<'a, '_> {
         self.task(index, OPEN_EPOCH, |activator| {
             // A sink whose worker has ended needs no waking.
             let waker = Arc::new(move || _ = activator.activate());
-            let writer = sink.open(SinkContext { lineage, shard, waker });
+            let writer = sink.open(SinkContext { lineage, attempt: 1, shard, waker });
             SinkTask::new(id.clone(), writer.unwrap_or_else(|error| connector_failed(id, error)))
         });
     }

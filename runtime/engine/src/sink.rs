@@ -36,7 +36,10 @@ impl SinkTask {
         let handle = match self.staged.take() {
             Some(handle) => handle,
             None => match self.writer.stage(FINAL_CHECKPOINT) {
-                Poll::Ready(handle) => handle?,
+                Poll::Ready(handle) => match handle? {
+                    Some(handle) => handle,
+                    None => return Ok(Flow::Done),
+                },
                 Poll::Pending => return Ok(Flow::Waiting),
             },
         };

@@ -15,8 +15,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_connectors::{
-    Connector, ConnectorError, Malformed, ReadStatus, Sink, SinkContext, SinkWriter, Source, SplitReader, StageHandle,
-    Waker, WriteStatus,
+    Connector, ConnectorError, Delivery, Malformed, Position, ReadStatus, Sink, SinkContext, SinkWriter, Source,
+    SplitReader, StageHandle, Waker, WriteStatus,
 };
 use tidewheel_types::job::Options;
 use tidewheel_types::{Batch, Origin, SplitIndex};
@@ -86,7 +86,13 @@ impl Source for Latency {
         Ok(vec!["first".to_owned(), "second".to_owned()])
     }
 
-    fn open(&self, source: u32, split: SplitIndex, _: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        _: Option<&Position>,
+        _: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
         Ok(Box::new(Reader { latency: self.clone(), origin: Origin { offset: 0, source, split: split.0 } }))
     }
 }
@@ -118,11 +124,19 @@ impl SplitReader for Reader {
         }
         Ok(ReadStatus::End)
     }
+
+    fn position(&self) -> Position {
+        Position::default()
+    }
 }
 
 impl Sink for Latency {
     fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         Ok(Box::new(Writer { latency: self.clone(), shard: context.shard, hiccup: context.shard == 1 }))
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::AtLeastOnce
     }
 }
 
@@ -150,8 +164,12 @@ impl SinkWriter for Writer {
         Ok(WriteStatus::Taken)
     }
 
-    fn stage(&mut self, _: u64) -> Poll<Result<StageHandle, ConnectorError>> {
-        Poll::Ready(Ok(StageHandle(Vec::new())))
+    fn recover(&mut self, _: &[StageHandle]) -> Poll<Result<(), ConnectorError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn stage(&mut self, _: u64) -> Poll<Result<Option<StageHandle>, ConnectorError>> {
+        Poll::Ready(Ok(None))
     }
 
     fn commit(&mut self, _: &StageHandle) -> Poll<Result<(), ConnectorError>> {

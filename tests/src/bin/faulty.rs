@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tidewheel_connectors::{
-    Connector, ConnectorError, Malformed, ReadStatus, Registry, Sink, Source, SplitReader, Waker,
+    Connector, ConnectorError, Malformed, Position, ReadStatus, Registry, Sink, Source, SplitReader, Waker,
 };
 use tidewheel_engine::{Job, JobOptions, Plan};
 use tidewheel_guest::{Runtime, RuntimeOptions};
@@ -72,7 +72,13 @@ impl Source for Faulty {
         Ok(vec!["silent".to_owned(), "faulty".to_owned()])
     }
 
-    fn open(&self, source: u32, split: SplitIndex, _: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        _: Option<&Position>,
+        _: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
         let SplitIndex(split) = split;
         match self.0 {
             Fault::PanicAtStart if split == 1 => panic!("split 1 is rotten"),
@@ -110,5 +116,9 @@ impl SplitReader for Reader {
             Fault::Error if self.origin.offset > RECORDS => Err(error()),
             _ => Ok(ReadStatus::Ready),
         }
+    }
+
+    fn position(&self) -> Position {
+        Position::default()
     }
 }

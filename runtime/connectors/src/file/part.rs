@@ -4,7 +4,7 @@
 //!
 //! 1. `.part-LINEAGE-SHARD-PROCESS-NUMBER.open` while records are added. The process that does so holds a lock on it;
 //!    without the lock it is the leftover of a process that died, and the next start removes it.
-//! 2. `.part-LINEAGE-SHARD-CHECKPOINT.staged` when it is complete and on disk. Nobody removes it: a snapshot may name
+//! 2. `.part-LINEAGE-SHARD-CHECKPOINT-ATTEMPT.staged` when it is complete and on disk. Nobody removes it: a snapshot may name
 //!    it, and a restart from that snapshot commits it.
 //! 3. `part-LINEAGE-SHARD-CHECKPOINT.jsonl` once committed. No file is ever overwritten.
 
@@ -77,9 +77,9 @@ pub(super) struct StagedPart {
 
 impl StagedPart {
     /// The part of this checkpoint; `ending` is that of its committed name.
-    pub(super) fn new(lineage: &str, shard: usize, checkpoint: u64, ending: &str) -> Self {
+    pub(super) fn new(lineage: &str, attempt: u64, shard: usize, checkpoint: u64, ending: &str) -> Self {
         let name = format!("part-{lineage}-{shard}-{checkpoint}");
-        StagedPart { staged: format!(".{name}.staged"), committed: format!("{name}.{ending}") }
+        StagedPart { staged: format!(".{name}-{attempt}.staged"), committed: format!("{name}.{ending}") }
     }
 
     /// The handle of the part.

@@ -2,7 +2,7 @@
 
 use super::part::{OpenPart, StagedPart, create_folder, remove_leftovers};
 use crate::background::{Background, BlockingWriter};
-use crate::{ConnectorError, Sink, SinkContext, SinkWriter, StageHandle};
+use crate::{ConnectorError, Delivery, Sink, SinkContext, SinkWriter, StageHandle};
 use memchr::memchr;
 use std::path::PathBuf;
 use tidewheel_types::Batch;
@@ -37,10 +37,15 @@ impl Sink for FileSink {
             folder: self.folder.clone(),
             format: self.format,
             lineage: context.lineage,
+            attempt: context.attempt,
             shard: context.shard,
             part: None,
         };
         Ok(Box::new(Background::start(&self.folder.display().to_string(), writer, context.waker)?))
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::ExactlyOnce
     }
 }
 
@@ -49,6 +54,7 @@ struct PartWriter {
     folder: PathBuf,
     format: LineFormat,
     lineage: String,
+    attempt: u64,
     shard: usize,
     /// What has been written since the last stage; nothing has when it is not there.
     part: Option<OpenPart>,
@@ -71,22 +77,22 @@ impl BlockingWriter for PartWriter {
         Ok(())
     }
 
-    fn stage(&mut self, checkpoint: u64) -> Result<StageHandle, ConnectorError> {
-        let Some(part) = self.part.take() else { return Ok(StageHandle(Vec::new())) };
+    fn recover(&mut self, staged: &[StageHandle]) -> Result<(), ConnectorError> {
+        staged.iter().try_for_each(|handle| self.commit(handle))
+    }
+
+    fn stage(&mut self, checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError> {
+        let Some(part) = self.part.take() else { return Ok(None) };
         let ending = match self.format {
             LineFormat::JsonLines => "jsonl",
             LineFormat::Lines => "txt",
         };
-        let staged = StagedPart::new(&self.lineage, self.shard, checkpoint, ending);
+        let staged = StagedPart::new(&self.lineage, self.attempt, self.shard, checkpoint, ending);
         part.stage(&self.folder, &staged.staged)?;
-        Ok(staged.to_handle())
+        Ok(Some(staged.to_handle()))
     }
 
     fn commit(&mut self, handle: &StageHandle) -> Result<(), ConnectorError> {
-        // A checkpoint without records commits no file.
-        if handle.0.is_empty() {
-            return Ok(());
-        }
         let Some(part) = StagedPart::from_handle(handle) else {
             return Err(ConnectorError::CommitFailed {
                 path: self.folder.display().to_string(),

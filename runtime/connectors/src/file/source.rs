@@ -1,11 +1,11 @@
 //! Source `file`: a file, or a pattern of files; each is a split.
 
-use crate::text::{Blocks, Input, TextFormat, TextReader};
-use crate::{ConnectorError, Source, SplitReader, Waker};
+use crate::text::{Blocks, Input, TextFormat, TextPosition, TextReader};
+use crate::{ConnectorError, Position, Source, SplitReader, Waker};
 use flate2::bufread::MultiGzDecoder;
 use glob::{MatchOptions, glob_with};
 use std::fs::{self, File};
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tidewheel_types::SplitIndex;
@@ -89,11 +89,19 @@ impl Source for FileSource {
         Ok(self.files()?.iter().map(|file| self.name_of(file)).collect())
     }
 
-    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        position: Option<&Position>,
+        waker: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
         let file = self.files()?[split.0 as usize].clone();
         let name = self.name_of(&file);
-        let blocks = Blocks::start(&name, move || FileInput::open(file), waker)?;
-        Ok(Box::new(TextReader::new(name, source, split, blocks, &self.format)))
+        let position: Option<TextPosition> = position.map(|position| position.read(&name)).transpose()?;
+        let offset = position.as_ref().map_or(0, |position| position.offset);
+        let blocks = Blocks::start(&name, move || FileInput::open(file), offset, waker)?;
+        Ok(Box::new(TextReader::new(name, (source, split), blocks, &self.format, position.as_ref())?))
     }
 }
 
@@ -168,10 +176,30 @@ impl Input for FileInput {
             }
         }
     }
+
+    /// A plain file is not read for that.
+    fn skip(&mut self, bytes: u64) -> Result<u64, ConnectorError> {
+        let Content::Plain(counted) = &mut self.content else { return self.read_over(bytes) };
+        counted.seek(bytes).map_err(|error| read_error(&self.path, counted.bytes, error))
+    }
 }
 
 fn read_error(path: &Path, offset: u64, source: io::Error) -> ConnectorError {
     ConnectorError::Read { path: path.display().to_string(), offset, source }
+}
+
+impl Counted {
+    /// Passes over the next `bytes`, or those that are there; returns how many.
+    fn seek(&mut self, bytes: u64) -> io::Result<u64> {
+        let mut start = Vec::new();
+        self.inner.get_mut().0.take(bytes).read_to_end(&mut start)?;
+        let file = &mut self.inner.get_mut().1;
+        let rest = file.metadata()?.len().saturating_sub(file.stream_position()?).min(bytes - start.len() as u64);
+        file.seek(SeekFrom::Current(rest as i64))?;
+        let skipped = start.len() as u64 + rest;
+        self.bytes += skipped;
+        Ok(skipped)
+    }
 }
 
 /// A file of which it is known how much has been read.

@@ -2,7 +2,7 @@
 
 use super::MemoryRecord;
 use crate::background::{Background, BlockingWriter};
-use crate::{ConnectorError, Sink, SinkContext, SinkWriter, StageHandle, Waker, WriteStatus};
+use crate::{ConnectorError, Delivery, Sink, SinkContext, SinkWriter, StageHandle, Waker, WriteStatus};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -75,6 +75,10 @@ impl Sink for MemorySink {
             Some(_) => Box::new(Background::start("memory", writer, context.waker)?),
         })
     }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::ExactlyOnce
+    }
 }
 
 struct Writer {
@@ -93,12 +97,17 @@ impl BlockingWriter for Writer {
         Ok(())
     }
 
-    fn stage(&mut self, checkpoint: u64) -> Result<StageHandle, ConnectorError> {
+    fn recover(&mut self, staged: &[StageHandle]) -> Result<(), ConnectorError> {
+        self.sink.lock().written.remove(&self.shard);
+        staged.iter().try_for_each(|handle| BlockingWriter::commit(self, handle))
+    }
+
+    fn stage(&mut self, checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError> {
         let handle = format!("{}-{}-{checkpoint}", self.lineage, self.shard).into_bytes();
         let mut state = self.sink.lock();
-        let written = state.written.remove(&self.shard).unwrap_or_default();
+        let Some(written) = state.written.remove(&self.shard) else { return Ok(None) };
         state.staged.insert(handle.clone(), written);
-        Ok(StageHandle(handle))
+        Ok(Some(StageHandle(handle)))
     }
 
     fn commit(&mut self, handle: &StageHandle) -> Result<(), ConnectorError> {
@@ -121,7 +130,11 @@ impl SinkWriter for Writer {
         Ok(WriteStatus::Taken)
     }
 
-    fn stage(&mut self, checkpoint: u64) -> Poll<Result<StageHandle, ConnectorError>> {
+    fn recover(&mut self, staged: &[StageHandle]) -> Poll<Result<(), ConnectorError>> {
+        Poll::Ready(BlockingWriter::recover(self, staged))
+    }
+
+    fn stage(&mut self, checkpoint: u64) -> Poll<Result<Option<StageHandle>, ConnectorError>> {
         Poll::Ready(BlockingWriter::stage(self, checkpoint))
     }
 

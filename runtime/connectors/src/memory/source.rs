@@ -1,8 +1,7 @@
 //! A source that yields what it is given.
 
 use super::MemoryRecord;
-use crate::{ConnectorError, Malformed, NO_TIME, ReadStatus, Source, SplitReader, Waker};
-use std::collections::VecDeque;
+use crate::{ConnectorError, Malformed, NO_TIME, Position, ReadStatus, Source, SplitReader, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tidewheel_types::batch::RECORD_OVERHEAD_BYTES;
@@ -22,9 +21,10 @@ pub struct MemorySplit {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Input>,
-    /// Offset of the next record pushed.
-    next_offset: u64,
+    /// Everything that was ever pushed: a reader may be opened anywhere.
+    inputs: Vec<Input>,
+    /// The place of what is read next.
+    next: usize,
     has_ended: bool,
     waker: Option<Waker>,
 }
@@ -32,7 +32,7 @@ struct State {
 enum Input {
     Record(MemoryRecord),
     Malformed(Malformed),
-    Failure(ConnectorError),
+    Failure(String),
 }
 
 impl MemorySource {
@@ -78,9 +78,9 @@ impl MemorySplit {
         self.add([Input::Malformed(malformed)]);
     }
 
-    /// Lets the reader fail once everything before has been read.
-    pub fn fail(&self, error: ConnectorError) {
-        self.add([Input::Failure(error)]);
+    /// Lets the reader fail, as if `what` had stopped, once everything before has been read.
+    pub fn fail(&self, what: &str) {
+        self.add([Input::Failure(what.to_owned())]);
     }
 
     /// Ends the split once everything before has been read.
@@ -91,20 +91,20 @@ impl MemorySplit {
 
     /// How many records have been pushed and not yet read.
     pub fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+        let state = self.lock();
+        state.inputs.len() - state.next
     }
 
     fn add(&self, inputs: impl IntoIterator<Item = Input>) {
         let mut state = self.lock();
         for mut input in inputs {
-            let offset = state.next_offset;
+            let offset = state.inputs.len() as u64;
             match &mut input {
                 Input::Record(record) => record.origin.offset = offset,
                 Input::Malformed(malformed) => malformed.offset = offset,
                 Input::Failure(_) => {}
             }
-            state.next_offset += 1;
-            state.waiting.push_back(input);
+            state.inputs.push(input);
         }
         drop(state);
         self.wake();
@@ -129,9 +129,19 @@ impl Source for MemorySource {
         Ok((0..self.splits.len()).map(|split| format!("memory-{split}")).collect())
     }
 
-    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        position: Option<&Position>,
+        waker: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
         let memory = self.split(split.0 as usize).clone();
-        memory.lock().waker = Some(waker);
+        let next = position.map_or(Ok(0), |position| position.read("memory"))?;
+        let mut state = memory.lock();
+        state.waker = Some(waker);
+        state.next = next;
+        drop(state);
         Ok(Box::new(Reader { source, split: split.0, memory }))
     }
 }
@@ -153,7 +163,10 @@ impl SplitReader for Reader {
         let mut state = self.memory.lock();
         let mut bytes = 0;
         while bytes < bytes_max {
-            match state.waiting.pop_front() {
+            let state = &mut *state;
+            let input = state.inputs.get(state.next);
+            state.next += usize::from(input.is_some());
+            match input {
                 Some(Input::Record(record)) => {
                     let origin = Origin { source: self.source, split: self.split, ..record.origin };
                     batch.push(record.time, &record.key, &record.value, origin);
@@ -161,13 +174,19 @@ impl SplitReader for Reader {
                 }
                 Some(Input::Malformed(input)) => {
                     bytes += input.bytes.len() + RECORD_OVERHEAD_BYTES;
-                    malformed.push(input);
+                    malformed.push(input.clone());
                 }
-                Some(Input::Failure(error)) => return Err(error),
+                Some(Input::Failure(reason)) => {
+                    return Err(ConnectorError::Stopped { what: reason.clone() });
+                }
                 None if state.has_ended => return Ok(ReadStatus::End),
                 None => return Ok(ReadStatus::Pending),
             }
         }
         Ok(ReadStatus::Ready)
+    }
+
+    fn position(&self) -> Position {
+        Position::of(&self.memory.lock().next)
     }
 }

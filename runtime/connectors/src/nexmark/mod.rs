@@ -14,10 +14,10 @@ mod pace;
 mod reader;
 
 use crate::options::{take_number, take_words};
-use crate::{Connector, ConnectorError, Sink, Source, SplitReader, Waker};
+use crate::{Connector, ConnectorError, Position, Sink, Source, SplitReader, Waker};
 use event::{Kind, Parameters};
 use pace::Pace;
-use reader::{Format, Reader};
+use reader::{EventPosition, Format, Reader};
 use std::path::Path;
 use std::sync::Arc;
 use tidewheel_types::SplitIndex;
@@ -128,7 +128,17 @@ impl Source for NexmarkSource {
         Ok((0..splits).map(|split| format!("nexmark-{split}-of-{splits}")).collect())
     }
 
-    fn open(&self, source: u32, split: SplitIndex, _waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
-        Ok(Box::new(Reader::new(self.settings.clone(), self.pace.clone(), source, split)))
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        position: Option<&Position>,
+        _waker: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
+        let next = match position {
+            Some(position) => position.read::<EventPosition>(&format!("nexmark-{}", split.0))?.next,
+            None => u64::from(split.0),
+        };
+        Ok(Box::new(Reader::new(self.settings.clone(), self.pace.clone(), source, split, next)))
     }
 }

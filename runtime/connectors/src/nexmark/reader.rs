@@ -4,7 +4,8 @@ use super::Settings;
 use super::event::Kind;
 use super::form::{Form, Json, Packed};
 use super::pace::Pace;
-use crate::{ConnectorError, Malformed, ReadStatus, SplitReader};
+use crate::{ConnectorError, Malformed, Position, ReadStatus, SplitReader};
+use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,13 @@ use tidewheel_types::{Batch, Origin, SplitIndex};
 pub(super) enum Format {
     Packed,
     Json,
+}
+
+/// Where a reader is.
+#[derive(Serialize, Deserialize)]
+pub(super) struct EventPosition {
+    /// Number of the next event.
+    pub(super) next: u64,
 }
 
 /// Generates the events of one split.
@@ -31,8 +39,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(settings: Arc<Settings>, pace: Option<Pace>, source: u32, split: SplitIndex) -> Self {
-        Reader { settings, pace, source, split: split.0, next: u64::from(split.0), unwanted: Vec::new() }
+    /// A reader whose next event has number `next`, one of its split's.
+    pub(super) fn new(settings: Arc<Settings>, pace: Option<Pace>, source: u32, split: SplitIndex, next: u64) -> Self {
+        if let Some(pace) = &pace {
+            pace.begin_at(next);
+        }
+        Reader { settings, pace, source, split: split.0, next, unwanted: Vec::new() }
     }
 
     /// Generates events before number `end` until about `bytes_max` bytes have been made, kept or not.
@@ -81,5 +93,9 @@ impl SplitReader for Reader {
             Some(pace) if self.next >= due => ReadStatus::Wait(pace.until(self.next, now)),
             _ => ReadStatus::Ready,
         })
+    }
+
+    fn position(&self) -> Position {
+        Position::of(&EventPosition { next: self.next })
     }
 }

@@ -1,7 +1,7 @@
 //! Source `stdin`: one split, which ends when the input is closed.
 
 use crate::text::{Blocks, Input, TextFormat, TextReader};
-use crate::{Connector, ConnectorError, Sink, Source, SplitReader, Waker};
+use crate::{Connector, ConnectorError, Position, Sink, Source, SplitReader, Waker};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,10 +33,24 @@ impl Source for StdinSource {
         Ok(vec![NAME.to_owned()])
     }
 
-    fn open(&self, source: u32, split: SplitIndex, waker: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        position: Option<&Position>,
+        waker: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
+        if position.is_some() {
+            return Err(ConnectorError::Input {
+                path: NAME.to_owned(),
+                reason: "what was read from it before cannot be read again, so a job cannot go on from a checkpoint"
+                    .to_owned(),
+                hint: "write the input to a file first, and read that".to_owned(),
+            });
+        }
         let input = StdinInput::claim()?;
-        let blocks = Blocks::start(NAME, move || Ok(input), waker)?;
-        Ok(Box::new(TextReader::new(NAME.to_owned(), source, split, blocks, &self.format)))
+        let blocks = Blocks::start(NAME, move || Ok(input), 0, waker)?;
+        Ok(Box::new(TextReader::new(NAME.to_owned(), (source, split), blocks, &self.format, None)?))
     }
 }
 

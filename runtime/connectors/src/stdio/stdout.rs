@@ -4,7 +4,7 @@
 //! it again. A stage waits until everything is written.
 
 use crate::background::{Background, BlockingWriter};
-use crate::{Connector, ConnectorError, Sink, SinkContext, SinkWriter, Source, StageHandle};
+use crate::{Connector, ConnectorError, Delivery, Sink, SinkContext, SinkWriter, Source, StageHandle};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +31,10 @@ struct StdoutSink;
 impl Sink for StdoutSink {
     fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         Ok(Box::new(Background::start(NAME, LineWriter::new(io::stdout()), context.waker)?))
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::AtLeastOnce
     }
 }
 
@@ -66,8 +70,12 @@ impl<W: Write + Send + 'static> BlockingWriter for LineWriter<W> {
         }
     }
 
-    fn stage(&mut self, _checkpoint: u64) -> Result<StageHandle, ConnectorError> {
-        Ok(StageHandle(Vec::new()))
+    fn recover(&mut self, _staged: &[StageHandle]) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    fn stage(&mut self, _checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError> {
+        Ok(None)
     }
 
     fn commit(&mut self, _handle: &StageHandle) -> Result<(), ConnectorError> {

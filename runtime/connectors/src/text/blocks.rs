@@ -14,6 +14,25 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(crate) trait Input: Send + 'static {
     /// Reads some bytes; 0 is the end.
     fn read(&mut self, block: &mut [u8]) -> Result<usize, ConnectorError>;
+
+    /// Passes over the next `bytes`, which are there unless the input has changed; returns how many there were.
+    fn skip(&mut self, bytes: u64) -> Result<u64, ConnectorError> {
+        self.read_over(bytes)
+    }
+
+    /// Does so by reading them.
+    fn read_over(&mut self, bytes: u64) -> Result<u64, ConnectorError> {
+        let mut skipped = 0;
+        let mut block = vec![0; BLOCK_BYTES_MAX];
+        while skipped < bytes {
+            let wanted = usize::try_from(bytes - skipped).unwrap_or(usize::MAX).min(block.len());
+            match self.read(&mut block[..wanted])? {
+                0 => break,
+                count => skipped += count as u64,
+            }
+        }
+        Ok(skipped)
+    }
 }
 
 /// The blocks of one split.
@@ -37,18 +56,23 @@ pub(super) enum Next {
 }
 
 impl Blocks {
-    /// Starts a thread that opens an input and reads it to its end, or until the blocks are dropped. `waker` is called
-    /// after each block.
+    /// Starts a thread that opens an input and reads it from byte `offset` to its end, or until the blocks are dropped.
+    /// `waker` is called after each block.
     pub(crate) fn start<I: Input>(
         name: &str,
         open: impl FnOnce() -> Result<I, ConnectorError> + Send + 'static,
+        offset: u64,
         waker: Waker,
     ) -> Result<Self, ConnectorError> {
         let (full_sender, full) = bounded(BLOCKS_AHEAD);
         let (spent, spent_receiver) = bounded(BLOCKS_AHEAD + 2);
-        let wake_at_end = waker.clone();
+        let (wake_at_end, split) = (waker.clone(), name.to_owned());
         spawn(name, wake_at_end, move || {
-            let result = open().and_then(|input| pump(input, &full_sender, &spent_receiver, &waker));
+            let start = |mut input: I| {
+                let block = read_from(&mut input, offset, &split)?;
+                pump(input, block, &full_sender, &spent_receiver, &waker)
+            };
+            let result = open().and_then(start);
             // Without a receiver nobody wants to know how it ended.
             let _ = full_sender.send(Message::End(result));
         })?;
@@ -72,14 +96,14 @@ impl Blocks {
     }
 }
 
-/// Reads `input` to its end. A byte order mark at its beginning is left out.
+/// Reads `input` to its end, after `block`.
 fn pump(
     mut input: impl Input,
+    mut block: Vec<u8>,
     full: &Sender<Message>,
     spent: &Receiver<Vec<u8>>,
     waker: &Waker,
 ) -> Result<(), ConnectorError> {
-    let mut block = read_start(&mut input)?;
     loop {
         if !block.is_empty() {
             if full.send(Message::Block(block)).is_err() {
@@ -92,6 +116,26 @@ fn pump(
             return Ok(());
         }
     }
+}
+
+/// Reads the first block from byte `offset` on, which does not count a byte order mark.
+fn read_from(input: &mut impl Input, offset: u64, split: &str) -> Result<Vec<u8>, ConnectorError> {
+    let mut start = read_start(input)?;
+    let in_start = start.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+    start.drain(..in_start);
+    let rest = offset - in_start as u64;
+    let skipped = input.skip(rest)?;
+    if skipped < rest {
+        return Err(ConnectorError::Input {
+            path: split.to_owned(),
+            reason: format!(
+                "has {} bytes, and a checkpoint says that {offset} have been read",
+                offset - rest + skipped
+            ),
+            hint: "a file must not change while a job reads it: put back what the job was reading".to_owned(),
+        });
+    }
+    Ok(start)
 }
 
 /// Reads until it is clear whether the input begins with a byte order mark.

@@ -1,6 +1,7 @@
 //! What all cutters share: where records and malformed input go, and when to stop.
 
 use crate::{ConnectorError, Malformed, NO_TIME};
+use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use tidewheel_types::batch::RECORD_OVERHEAD_BYTES;
 use tidewheel_types::{Batch, Origin};
@@ -15,6 +16,25 @@ pub(super) trait Cutter {
 
     /// There is no more input: what was kept is a record, or none.
     fn finish(&mut self, output: &mut Output<'_>) -> Result<(), ConnectorError>;
+
+    /// Where the next record begins.
+    fn place(&self) -> Place;
+
+    /// Goes on at `place`, where a cutter like this one was; `name` is that of the split.
+    fn resume(&mut self, place: &Place, name: &str) -> Result<(), ConnectorError>;
+}
+
+/// Where in a text a record begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Its line, from 1.
+    pub(super) line: u64,
+    /// Bytes of it that have been dealt with.
+    #[serde(skip)]
+    pub(super) bytes_kept: u64,
+    /// The columns' names, which the first row holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) columns: Option<Vec<String>>,
 }
 
 /// Where one read's records go.

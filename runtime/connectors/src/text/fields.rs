@@ -53,6 +53,11 @@ impl Header {
         Ok(Header { columns })
     }
 
+    /// The columns' names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
     /// That the header of `file` is wrong.
     pub(super) fn error(file: &str, line: u64, reason: String) -> ConnectorError {
         let hint = "the first row has to name the columns".to_owned();

@@ -1,6 +1,6 @@
 //! Lines: any bytes, or JSON.
 
-use super::cut::{Cutter, MALFORMED_BYTES_MAX, Output};
+use super::cut::{Cutter, MALFORMED_BYTES_MAX, Output, Place};
 use super::json;
 use crate::ConnectorError;
 use memchr::memchr;
@@ -14,6 +14,8 @@ pub(super) struct LineCutter {
     number: u64,
     /// The beginning of that line, when a block ended in it.
     start: Vec<u8>,
+    /// Bytes of that line that have been dealt with.
+    bytes_kept: u64,
     /// Whether that line is longer than a record may be; then `start` holds no more than is kept of it.
     is_too_long: bool,
 }
@@ -21,7 +23,7 @@ pub(super) struct LineCutter {
 impl LineCutter {
     /// Every line is a record.
     pub(super) fn any() -> Self {
-        LineCutter { is_json: false, number: 1, start: Vec::new(), is_too_long: false }
+        LineCutter { is_json: false, number: 1, start: Vec::new(), bytes_kept: 0, is_too_long: false }
     }
 
     /// Every line is a JSON value.
@@ -31,6 +33,7 @@ impl LineCutter {
 
     /// Keeps part of a line whose end is not at hand.
     fn keep(&mut self, piece: &[u8]) {
+        self.bytes_kept += piece.len() as u64;
         if self.is_too_long {
             return;
         }
@@ -51,6 +54,7 @@ impl LineCutter {
         self.end_line(&line, output);
         line.clear();
         self.start = line;
+        self.bytes_kept = 0;
         self.is_too_long = false;
     }
 
@@ -99,6 +103,15 @@ impl Cutter for LineCutter {
         if !self.start.is_empty() {
             self.end_kept(output);
         }
+        Ok(())
+    }
+
+    fn place(&self) -> Place {
+        Place { line: self.number, bytes_kept: self.bytes_kept, columns: None }
+    }
+
+    fn resume(&mut self, place: &Place, _name: &str) -> Result<(), ConnectorError> {
+        self.number = place.line;
         Ok(())
     }
 }

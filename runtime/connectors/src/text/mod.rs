@@ -14,11 +14,12 @@ mod rows;
 pub(crate) use blocks::{Blocks, Input};
 pub(crate) use format::TextFormat;
 
-use crate::{ConnectorError, Malformed, ReadStatus, SplitReader};
+use crate::{ConnectorError, Malformed, Position, ReadStatus, SplitReader};
 use blocks::Next;
-use cut::{Cutter, Output};
+use cut::{Cutter, Output, Place};
 use lines::LineCutter;
 use rows::RowCutter;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tidewheel_types::{Batch, SplitIndex};
 
@@ -33,17 +34,40 @@ pub(crate) struct TextReader {
     block: Vec<u8>,
     /// How much of `block` has been cut.
     position: usize,
+    /// How much of the text has been cut.
+    cut: u64,
+    has_ended: bool,
+}
+
+/// Where a reader of text is: the text's next record begins there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TextPosition {
+    /// Bytes of the text before it, decompressed, without a byte order mark.
+    pub(crate) offset: u64,
+    #[serde(flatten)]
+    place: Place,
 }
 
 impl TextReader {
-    /// A reader of `blocks`, which hold text of this format.
-    pub(crate) fn new(name: String, source: u32, split: SplitIndex, blocks: Blocks, format: &TextFormat) -> Self {
-        let cutter: Box<dyn Cutter> = match format {
+    /// A reader of `blocks`, which hold text of this format, from where a reader like it was.
+    pub(crate) fn new(
+        name: String,
+        (source, split): (u32, SplitIndex),
+        blocks: Blocks,
+        format: &TextFormat,
+        position: Option<&TextPosition>,
+    ) -> Result<Self, ConnectorError> {
+        let mut cutter: Box<dyn Cutter> = match format {
             TextFormat::Lines => Box::new(LineCutter::any()),
             TextFormat::JsonLines => Box::new(LineCutter::json()),
             TextFormat::Csv(csv) => Box::new(RowCutter::new(csv.clone())),
         };
-        TextReader { name, source, split: split.0, blocks, cutter, block: Vec::new(), position: 0 }
+        if let Some(position) = position {
+            cutter.resume(&position.place, &name)?;
+        }
+        let cut = position.map_or(0, |position| position.offset);
+        let (split, block) = (split.0, Vec::new());
+        Ok(TextReader { name, source, split, blocks, cutter, block, position: 0, cut, has_ended: false })
     }
 }
 
@@ -57,7 +81,9 @@ impl SplitReader for TextReader {
     ) -> Result<ReadStatus, ConnectorError> {
         let mut output = Output::new(&self.name, self.source, self.split, bytes_max, batch, malformed);
         loop {
-            self.position += self.cutter.cut(&self.block[self.position..], &mut output)?;
+            let cut = self.cutter.cut(&self.block[self.position..], &mut output)?;
+            self.position += cut;
+            self.cut += cut as u64;
             if output.is_full() {
                 return Ok(ReadStatus::Ready);
             }
@@ -66,10 +92,18 @@ impl SplitReader for TextReader {
                 Next::NotYet => return Ok(ReadStatus::Pending),
                 Next::End => {
                     self.cutter.finish(&mut output)?;
+                    self.has_ended = true;
                     return Ok(ReadStatus::End);
                 }
             }
         }
+    }
+
+    fn position(&self) -> Position {
+        let place = self.cutter.place();
+        // What was kept of the last record has become one at the end.
+        let kept = if self.has_ended { 0 } else { place.bytes_kept };
+        Position::of(&TextPosition { offset: self.cut - kept, place })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows of a CSV file, made into compact JSON objects.
 
-use super::cut::{Cutter, MALFORMED_BYTES_MAX, Output};
+use super::cut::{Cutter, MALFORMED_BYTES_MAX, Output, Place};
 use super::fields::Header;
 use super::format::CsvFormat;
 use crate::ConnectorError;
@@ -31,6 +31,8 @@ struct Row {
     has_begun: bool,
     /// The line it begins on.
     line: u64,
+    /// Bytes of it that have been dealt with.
+    bytes: u64,
     /// The row as it stands, as much as is kept of it.
     raw: Vec<u8>,
     /// Whether it is larger than a record may be, or has too many fields.
@@ -88,6 +90,7 @@ impl RowCutter {
                 ReadRecordResult::InputEmpty | ReadRecordResult::Record | ReadRecordResult::End => {
                     let kept = position.min(MALFORMED_BYTES_MAX.saturating_sub(row.raw.len()));
                     row.raw.extend_from_slice(&input[..kept]);
+                    row.bytes += position as u64;
                     self.line += memchr_iter(b'\n', &input[..position]).count() as u64;
                     return (position, result == ReadRecordResult::Record);
                 }
@@ -156,12 +159,26 @@ impl Cutter for RowCutter {
         output.malformed(row.line, row.raw.trim_ascii_end(), "a quote that opens in this row is never closed");
         Ok(())
     }
+
+    fn place(&self) -> Place {
+        let (line, bytes_kept) = if self.row.has_begun { (self.row.line, self.row.bytes) } else { (self.line, 0) };
+        Place { line, bytes_kept, columns: self.header.as_ref().map(Header::names) }
+    }
+
+    fn resume(&mut self, place: &Place, name: &str) -> Result<(), ConnectorError> {
+        self.line = place.line;
+        if let Some(columns) = &place.columns {
+            self.header = Some(Header::new(columns.iter().map(String::as_bytes), &self.format.types, name, 1)?);
+        }
+        Ok(())
+    }
 }
 
 impl Row {
     fn begin(&mut self, line: u64) {
         self.has_begun = true;
         self.line = line;
+        self.bytes = 0;
         self.raw.clear();
         self.is_too_long = false;
     }

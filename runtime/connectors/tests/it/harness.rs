@@ -84,7 +84,7 @@ impl Content {
 /// Reads a split to its end, `bytes_max` bytes at a time.
 pub(crate) fn read_split(source: &dyn Source, split: u32, bytes_max: usize) -> Result<Content, ConnectorError> {
     let park = Park::new();
-    let mut reader = source.open(0, SplitIndex(split), park.waker())?;
+    let mut reader = source.open(0, SplitIndex(split), None, park.waker())?;
     read_to_end(reader.as_mut(), &park, bytes_max)
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn open(sink: &dyn Sink, lineage: &str, shard: usize) -> Result<Self, ConnectorError> {
         let park = Park::new();
-        let writer = sink.open(SinkContext { lineage: lineage.to_owned(), shard, waker: park.waker() })?;
+        let writer = sink.open(SinkContext { lineage: lineage.to_owned(), attempt: 1, shard, waker: park.waker() })?;
         Ok(Shard { writer, park })
     }
 
@@ -128,7 +128,12 @@ impl Shard {
         Ok(())
     }
 
+    /// Stages what has been written, which is something.
     pub(crate) fn stage(&mut self, checkpoint: u64) -> Result<StageHandle, ConnectorError> {
+        self.try_stage(checkpoint).map(|handle| handle.expect("something was written"))
+    }
+
+    pub(crate) fn try_stage(&mut self, checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError> {
         loop {
             match self.writer.stage(checkpoint) {
                 Poll::Ready(result) => return result,

@@ -11,7 +11,7 @@ use tidewheel_types::SplitIndex;
 fn a_source_yields_what_it_is_given_and_ends_when_told() {
     let source = MemorySource::new(2);
     let park = Park::new();
-    let mut reader = source.open(4, SplitIndex(1), park.waker()).expect("open");
+    let mut reader = source.open(4, SplitIndex(1), None, park.waker()).expect("open");
     let feeder = {
         let split = source.split(1).clone();
         std::thread::spawn(move || {
@@ -32,7 +32,7 @@ fn a_source_yields_what_it_is_given_and_ends_when_told() {
 #[test]
 fn a_source_fails_when_told() {
     let source = MemorySource::of([vec![MemoryRecord::new(0, "", "a")]]);
-    source.split(0).fail(ConnectorError::Stopped { what: "the test".to_owned() });
+    source.split(0).fail("the test");
     let error = read_split(&source, 0, 1000).err().expect("an error");
     assert_eq!(error.to_string(), "the test has stopped");
 }
@@ -56,7 +56,7 @@ fn a_sink_shows_what_is_committed() {
 fn a_full_sink_wakes_its_writers_when_it_has_room() {
     let sink = MemorySink::new();
     let park = Park::new();
-    let context = SinkContext { lineage: "abc".to_owned(), shard: 0, waker: park.waker() };
+    let context = SinkContext { lineage: "abc".to_owned(), attempt: 1, shard: 0, waker: park.waker() };
     let mut writer = sink.open(context).expect("open");
     sink.set_full(true);
     park.wait();
@@ -72,7 +72,7 @@ fn a_full_sink_wakes_its_writers_when_it_has_room() {
 fn a_slow_sink_fills_up() {
     let sink = MemorySink::slow(Duration::from_millis(5));
     let park = Park::new();
-    let context = SinkContext { lineage: "abc".to_owned(), shard: 0, waker: park.waker() };
+    let context = SinkContext { lineage: "abc".to_owned(), attempt: 1, shard: 0, waker: park.waker() };
     let mut writer = sink.open(context).expect("open");
     let mut full = 0;
     for _ in 0..12 {

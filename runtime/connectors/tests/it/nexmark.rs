@@ -107,7 +107,7 @@ fn offset_and_time_are_the_events_own() {
 fn a_rate_counts_events_that_nobody_wants() {
     let options = "events-max = 151\nevents = ['person']\nrate = 100";
     let source = source("nexmark", options, Path::new("")).expect("a source");
-    let mut reader = source.open(0, SplitIndex(0), Park::new().waker()).expect("open");
+    let mut reader = source.open(0, SplitIndex(0), None, Park::new().waker()).expect("open");
     let start = Instant::now();
     let (mut batch, mut malformed) = (Batch::default(), Vec::new());
     let mut read_at = |millis: u64| {
@@ -124,7 +124,7 @@ fn a_rate_counts_events_that_nobody_wants() {
 #[test]
 fn a_read_ends_at_its_bytes() {
     let source = source("nexmark", "", Path::new("")).expect("a source");
-    let mut reader = source.open(0, SplitIndex(0), Park::new().waker()).expect("open");
+    let mut reader = source.open(0, SplitIndex(0), None, Park::new().waker()).expect("open");
     let (mut batch, mut malformed) = (Batch::default(), Vec::new());
     let status = reader.read(Instant::now(), 10_000, &mut batch, &mut malformed).expect("readable");
     assert_eq!(status, ReadStatus::Ready);

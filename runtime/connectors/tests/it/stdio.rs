@@ -26,8 +26,8 @@ fn child_process() {
         Ok("copy") => {
             let park = Park::new();
             let stdin = source("stdin", "format = 'jsonl'", Path::new("")).expect("a source");
-            let mut reader = stdin.open(0, SplitIndex(0), park.waker()).expect("open");
-            let error = stdin.open(0, SplitIndex(0), park.waker()).err().expect("a second reader");
+            let mut reader = stdin.open(0, SplitIndex(0), None, park.waker()).expect("open");
+            let error = stdin.open(0, SplitIndex(0), None, park.waker()).err().expect("a second reader");
             assert!(matches!(error, ConnectorError::Input { .. }), "{error}");
             let content = read_to_end(reader.as_mut(), &park, 1000).expect("readable");
             let lines: Vec<&str> = content.lines().into_iter().map(|(_, line)| line).collect();
@@ -35,13 +35,12 @@ fn child_process() {
             let mut shard = Shard::open(stdout.as_ref(), "abc", 0).expect("open");
             shard.write(&lines).expect("written");
             shard.write(&content.reasons()).expect("written");
-            let handle = shard.stage(1).expect("staged");
-            shard.commit(&handle).expect("committed");
+            assert_eq!(shard.try_stage(1).expect("everything is written"), None);
         }
         Ok("end") => {
             let park = Park::new();
             let stdin = source("stdin", "", Path::new("")).expect("a source");
-            let _reader = stdin.open(0, SplitIndex(0), park.waker()).expect("open");
+            let _reader = stdin.open(0, SplitIndex(0), None, park.waker()).expect("open");
         }
         _ => {}
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use tidewheel_connectors::{Connector, ConnectorError, Malformed, ReadStatus, Sink, Source, SplitReader, Waker};
+use tidewheel_connectors::{
+    Connector, ConnectorError, Malformed, Position, ReadStatus, Sink, Source, SplitReader, Waker,
+};
 use tidewheel_types::job::Options;
 use tidewheel_types::{Batch, Origin, SplitIndex};
 
@@ -57,7 +59,13 @@ impl Source for Skewed {
         Ok(["steady", "delayed", "absent"].map(str::to_owned).to_vec())
     }
 
-    fn open(&self, source: u32, split: SplitIndex, _: Waker) -> Result<Box<dyn SplitReader>, ConnectorError> {
+    fn open(
+        &self,
+        source: u32,
+        split: SplitIndex,
+        _: Option<&Position>,
+        _: Waker,
+    ) -> Result<Box<dyn SplitReader>, ConnectorError> {
         let senders_ended = self.senders_ended.clone();
         Ok(Box::new(Reader { senders_ended, origin: Origin { offset: 0, source, split: split.0 } }))
     }
@@ -96,6 +104,10 @@ impl SplitReader for Reader {
         }
         self.senders_ended.fetch_add(1, Ordering::Relaxed);
         Ok(ReadStatus::End)
+    }
+
+    fn position(&self) -> Position {
+        Position::default()
     }
 }
 
