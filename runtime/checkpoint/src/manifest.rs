@@ -1,0 +1,155 @@
+//! The manifest: what makes a checkpoint, and says where everything of it is.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use tidewheel_types::description::StateKind;
+
+/// The format of manifests that this version writes; newer ones are refused.
+pub const FORMAT: u32 = 1;
+
+/// A checkpoint that is complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`] of the version that wrote it.
+    pub format: u32,
+    /// The job's name.
+    pub job: String,
+    /// Identity of the job's output, minted at its first start: letters and digits.
+    pub lineage: String,
+    /// The attempt that took the checkpoint.
+    pub attempt: u64,
+    /// Its number, rising over all attempts.
+    pub checkpoint: u64,
+    /// The epoch at whose end it was taken, counted over all attempts.
+    pub epoch: u64,
+    /// When it was begun: ms since 1970.
+    pub created_ms: i64,
+    /// From when it was begun until its parts were safe.
+    pub duration_ms: u64,
+    /// Bytes that it added to the store.
+    pub bytes: u64,
+    /// Number of workers.
+    pub workers: usize,
+    /// Number of key groups: fixed for the life of the job's state.
+    pub max_parallelism: u16,
+    /// By source.
+    pub sources: BTreeMap<String, SourceState>,
+    /// The operators that have state, by name.
+    pub operators: BTreeMap<String, OperatorState>,
+    /// By sink.
+    pub sinks: BTreeMap<String, SinkState>,
+    /// Event time has ended: every source has come to its end, or the job was drained.
+    pub finished: bool,
+}
+
+/// A source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceState {
+    /// In the order of the source.
+    pub splits: Vec<SplitState>,
+}
+
+/// A split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitState {
+    /// By which it is found.
+    pub name: String,
+    /// Where its reader was; only the connector knows what it means.
+    pub position: serde_json::Value,
+    /// The largest event time of its records, ms.
+    pub largest: Option<i64>,
+    /// Whether it was without records.
+    pub idle: bool,
+    /// Whether it had come to its end.
+    pub ended: bool,
+}
+
+/// An operator with state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorState {
+    /// Digest of its component.
+    pub component: String,
+    /// Its watermark, ms; the least `i64` before the first.
+    pub watermark: i64,
+    /// Its states.
+    pub states: Vec<StateEntry>,
+    /// What each worker had.
+    pub tasks: Vec<TaskState>,
+}
+
+/// A state of an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateEntry {
+    /// Its number in the keys of entries.
+    pub id: u16,
+    /// By which it is found.
+    pub name: String,
+    /// How it keeps its entries.
+    pub kind: StateKind,
+    /// The encoding of its values.
+    pub format: String,
+    /// What a value of version `version` looks like.
+    pub schema: String,
+    /// The schema version of the component that wrote last.
+    pub version: u32,
+    /// The clock on which its entries expire.
+    pub clock: String,
+    /// The schema versions of the values that are there; it may name too many, never too few.
+    pub versions: Vec<u32>,
+}
+
+/// The state of an operator on one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskState {
+    /// The worker.
+    pub worker: usize,
+    /// The key groups it owned. Its files may hold entries of others, which do not count.
+    pub key_groups: Range<u16>,
+    /// Oldest first: in this order they are to be read. In a savepoint: the one file of its rows.
+    pub files: Vec<FileRef>,
+}
+
+/// A file in a store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileRef {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// CRC-32C of all of it.
+    pub crc32c: u32,
+}
+
+/// A sink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkState {
+    /// By task.
+    pub shards: Vec<ShardState>,
+}
+
+/// What a task of a sink had staged and not committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardState {
+    /// The task.
+    pub shard: usize,
+    /// In the order in which it is to be committed.
+    pub staged: Vec<Staged>,
+}
+
+/// Output that is staged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// The checkpoint whose output it is.
+    pub checkpoint: u64,
+    /// By which its connector finds it.
+    #[serde(with = "crate::bytes_text")]
+    pub handle: Vec<u8>,
+}
+
+impl Manifest {
+    /// All files it needs.
+    pub fn files(&self) -> impl Iterator<Item = &FileRef> {
+        self.operators.values().flat_map(|operator| &operator.tasks).flat_map(|task| &task.files)
+    }
+}
