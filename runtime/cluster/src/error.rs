@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why processes cannot be started, spoken to or connected.
 ///
@@ -63,6 +64,53 @@ pub enum ClusterError {
         reason: String,
     },
 
+    /// The system has no random bytes.
+    #[error("cannot get random bytes from the system: {reason}")]
+    Random {
+        /// Why not.
+        reason: String,
+    },
+
+    /// A text is no secret. It is not shown.
+    #[error("a secret is 64 hexadecimal digits, and this text is not\n\nhint: `openssl rand -hex 32` makes one")]
+    NoSecret,
+
+    /// Other processes of the attempt were not there in time.
+    #[error("{}", missing(peers, limit, refusals))]
+    Missing {
+        /// Their indices.
+        peers: Vec<usize>,
+        /// How long they were waited for.
+        limit: Duration,
+        /// What was heard instead.
+        refusals: Vec<String>,
+    },
+
+    /// A host's address cannot be listened on.
+    #[error("cannot listen on {address}: {source}\n\nhint: an address of this machine and a free port, HOST:PORT")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// A peer does not take side messages as fast as they come; this one was not sent.
+    #[error("process {process} takes no more messages: {bytes} bytes are waiting for it")]
+    QueueFull {
+        /// Its index.
+        process: usize,
+        /// How many wait.
+        bytes: usize,
+    },
+
+    /// A peer has left or is lost; nothing can be sent to it.
+    #[error("process {process} is gone")]
+    Gone {
+        /// Its index.
+        process: usize,
+    },
+
     /// A message is larger than the limit of its channel; nothing of it was sent.
     #[error("a message of {bytes} bytes is larger than the limit of {bytes_max}")]
     TooLarge {
@@ -71,6 +119,17 @@ pub enum ClusterError {
         /// The most it may be.
         bytes_max: usize,
     },
+}
+
+fn missing(peers: &[usize], limit: &Duration, refusals: &[String]) -> String {
+    let names: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    let (what, have) = if peers.len() == 1 { ("process", "has") } else { ("processes", "have") };
+    let mut text = format!("{what} {} {have} not joined within {limit:?}", names.join(", "));
+    for refusal in refusals {
+        text.push_str("\n  ");
+        text.push_str(refusal);
+    }
+    text
 }
 
 /// The holder of a lock, in words.

@@ -1,7 +1,7 @@
 //! The system calls that the standard library has no safe form of. All of this crate's unsafe code is here.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -65,6 +65,26 @@ pub(crate) fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
 pub(crate) fn exit_at_once(code: i32) -> ! {
     // SAFETY: it takes any value and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// Lets the kernel find out about a TCP peer that has gone without a word: after 10 s of silence, a probe each 5 s.
+#[allow(unsafe_code, reason = "the standard library cannot set keep-alive")]
+pub(crate) fn keep_alive(socket: &impl AsRawFd) -> io::Result<()> {
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 10),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 5),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 4),
+    ];
+    for (level, name, value) in options {
+        let value: libc::c_int = value;
+        // SAFETY: the option's value is a `c_int` that lives through the call, and its size is given.
+        check(unsafe {
+            let size = size_of::<libc::c_int>() as libc::socklen_t;
+            libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size)
+        })?;
+    }
+    Ok(())
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
