@@ -2,13 +2,15 @@
 
 use crate::delta::Delta;
 use crate::error::StateError;
+use crate::key_codec::TIMERS;
 use crate::memory::MemoryState;
+use crate::restore::{self, Folders};
 use crate::rocksdb::SharedMemory;
-use crate::snapshot::SnapshotWriter;
+use crate::snapshot::{LocalFile, SnapshotWriter};
 use crate::state_table::StateTable;
 use crate::timers::Timers;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidewheel_types::description::StateDecl;
 use tidewheel_types::keyed_state::KeyedState;
@@ -92,15 +94,36 @@ pub struct OpenedState {
 /// # Errors
 /// If the declared states cannot be kept or do not fit those of the snapshot, or if its files are damaged.
 pub fn open(settings: StateSettings, restore: Option<Restore>) -> Result<OpenedState, StateError> {
-    let Restore { tasks, mut table } = restore.unwrap_or_default();
-    if !tasks.is_empty() {
-        return Err(StateError::NotBuilt { what: "restoring state" });
-    }
+    let Restore { tasks, table } = restore.unwrap_or_default();
+    let folders = Folders::new(&settings.folder)?;
+    let chain = restore::chain(&settings, &folders, tasks)?;
+    open_chain(settings, folders, table, chain)
+}
+
+/// Opens the state that a chain of local files holds.
+pub(crate) fn open_chain(
+    settings: StateSettings,
+    folders: Folders,
+    mut table: StateTable,
+    chain: Vec<LocalFile>,
+) -> Result<OpenedState, StateError> {
     let ids = table.declare(&settings.declared)?;
-    let writer = SnapshotWriter::new(&settings, table)?;
+    let mut timers = Timers::with_tracking(settings.tracks_changes);
     let backend: Box<dyn Backend> = match &settings.backend {
-        BackendKind::Memory => Box::new(MemoryState::new(&settings.declared)?),
-        BackendKind::RocksDb(memory) => crate::rocksdb::open(&settings, memory, &ids)?,
+        BackendKind::Memory => {
+            let mut state = MemoryState::with_ids(&settings.declared, &ids, settings.tracks_changes)?;
+            let files: Vec<&Path> = chain.iter().map(|file| &*file.path).collect();
+            let (groups, max_parallelism) = (&settings.key_groups, settings.max_parallelism);
+            restore::entries(&files, groups, max_parallelism, &folders.scratch, &mut |entry| match entry.key.state {
+                TIMERS => timers.load(&entry.key, entry.stored),
+                _ => state.load(&entry.key, entry.stored),
+            })?;
+            state.loaded();
+            timers.loaded();
+            Box::new(state)
+        }
+        BackendKind::RocksDb(memory) => crate::rocksdb::open(&settings, memory, &ids, &chain, &mut timers)?,
     };
-    Ok(OpenedState { backend, timers: Timers::new(), writer })
+    let writer = SnapshotWriter::new(&settings, folders, table, chain);
+    Ok(OpenedState { backend, timers, writer })
 }

@@ -5,6 +5,7 @@
 
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::{TOMBSTONE, ValueHead};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,12 +28,14 @@ pub(crate) type Written = Box<dyn FnOnce(Option<&Path>) -> Result<(), StateError
 /// Changes of some states, as they were copied.
 pub(crate) trait Frozen: Send {
     /// Adds the entries.
-    fn add_to(&self, entries: &mut EntryList);
+    fn add_to(&self, entries: &mut EntryList<'_>);
 }
 
 /// Entries of state files, to be sorted.
-pub(crate) struct EntryList {
+pub(crate) struct EntryList<'t> {
     key_groups: KeyGroups,
+    table: &'t StateTable,
+    time: StateTime,
     /// Of every entry: key length u32, value length u32, key, value.
     bytes: Vec<u8>,
     places: Vec<Place>,
@@ -51,11 +54,14 @@ struct Place {
 
 const LENGTHS_BYTES: usize = 8;
 
-impl EntryList {
-    /// No entries, for keys that are dealt out over `max_parallelism` key groups.
-    pub(crate) fn new(max_parallelism: u16) -> Self {
+impl<'t> EntryList<'t> {
+    /// No entries yet of these states, for keys that are dealt out over `max_parallelism` key groups. What has expired at
+    /// `time` will be left out.
+    pub(crate) fn new(max_parallelism: u16, table: &'t StateTable, time: StateTime) -> Self {
         EntryList {
             key_groups: KeyGroups::new(max_parallelism, 1),
+            table,
+            time,
             bytes: Vec::new(),
             places: Vec::new(),
             versions: BTreeMap::new(),
@@ -63,14 +69,14 @@ impl EntryList {
         }
     }
 
-    /// Number of changes, of which several may be of one entry.
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     /// Bytes of keys and values.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether nothing has changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// The schema versions of what was put, by state.
@@ -82,7 +88,11 @@ impl EntryList {
     #[inline]
     pub(crate) fn put(&mut self, state: StateId, key: &StateKey<'_>, user_key: &[u8], stored: &[u8]) {
         if state != TIMERS {
-            let version = ValueHead::decode(stored).expect("a stored value begins with its head").0.version;
+            let ValueHead { version, expiry } =
+                ValueHead::decode(stored).expect("a stored value begins with its head").0;
+            if self.table.is_expired(state, expiry, self.time) {
+                return self.add(state, key, user_key, TOMBSTONE);
+            }
             if self.last_version != Some((state, version)) {
                 self.versions.entry(state).or_default().insert(version);
                 self.last_version = Some((state, version));
@@ -151,6 +161,8 @@ fn prefix(key: &[u8]) -> u128 {
 mod tests {
     use super::EntryList;
     use crate::key_codec::{EntryKey, StateId};
+    use crate::state_table::StateTable;
+    use crate::ttl::StateTime;
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
     use std::collections::BTreeMap;
@@ -163,7 +175,8 @@ mod tests {
         fn the_last_change_of_each_entry_comes_out_in_order(
             changes in vec((0u16..2, vec(0u8..2, 0..14), vec(0u8..2, 0..3), any::<bool>()), 0..60),
         ) {
-            let mut list = EntryList::new(2);
+            let table = StateTable::default();
+            let mut list = EntryList::new(2, &table, StateTime::START);
             let mut model = BTreeMap::new();
             for (number, (state, key, user_key, is_put)) in changes.iter().enumerate() {
                 let owner = StateKey { hash: hash_key(key), key, namespace: &[] };

@@ -65,6 +65,12 @@ pub enum StateError {
         /// The first one that is missing.
         key_group: u16,
     },
+    /// Two tasks of the snapshot say that they own the same keys.
+    #[error("the snapshot is damaged, two of its tasks own key group {key_group}: restore from another one")]
+    TwoOwners {
+        /// The first such group.
+        key_group: u16,
+    },
     /// A state file is not what was written.
     #[error("state file `{}` is damaged, {what}: restore from another checkpoint or from a savepoint", file.display())]
     Damaged {

@@ -1,12 +1,22 @@
 //! Snapshots as rows: what savepoints and migrations read and write.
 
-use crate::backend::{OpenedState, StateSettings};
+use crate::backend::{self, OpenedState, StateSettings};
+use crate::delta::EntryList;
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId};
+use crate::restore::{self, CheckedEntry, Folders};
+use crate::state_file;
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
+use crate::value_codec::ValueHead;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
+use tidewheel_types::key_group::{KeyGroups, hash_key};
+use tidewheel_types::keyed_state::StateKey;
+
+/// Rows that are sorted at once, in bytes.
+const FILE_BYTES_MAX: usize = 64 << 20;
 
 /// An entry of a state, or the timers of a key and namespace (state [`TIMERS`](crate::TIMERS), version 0, the payload
 /// opaque).
@@ -48,6 +58,8 @@ pub struct ReadRows<'a> {
     pub files: &'a [&'a Path],
     /// The key groups wanted, all of them that task's.
     pub key_groups: Range<u16>,
+    /// Number of all key groups.
+    pub max_parallelism: u16,
     /// The operator's states in that snapshot.
     pub table: &'a StateTable,
     /// What has expired by then is left out.
@@ -62,10 +74,22 @@ pub struct ReadRows<'a> {
 /// # Errors
 /// If a file is damaged, or what `each` says.
 pub fn read_rows<E: From<StateError>>(
-    _read: &ReadRows<'_>,
-    _each: &mut dyn FnMut(Row<'_>) -> Result<(), E>,
+    read: &ReadRows<'_>,
+    each: &mut dyn FnMut(Row<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    Err(StateError::NotBuilt { what: "reading the rows of a snapshot" }.into())
+    let ReadRows { files, key_groups, max_parallelism, table, time, scratch } = read;
+    restore::entries(
+        files,
+        key_groups,
+        *max_parallelism,
+        scratch,
+        &mut |CheckedEntry { key, head, payload, .. }| {
+            if table.is_expired(key.state, head.expiry, *time) {
+                return Ok(());
+            }
+            each(Row { key, version: head.version, expiry: head.expiry, payload })
+        },
+    )
 }
 
 /// Opens state that holds these rows, in any order, those of other key groups left out. `table` says which state a
@@ -74,9 +98,42 @@ pub fn read_rows<E: From<StateError>>(
 /// # Errors
 /// As [`open`](crate::open), or what the rows say.
 pub fn open_rows<E: From<StateError>>(
-    _settings: StateSettings,
-    _table: StateTable,
-    _rows: &mut dyn Iterator<Item = Result<OwnedRow, E>>,
+    settings: StateSettings,
+    mut table: StateTable,
+    rows: &mut dyn Iterator<Item = Result<OwnedRow, E>>,
 ) -> Result<OpenedState, E> {
-    Err(StateError::NotBuilt { what: "opening state from rows" }.into())
+    let folders = Folders::new(&settings.folder)?;
+    let groups = KeyGroups::new(settings.max_parallelism, 1);
+    let mut chain = Vec::new();
+    let mut versions: BTreeMap<StateId, BTreeSet<u32>> = BTreeMap::new();
+    let known = table.clone();
+    loop {
+        let mut entries = EntryList::new(settings.max_parallelism, &known, StateTime::START);
+        for row in &mut *rows {
+            let row = row?;
+            let hash = hash_key(&row.key);
+            if !settings.key_groups.contains(&groups.group_of_hash(hash).0) {
+                continue;
+            }
+            let head = ValueHead { version: row.version, expiry: row.expiry }.encode();
+            let key = StateKey { hash, key: &row.key, namespace: &row.namespace };
+            entries.put(row.state, &key, &row.user_key, &[head.as_slice(), &row.payload].concat());
+            if entries.bytes() >= FILE_BYTES_MAX {
+                break;
+            }
+        }
+        if entries.is_empty() {
+            break;
+        }
+        for (id, found) in entries.versions() {
+            versions.entry(*id).or_default().extend(found);
+        }
+        let name = format!("base-{}.sst", chain.len());
+        let file = state_file::write(&folders.files, name, |file| entries.sorted(|key, value| file.add(key, value)));
+        chain.extend(file?);
+    }
+    for state in &mut table.states {
+        state.versions = versions.remove(&state.id).unwrap_or_default();
+    }
+    Ok(backend::open_chain(settings, folders, table, chain)?)
 }

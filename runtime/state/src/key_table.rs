@@ -111,9 +111,10 @@ pub(crate) struct KeyTable<R> {
     heap_bytes: usize,
 }
 
-impl<R> Default for KeyTable<R> {
-    fn default() -> Self {
-        KeyTable { index: Index::default(), rows: Rows::default(), heap_bytes: 0 }
+impl<R> KeyTable<R> {
+    /// No rows. Whether it is to be tracked which ones change.
+    pub(crate) fn new(is_tracking: bool) -> Self {
+        KeyTable { index: Index::default(), rows: Rows::new(is_tracking), heap_bytes: 0 }
     }
 }
 
@@ -146,7 +147,35 @@ impl<R: Row> KeyTable<R> {
         &self.rows[id]
     }
 
-    /// The row at `id`, for a change that leaves its key and its memory on the heap as they are.
+    /// The row at `id`, if there is one.
+    pub(crate) fn row_at(&self, id: RowId) -> Option<&R> {
+        self.rows.get(id)
+    }
+
+    /// Number of places that rows may be at.
+    pub(crate) fn places(&self) -> usize {
+        self.rows.places()
+    }
+
+    /// Notes a change made by [`row_mut`](Self::row_mut).
+    #[inline]
+    pub(crate) fn touch(&mut self, id: RowId) {
+        self.rows.touch(id);
+    }
+
+    /// Number of rows that have changed since [`save`](Self::save).
+    pub(crate) fn dirty(&self) -> usize {
+        self.rows.dirty()
+    }
+
+    /// Hands out the rows that have changed since the last time, in the order of their places, and whether one was handed
+    /// out before. What `each` does to a row leaves its key and its memory on the heap as they are.
+    pub(crate) fn save(&mut self, each: impl FnMut(&mut R, bool)) {
+        self.rows.save(each);
+    }
+
+    /// The row at `id`, for a change that leaves its key and its memory on the heap as they are, and that no snapshot
+    /// needs.
     #[inline]
     pub(crate) fn row_mut(&mut self, id: RowId) -> &mut R {
         &mut self.rows[id]
@@ -155,6 +184,7 @@ impl<R: Row> KeyTable<R> {
     /// Changes the row at `id`, but not its key.
     #[inline]
     pub(crate) fn update<T>(&mut self, id: RowId, change: impl FnOnce(&mut R) -> T) -> T {
+        self.rows.touch(id);
         let row = &mut self.rows[id];
         let before = row.heap_bytes();
         let result = change(row);
@@ -166,12 +196,6 @@ impl<R: Row> KeyTable<R> {
     #[inline]
     pub(crate) fn find(&self, key: &TableKey<'_>) -> Option<RowId> {
         self.index.find(key.hash, |id| is_of(&self.rows[id], &key.key))
-    }
-
-    /// The row of `key`.
-    #[inline]
-    pub(crate) fn get(&self, key: &TableKey<'_>) -> Option<&R> {
-        self.find(key).map(|id| &self.rows[id])
     }
 
     /// Hands out the row of every key with its place, in order, having touched what it takes.
@@ -217,11 +241,13 @@ impl<R: Row> KeyTable<R> {
         })
     }
 
-    /// Removes the row at `id`, which is that of a key with this hash.
-    pub(crate) fn remove(&mut self, id: RowId, hash: RowHash) {
-        self.heap_bytes -= self.rows[id].heap_bytes();
-        self.rows.remove(id);
+    /// Removes the row at `id`, which is that of a key with this hash. Returns it, and whether it was handed out by
+    /// [`save`](Self::save).
+    pub(crate) fn remove(&mut self, id: RowId, hash: RowHash) -> (R, bool) {
+        let (row, was_saved) = self.rows.remove(id);
+        self.heap_bytes -= row.heap_bytes();
         self.index.remove(hash, id);
+        (row, was_saved)
     }
 }
 
@@ -278,7 +304,7 @@ mod tests {
         let names: Vec<String> = (0..2 * LOOKAHEAD + 1).map(|number| format!("{number:0number$}")).collect();
         let key = |name: &'static str| StateKey { hash: 7, key: name.as_bytes(), namespace: &[] };
         let keys: Vec<StateKey<'static>> = names.into_iter().map(|name| key(name.leak())).collect();
-        let mut table: KeyTable<SmallBytes<30>> = KeyTable::default();
+        let mut table: KeyTable<SmallBytes<30>> = KeyTable::new(false);
         for key in keys.iter().step_by(2) {
             table.find_or_insert(&TableKey::new(*key), || pack_key(key, &[]));
         }

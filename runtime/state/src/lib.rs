@@ -13,7 +13,7 @@
 //!
 //! In memory, states and timers keep one row per key and namespace in a `KeyTable` (`key_table.rs`): a hash index
 //! (`index.rs`) over rows that stay where they are (`rows.rs`), with the key and small values inside the row
-//! (`small_bytes.rs`).
+//! (`small_bytes.rs`), and bits that say which rows have changed (`marks.rs`).
 
 pub mod backend;
 pub mod delta;
@@ -22,7 +22,10 @@ pub mod export;
 mod index;
 pub mod key_codec;
 mod key_table;
+mod marks;
 pub mod memory;
+mod packed;
+mod restore;
 pub mod rocksdb;
 mod rows;
 mod small_bytes;

@@ -3,6 +3,9 @@
 use crate::backend::{Backend, StateSettings};
 use crate::error::StateError;
 use crate::key_codec::StateId;
+use crate::snapshot::LocalFile;
+use crate::timers::Timers;
+use std::sync::Arc;
 
 /// The memory that all tasks of a process share for RocksDB.
 pub struct SharedMemory {
@@ -10,7 +13,14 @@ pub struct SharedMemory {
     pub bytes: usize,
 }
 
-/// Opens empty state.
-pub(crate) fn open(_: &StateSettings, _: &SharedMemory, _: &[StateId]) -> Result<Box<dyn Backend>, StateError> {
+/// Opens the state that a chain of files holds, oldest first, none for empty state, and loads its timers. The files stay
+/// as they are.
+pub(crate) fn open(
+    _: &StateSettings,
+    _: &Arc<SharedMemory>,
+    _: &[StateId],
+    _chain: &[LocalFile],
+    _: &mut Timers,
+) -> Result<Box<dyn Backend>, StateError> {
     Err(StateError::NotBuilt { what: "the `rocksdb` state backend" })
 }

@@ -1,12 +1,13 @@
 //! Rows in pieces of memory that never move.
 
+use crate::marks::{Marks, WORD_ROWS};
 use std::ops::{Index, IndexMut};
 
 /// Rows per piece: a power of two, so that finding one is a shift and a mask.
 const PIECE_ROWS: usize = 1 << 12;
 
 /// A row's place, for as long as the row is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowId(pub(crate) u32);
 
 impl RowId {
@@ -33,6 +34,7 @@ pub(crate) struct Rows<R> {
     /// The pieces that are not full.
     open: Vec<u32>,
     len: usize,
+    marks: Marks,
 }
 
 #[derive(Debug)]
@@ -49,13 +51,12 @@ enum Slot<R> {
     Vacant { next: Option<u16> },
 }
 
-impl<R> Default for Rows<R> {
-    fn default() -> Self {
-        Rows { pieces: Vec::new(), open: Vec::new(), len: 0 }
-    }
-}
-
 impl<R> Rows<R> {
+    /// No rows. Whether it is to be tracked which ones change.
+    pub(crate) fn new(is_tracking: bool) -> Self {
+        Rows { pieces: Vec::new(), open: Vec::new(), len: 0, marks: Marks::new(is_tracking) }
+    }
+
     /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -63,7 +64,48 @@ impl<R> Rows<R> {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| size_of::<Piece<R>>() + piece.slots.capacity() * size_of::<Slot<R>>()).sum()
+        let piece_bytes = |piece: &Piece<R>| size_of::<Piece<R>>() + piece.slots.capacity() * size_of::<Slot<R>>();
+        self.pieces.iter().map(piece_bytes).sum::<usize>() + self.marks.bytes()
+    }
+
+    /// Number of places that have been given, to rows that are there or not.
+    pub(crate) fn places(&self) -> usize {
+        self.pieces.len() * PIECE_ROWS
+    }
+
+    /// The row at a place, if there is one.
+    pub(crate) fn get(&self, id: RowId) -> Option<&R> {
+        match self.pieces.get(id.piece())?.slots.get(id.within())? {
+            Slot::Row(row) => Some(row),
+            Slot::Vacant { .. } => None,
+        }
+    }
+
+    /// Notes that a row has changed.
+    #[inline]
+    pub(crate) fn touch(&mut self, id: RowId) {
+        self.marks.touch(id);
+    }
+
+    /// Number of rows that have changed.
+    pub(crate) fn dirty(&self) -> usize {
+        self.marks.dirty()
+    }
+
+    /// Hands out the rows that have changed since the last time, in the order of their places, and whether one was handed
+    /// out before.
+    pub(crate) fn save(&mut self, mut each: impl FnMut(&mut R, bool)) {
+        let pieces = &mut self.pieces;
+        self.marks.save(|word, mut dirty, saved| {
+            let first = word * WORD_ROWS;
+            let slots = &mut pieces[first / PIECE_ROWS].slots[first % PIECE_ROWS..];
+            while dirty != 0 {
+                let within = dirty.trailing_zeros() as usize;
+                dirty &= dirty - 1;
+                let Slot::Row(row) = &mut slots[within] else { unreachable!("{NO_ROW}") };
+                each(row, saved >> within & 1 != 0);
+            }
+        });
     }
 
     /// Adds a row, and says where.
@@ -91,15 +133,17 @@ impl<R> Rows<R> {
             self.open.pop();
         }
         self.len += 1;
-        RowId((number as usize * PIECE_ROWS + within) as u32)
+        let id = RowId((number as usize * PIECE_ROWS + within) as u32);
+        self.marks.touch(id);
+        id
     }
 
-    /// Removes a row.
-    pub(crate) fn remove(&mut self, id: RowId) {
+    /// Removes a row. Returns it, and whether it was handed out by [`save`](Self::save).
+    pub(crate) fn remove(&mut self, id: RowId) -> (R, bool) {
         let piece = &mut self.pieces[id.piece()];
         let slot = &mut piece.slots[id.within()];
         assert!(matches!(slot, Slot::Row(_)), "{NO_ROW}");
-        *slot = Slot::Vacant { next: piece.vacant.replace(id.within() as u16) };
+        let row = std::mem::replace(slot, Slot::Vacant { next: piece.vacant.replace(id.within() as u16) });
         if usize::from(piece.rows) == PIECE_ROWS {
             self.open.push(id.piece() as u32);
         }
@@ -109,6 +153,8 @@ impl<R> Rows<R> {
             piece.vacant = None;
         }
         self.len -= 1;
+        let Slot::Row(row) = row else { unreachable!("{NO_ROW}") };
+        (row, self.marks.forget(id))
     }
 
     #[cold]
@@ -117,6 +163,7 @@ impl<R> Rows<R> {
         assert!((number + 1) * PIECE_ROWS <= RowId::NONE.0 as usize, "a worker holds less than 2^32 rows of a state");
         self.pieces.push(Piece { slots: Vec::new(), vacant: None, rows: 0 });
         self.open.push(number as u32);
+        self.marks.grow((number + 1) * PIECE_ROWS);
         number as u32
     }
 }
@@ -152,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_row_stays_where_it_is_and_memory_goes_back() {
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(false);
         let mut model: Vec<(RowId, usize)> = Vec::new();
         let mut number = 0;
         for round in 0..4 {
@@ -173,6 +220,29 @@ mod tests {
             assert!(rows.pieces.len() <= 3);
         }
         assert!(rows.bytes() < 1000);
+    }
+
+    #[test]
+    fn rows_that_changed_come_out_once() {
+        let mut rows = Rows::new(true);
+        let ids: Vec<RowId> = (0..PIECE_ROWS + 10).map(|number| rows.insert(number)).collect();
+        let saved = |rows: &mut Rows<usize>| {
+            let mut saved = Vec::new();
+            rows.save(|row, was_saved| saved.push((*row, was_saved)));
+            saved
+        };
+        assert_eq!(saved(&mut rows), (0..PIECE_ROWS + 10).map(|number| (number, false)).collect::<Vec<_>>());
+        assert_eq!((saved(&mut rows), rows.dirty()), (Vec::new(), 0));
+        rows.touch(ids[70]);
+        rows.touch(ids[PIECE_ROWS + 1]);
+        rows.touch(ids[3]);
+        assert_eq!(rows.remove(ids[3]), (3, true), "a snapshot has it");
+        let place = rows.insert(7777);
+        assert_eq!((place, rows.dirty()), (ids[3], 3));
+        assert_eq!(saved(&mut rows), [(7777, false), (70, true), (PIECE_ROWS + 1, true)]);
+        let new = rows.insert(1);
+        assert_eq!(rows.remove(new), (1, false), "no snapshot has it");
+        assert_eq!(saved(&mut rows), []);
     }
 
     #[test]

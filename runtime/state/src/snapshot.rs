@@ -3,13 +3,21 @@
 use crate::backend::StateSettings;
 use crate::delta::{Delta, EntryList};
 use crate::error::StateError;
+use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::restore::Folders;
 use crate::state_file;
 use crate::state_table::StateTable;
-use std::path::PathBuf;
+use crate::ttl::StateTime;
+use crate::value_codec::{TOMBSTONE, ValueHead};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// Writes the snapshots of one task, on a thread of its own.
 pub struct SnapshotWriter {
-    folder: PathBuf,
+    folders: Folders,
+    key_groups: Range<u16>,
     max_parallelism: u16,
     table: StateTable,
     /// Oldest first.
@@ -29,16 +37,12 @@ pub struct LocalFile {
     pub bytes: u64,
     /// CRC-32C of all of it.
     pub crc32c: u32,
-    /// Number of entries, tombstones included.
-    pub entries: u64,
 }
 
 impl SnapshotWriter {
-    pub(crate) fn new(settings: &StateSettings, table: StateTable) -> Result<Self, StateError> {
-        let folder = settings.folder.join("files");
-        std::fs::create_dir_all(&folder).map_err(StateError::io("create the folder", &folder))?;
-        let max_parallelism = settings.max_parallelism;
-        Ok(SnapshotWriter { folder, max_parallelism, table, chain: Vec::new(), written: 0 })
+    pub(crate) fn new(settings: &StateSettings, folders: Folders, table: StateTable, chain: Vec<LocalFile>) -> Self {
+        let (key_groups, max_parallelism) = (settings.key_groups.clone(), settings.max_parallelism);
+        SnapshotWriter { folders, key_groups, max_parallelism, table, chain, written: 0 }
     }
 
     /// Writes a delta to a file of its own, and merges files if there have come to be many. Returns the whole chain,
@@ -47,24 +51,23 @@ impl SnapshotWriter {
     /// # Errors
     /// If a file cannot be written or read back.
     pub fn write(&mut self, delta: Delta, checkpoint: u64) -> Result<Vec<LocalFile>, StateError> {
-        let Delta { parts, written, .. } = delta;
-        let mut entries = EntryList::new(self.max_parallelism);
+        let Delta { parts, time, written } = delta;
+        let table = self.table.clone();
+        let mut entries = EntryList::new(self.max_parallelism, &table, time);
         parts.into_iter().for_each(|part| part.add_to(&mut entries));
-        let mut file = None;
-        if entries.len() > 0 {
-            for (&id, versions) in entries.versions() {
-                if let Some(state) = self.table.by_id_mut(id) {
-                    state.versions.extend(versions);
-                }
-            }
-            let name = format!("{checkpoint}-{}.sst", self.written);
-            self.written += 1;
-            let new = state_file::write(&self.folder, name, |file| entries.sorted(|key, value| file.add(key, value)))?;
-            self.chain.push(new);
-            file = self.chain.last().map(|file| &*file.path);
+        let mut added = None;
+        if !entries.is_empty() {
+            entries.versions().iter().for_each(|(&id, versions)| self.add_versions(id, versions));
+            let name = self.next_name(checkpoint);
+            added =
+                state_file::write(&self.folders.files, name, |file| entries.sorted(|key, value| file.add(key, value)))?;
         }
         if let Some(written) = written {
-            written(file)?;
+            written(added.as_ref().map(|file| &*file.path))?;
+        }
+        self.chain.extend(added);
+        if let Some(first) = first_to_merge(&self.chain) {
+            self.merge(first, checkpoint, time)?;
         }
         Ok(self.chain.clone())
     }
@@ -77,5 +80,107 @@ impl SnapshotWriter {
     /// The files of the snapshot written last, or restored; oldest first.
     pub fn files(&self) -> &[LocalFile] {
         &self.chain
+    }
+
+    fn add_versions(&mut self, id: StateId, versions: &BTreeSet<u32>) {
+        if let Some(state) = self.table.by_id_mut(id) {
+            state.versions.extend(versions);
+        }
+    }
+
+    fn next_name(&mut self, checkpoint: u64) -> String {
+        loop {
+            self.written += 1;
+            let name = format!("{checkpoint}-{}.sst", self.written);
+            // A file that was restored may be called so.
+            if !self.chain.iter().any(|file| file.name == name) {
+                return name;
+            }
+        }
+    }
+
+    /// Merges the files from `first` on into one. If they are all, what is gone is left out, and what has expired, and it
+    /// is seen which versions there are.
+    fn merge(&mut self, first: usize, checkpoint: u64, time: StateTime) -> Result<(), StateError> {
+        let name = self.next_name(checkpoint);
+        let files: Vec<&Path> = self.chain[first..].iter().map(|file| &*file.path).collect();
+        let is_whole = first == 0;
+        let mut versions: BTreeMap<StateId, BTreeSet<u32>> = BTreeMap::new();
+        let table = &self.table;
+        let merged = state_file::write(&self.folders.files, name, |file| {
+            state_file::merged(&files, &self.key_groups, &self.folders.scratch, &mut |key, stored| {
+                let (state, head) = read_entry(key, stored)?;
+                let live = head.filter(|head| state == TIMERS || !table.is_expired(state, head.expiry, time));
+                if is_whole && let Some(head) = live {
+                    versions.entry(state).or_default().insert(head.version);
+                }
+                match live {
+                    Some(_) => file.add(key, stored),
+                    None if is_whole => Ok(()),
+                    None => file.add(key, TOMBSTONE),
+                }
+            })
+        })?;
+        let old = self.chain.split_off(first);
+        self.chain.extend(merged);
+        for file in old {
+            fs::remove_file(&file.path).map_err(StateError::io("remove the state file", &file.path))?;
+        }
+        if is_whole {
+            for state in &mut self.table.states {
+                state.versions = versions.remove(&state.id).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The state of an entry, and the head of its value; none of a tombstone.
+fn read_entry(key: &[u8], stored: &[u8]) -> Result<(StateId, Option<ValueHead>), StateError> {
+    let damaged = || StateError::DamagedEntry { what: "it holds an entry that is none".to_owned() };
+    let state = EntryKey::decode(key).ok_or_else(damaged)?.state;
+    if stored.is_empty() {
+        return Ok((state, None));
+    }
+    ValueHead::decode(stored).map(|(head, _)| (state, Some(head))).ok_or_else(damaged)
+}
+
+/// From which file on a chain is to be merged: the oldest that is smaller than all newer ones together. So each file is
+/// at least as large as all newer ones together: their number grows with the logarithm of the state's size, and they
+/// take at most twice what the oldest takes.
+fn first_to_merge(chain: &[LocalFile]) -> Option<usize> {
+    let mut newer = 0;
+    let mut first = None;
+    for (place, file) in chain.iter().enumerate().rev() {
+        if file.bytes < newer {
+            first = Some(place);
+        }
+        newer += file.bytes;
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LocalFile, first_to_merge};
+    use std::path::PathBuf;
+
+    #[test]
+    fn chains_stay_short() {
+        let file = |bytes| LocalFile { path: PathBuf::new(), name: String::new(), bytes, crc32c: 0 };
+        let mut chain = vec![file(1_000_000)];
+        let mut written = 0;
+        for _ in 0..10_000 {
+            chain.push(file(1000));
+            if let Some(first) = first_to_merge(&chain) {
+                // Nothing in them is older than another.
+                let bytes = chain.split_off(first).iter().map(|file| file.bytes).sum();
+                chain.push(file(bytes));
+                written += bytes;
+            }
+            let bytes: u64 = chain.iter().map(|file| file.bytes).sum();
+            assert!(chain.len() < 15 && bytes <= 2 * chain[0].bytes, "{} files, {bytes} bytes", chain.len());
+        }
+        assert!(written < 10 * 10_000 * 1000, "{written} bytes written again for 10 million");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::StateError;
 use crate::key_codec::{StateId, TIMERS};
-use crate::ttl::{Ttl, TtlClock};
+use crate::ttl::{StateTime, Ttl, TtlClock};
 use std::collections::BTreeSet;
 use tidewheel_types::description::{StateDecl, StateKind};
 
@@ -45,8 +45,23 @@ impl StateTable {
         self.states.iter().find(|state| state.id == id)
     }
 
+    /// Adds what another task of the operator has: the versions that its entries may have been written under.
+    pub fn merge(&mut self, other: &StateTable) {
+        for theirs in &other.states {
+            match self.by_id_mut(theirs.id) {
+                Some(state) => state.versions.extend(&theirs.versions),
+                None => self.states.push(theirs.clone()),
+            }
+        }
+    }
+
     pub(crate) fn by_id_mut(&mut self, id: StateId) -> Option<&mut StoredState> {
         self.states.iter_mut().find(|state| state.id == id)
+    }
+
+    /// Whether an entry of a state that expires then is gone.
+    pub(crate) fn is_expired(&self, id: StateId, expiry: Option<i64>, time: StateTime) -> bool {
+        expiry.is_some_and(|expiry| self.by_id(id).is_some_and(|state| time.is_past(state.clock, expiry)))
     }
 
     /// Finds the declared states, gives those that are new a number, and says which state has which one.

@@ -9,12 +9,17 @@ mod due;
 mod queue;
 mod row;
 
+use crate::error::StateError;
+use crate::index::RowHash;
+use crate::key_codec::{EntryKey, TIMERS};
 use crate::key_table::{KeyTable, LOOKAHEAD, Row, TableKey, Touch, fill, unpack_key};
+use crate::packed::PackedEntries;
 use crate::rows::RowId;
 pub use due::DueTimers;
 use queue::Queue;
 use row::TimerRow;
 use std::hint::black_box;
+use tidewheel_types::key_group::hash_key;
 use tidewheel_types::keyed_state::StateKey;
 
 /// A change to the timers of a key and namespace.
@@ -49,16 +54,28 @@ pub enum TimerChange {
 }
 
 /// The timers of one operator on one worker that follow one clock.
-#[derive(Default)]
 pub struct Timers {
     rows: KeyTable<TimerRow>,
     queue: Queue,
+    /// Those of keys and namespaces that a snapshot has and that are gone.
+    gone: PackedEntries,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Timers::new()
+    }
 }
 
 impl Timers {
-    /// No timers.
+    /// No timers, and there will be no snapshots of them.
     pub fn new() -> Self {
-        Timers::default()
+        Timers::with_tracking(false)
+    }
+
+    /// No timers. Whether it is to be tracked which ones change.
+    pub(crate) fn with_tracking(is_tracking: bool) -> Self {
+        Timers { rows: KeyTable::new(is_tracking), queue: Queue::default(), gone: PackedEntries::new(TIMERS) }
     }
 
     /// Applies changes in order. Taking many at once lets what they need of memory be fetched together.
@@ -128,7 +145,7 @@ impl Timers {
                 let time = self.rows.row(id).time();
                 self.queue.push(&mut self.rows, id, time);
             } else {
-                self.rows.remove(id, hash);
+                self.remove(id, hash);
             }
         }
     }
@@ -140,7 +157,35 @@ impl Timers {
 
     /// Memory held, about, for metrics.
     pub fn bytes(&self) -> usize {
-        self.rows.bytes() + self.queue.bytes()
+        self.rows.bytes() + self.queue.bytes() + self.gone.bytes()
+    }
+
+    /// Copies the timers of keys and namespaces that have changed since the last time.
+    pub(crate) fn freeze(&mut self) -> PackedEntries {
+        let mut entries = self.gone.take();
+        let mut stored = Vec::new();
+        self.rows.save(|row, _| {
+            stored.clear();
+            row.store(&mut stored);
+            entries.put(row.packed(), &[], &stored);
+        });
+        entries
+    }
+
+    /// Adds the timers that a snapshot has for a key and namespace.
+    pub(crate) fn load(&mut self, entry: &EntryKey<'_>, stored: &[u8]) -> Result<(), StateError> {
+        let timers = row::stored_timers(stored);
+        let timers =
+            timers.ok_or_else(|| StateError::DamagedEntry { what: "it holds timers that are none".to_owned() })?;
+        let key = StateKey { hash: hash_key(entry.key), key: entry.key, namespace: entry.namespace };
+        let key = TableKey::new(key);
+        timers.for_each(|(slot, time)| self.set_with(&key, slot, time, TimerRow::insert));
+        Ok(())
+    }
+
+    /// All that was loaded is in a snapshot.
+    pub(crate) fn loaded(&mut self) {
+        self.rows.save(|_, _| {});
     }
 
     fn change_one(&mut self, key: &TableKey<'_>, change: TimerChange) {
@@ -175,7 +220,15 @@ impl Timers {
         // The earliest timer can only have become a later one, so a row that is left may wait where it is.
         if !self.rows.update(id, delete) {
             self.queue.unlink(&mut self.rows, id);
-            self.rows.remove(id, key.hash);
+            self.remove(id, key.hash);
+        }
+    }
+
+    /// Removes a row that waits nowhere.
+    fn remove(&mut self, id: RowId, hash: RowHash) {
+        let (row, was_saved) = self.rows.remove(id, hash);
+        if was_saved {
+            self.gone.delete(row.packed(), &[]);
         }
     }
 }

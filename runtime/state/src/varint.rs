@@ -50,12 +50,6 @@ pub(crate) fn read(bytes: &[u8]) -> (u32, usize) {
     }
 }
 
-/// The bytes after the integer at the start of `bytes`.
-#[inline]
-pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
-    &bytes[read(bytes).1..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Varint, read};

@@ -1,13 +1,19 @@
 //! Value states: the cells of one key and namespace side by side in a row.
 //!
 //! A row's bytes are its packed key, then per state a cell: `n + 1 as varint, n bytes`, or a 0 for none. The `n` bytes
-//! begin with the schema version.
+//! begin with their head.
 
+mod frozen;
+
+use super::info::StateInfo;
 use crate::index::RowHash;
-use crate::key_table::{KeyTable, Row, TableKey, Touch, pack_key, packed_key_end};
+use crate::key_table::{KeyTable, Row, TableKey, Touch, pack_key, packed_key_end, unpack_key};
 use crate::rows::RowId;
 use crate::small_bytes::SmallBytes;
+use crate::value_codec::{expiry_of, set_expiry};
 use crate::varint::{self, Varint};
+use frozen::FROZEN_ROW_BYTES;
+pub(super) use frozen::FrozenValues;
 use std::ops::Range;
 use tidewheel_types::keyed_state::{Cells, StateKey};
 
@@ -20,7 +26,18 @@ pub(super) struct Values {
     table: KeyTable<ValueRow>,
     /// Cells of a row.
     states: usize,
+    /// Packed keys of rows that a snapshot has and that are gone.
+    gone: Vec<u8>,
+    /// Whether a cell may have an expiry.
+    expires: bool,
+    /// Rows that a read has found an expired cell in. Removing them has to wait until nobody has their place.
+    expired: Vec<RowId>,
+    /// How far the sweep for expired cells has come.
+    swept: usize,
 }
+
+/// Most rows that wait in [`Values::expired`]; the sweep finds the others.
+const EXPIRED_MAX: usize = 4096;
 
 struct ValueRow(SmallBytes<INLINE>);
 
@@ -36,10 +53,18 @@ impl Row for ValueRow {
     }
 }
 
+/// Every function takes what is known of the states, in the order of the cells.
 impl Values {
-    /// No rows yet, for `states` states.
-    pub(super) fn new(states: usize) -> Self {
-        Values { table: KeyTable::default(), states }
+    /// No rows yet. Whether it is to be tracked which ones change.
+    pub(super) fn new(infos: &[StateInfo], is_tracking: bool) -> Self {
+        Values {
+            table: KeyTable::new(is_tracking),
+            states: infos.len(),
+            gone: Vec::new(),
+            expires: infos.iter().any(StateInfo::expires),
+            expired: Vec::new(),
+            swept: 0,
+        }
     }
 
     /// Cells of a row.
@@ -54,25 +79,35 @@ impl Values {
 
     /// Memory held, about.
     pub(super) fn bytes(&self) -> usize {
-        self.table.bytes()
+        self.table.bytes() + self.gone.capacity()
     }
 
     /// Adds cells `0..states` of every key, key by key, and says where their rows are, [`RowId::NONE`] for none.
     pub(super) fn get_first(
-        &self,
-        states: usize,
+        &mut self,
+        infos: &[StateInfo],
         keys: &mut dyn Iterator<Item = StateKey<'_>>,
         cells: &mut Cells,
         found: &mut Vec<RowId>,
     ) {
         found.clear();
+        let expired = &mut self.expired;
         self.table.for_each(keys, |row| {
             found.push(row.map_or(RowId::NONE, |(id, _)| id));
             match row {
-                Some((_, row)) => row.cells().take(states).for_each(|cell| cells.push(cell.value(row))),
-                None => (0..states).for_each(|_| cells.push(None)),
+                Some((id, row)) => row.cells().zip(infos).for_each(|(cell, info)| {
+                    let value = cell.live(row, info);
+                    if value.is_none() && !cell.absent() {
+                        note_expired(expired, id);
+                    }
+                    cells.push(value);
+                }),
+                None => infos.iter().for_each(|_| cells.push(None)),
             }
         });
+        if infos.iter().any(StateInfo::refreshes) {
+            found.iter().filter(|id| **id != RowId::NONE).for_each(|&id| self.refresh(id, 0, infos));
+        }
     }
 
     /// As [`put`](Self::put), where the row of `key` has been found, or has been found missing; then it is made.
@@ -82,13 +117,13 @@ impl Values {
         state: usize,
         key: StateKey<'_>,
         found: &mut RowId,
-        version: &Varint,
+        info: &StateInfo,
         value: &[u8],
     ) {
         if *found == RowId::NONE {
             *found = self.row_of(&TableKey::new(key));
         }
-        self.table.update(*found, |row| row.put(state, version.as_slice(), value));
+        self.table.update(*found, |row| row.put(state, info.head(), value));
     }
 
     /// As [`delete`](Self::delete), where the row of `key` has been found, or has been found missing.
@@ -99,20 +134,100 @@ impl Values {
     }
 
     /// Adds cell `state` of every key.
-    pub(super) fn get(&self, state: usize, keys: &mut dyn Iterator<Item = StateKey<'_>>, cells: &mut Cells) {
-        self.table.for_each(keys, |row| cells.push(row.and_then(|(_, row)| row.cell(state).value(row))));
+    pub(super) fn get(
+        &mut self,
+        state: usize,
+        info: &StateInfo,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        cells: &mut Cells,
+    ) {
+        let (expired, mut read) = (&mut self.expired, Vec::new());
+        self.table.for_each(keys, |row| {
+            let Some((id, row)) = row else { return cells.push(None) };
+            let cell = row.cell(state);
+            let value = cell.live(row, info);
+            cells.push(value);
+            if value.is_none() && !cell.absent() {
+                note_expired(expired, id);
+            } else if info.refreshes() {
+                read.push(id);
+            }
+        });
+        read.into_iter().for_each(|id| self.refresh(id, state, std::slice::from_ref(info)));
     }
 
     /// Sets cell `state` of `key`.
-    pub(super) fn put(&mut self, state: usize, key: &TableKey<'_>, version: &Varint, value: &[u8]) {
+    pub(super) fn put(&mut self, state: usize, key: &TableKey<'_>, info: &StateInfo, value: &[u8]) {
         let id = self.row_of(key);
-        self.table.update(id, |row| row.put(state, version.as_slice(), value));
+        self.table.update(id, |row| row.put(state, info.head(), value));
     }
 
     /// Removes cell `state` of `key`.
     pub(super) fn delete(&mut self, state: usize, key: &TableKey<'_>) {
         if let Some(id) = self.table.find(key) {
             self.delete_at(id, state, key.hash);
+        }
+    }
+
+    /// Sets cell `state` of `key` to what a snapshot has.
+    pub(super) fn load(&mut self, state: usize, key: StateKey<'_>, stored: &[u8]) {
+        self.expires |= expiry_of(stored).is_some();
+        let id = self.row_of(&TableKey::new(key));
+        self.table.update(id, |row| row.put(state, stored, &[]));
+    }
+
+    /// All that was loaded is in a snapshot.
+    pub(super) fn loaded(&mut self) {
+        self.table.save(|_, _| {});
+    }
+
+    /// Copies the rows that have changed since the last time.
+    pub(super) fn freeze(&mut self, infos: &[StateInfo]) -> FrozenValues {
+        let states = infos.iter().map(|info| info.id).collect();
+        let mut rows = Vec::with_capacity(self.table.dirty() * FROZEN_ROW_BYTES);
+        self.table.save(|row, was_saved| frozen::push_row(&mut rows, row.packed(), was_saved));
+        FrozenValues { states, gone: std::mem::take(&mut self.gone), rows }
+    }
+
+    /// Removes expired cells: those that were read, and some that are found by looking at `budget` more rows.
+    pub(super) fn sweep(&mut self, infos: &[StateInfo], budget: usize) {
+        let mut expired = std::mem::take(&mut self.expired);
+        expired.drain(..).for_each(|id| self.remove_expired(id, infos));
+        self.expired = expired;
+        if !self.expires {
+            return;
+        }
+        for _ in 0..budget.min(self.table.places()) {
+            self.swept = if self.swept + 1 < self.table.places() { self.swept + 1 } else { 0 };
+            self.remove_expired(RowId(self.swept as u32), infos);
+        }
+    }
+
+    /// Removes the expired cells of the row at `id`, if there is one.
+    fn remove_expired(&mut self, id: RowId, infos: &[StateInfo]) {
+        for (state, info) in infos.iter().enumerate() {
+            let Some(row) = self.table.row_at(id) else { return };
+            let cell = row.cell(state);
+            if !cell.absent() && info.is_expired(&row.0.as_slice()[cell.stored]) {
+                let hash = unpack_key(row.packed()).hash;
+                self.delete_at(id, state, hash);
+            }
+        }
+    }
+
+    /// Lets the cells from `first` on of the row at `id` live on, which have been read.
+    fn refresh(&mut self, id: RowId, first: usize, infos: &[StateInfo]) {
+        for (state, info) in (first..).zip(infos) {
+            let row = self.table.row(id);
+            let cell = row.cell(state);
+            let stored = &row.0.as_slice()[cell.stored.clone()];
+            if info.is_expired(stored) {
+                continue;
+            }
+            if let Some(expiry) = info.refreshed(stored) {
+                self.table.touch(id);
+                set_expiry(&mut self.table.row_mut(id).0.as_mut_slice()[cell.stored], expiry);
+            }
         }
     }
 
@@ -135,9 +250,19 @@ impl Values {
             row.cells().all(|cell| cell.absent())
         });
         if empty {
-            self.table.remove(id, hash);
+            let (row, was_saved) = self.table.remove(id, hash);
+            if was_saved {
+                self.gone.extend_from_slice(&row.packed()[..packed_key_end(row.packed())]);
+            }
         }
         empty
+    }
+}
+
+#[inline]
+fn note_expired(expired: &mut Vec<RowId>, id: RowId) {
+    if expired.len() < EXPIRED_MAX {
+        expired.push(id);
     }
 }
 
@@ -145,8 +270,7 @@ impl ValueRow {
     /// All cells, in the order of the states.
     #[inline]
     fn cells(&self) -> CellsOf<'_> {
-        let bytes = self.0.as_slice();
-        CellsOf { bytes, next: packed_key_end(bytes) }
+        CellsOf::new(self.0.as_slice())
     }
 
     /// Cell `state`.
@@ -157,17 +281,17 @@ impl ValueRow {
 
     /// Sets cell `state`.
     #[inline]
-    fn put(&mut self, state: usize, version: &[u8], value: &[u8]) {
+    fn put(&mut self, state: usize, head: &[u8], value: &[u8]) {
         let cell = self.cell(state);
-        let len = version.len() + value.len();
+        let len = head.len() + value.len();
         if !cell.absent() && cell.stored.len() == len {
             let stored = &mut self.0.as_mut_slice()[cell.stored];
-            let (old_version, old_value) = stored.split_at_mut(version.len());
-            old_version.copy_from_slice(version);
+            let (old_head, old_value) = stored.split_at_mut(head.len());
+            old_head.copy_from_slice(head);
             old_value.copy_from_slice(value);
         } else {
             let len = Varint::new(u32::try_from(len + 1).expect("a value is shorter than 16 MiB"));
-            self.0.splice(cell.start..cell.stored.end, &[len.as_slice(), version, value]);
+            self.0.splice(cell.start..cell.stored.end, &[len.as_slice(), head, value]);
         }
     }
 }
@@ -176,21 +300,21 @@ impl ValueRow {
 struct Cell {
     /// Where its length begins.
     start: usize,
-    /// Version and value.
+    /// Head and value.
     stored: Range<usize>,
 }
 
 impl Cell {
-    /// Whether there is no value. One that is there has at least a version.
+    /// Whether there is no value. One that is there has at least a head.
     #[inline]
     fn absent(&self) -> bool {
         self.stored.is_empty()
     }
 
-    /// The value, without its version.
+    /// The value, without its head, if there is one that has not expired.
     #[inline]
-    fn value<'a>(&self, row: &'a ValueRow) -> Option<&'a [u8]> {
-        (!self.absent()).then(|| varint::skip(&row.0.as_slice()[self.stored.clone()]))
+    fn live<'a>(&self, row: &'a ValueRow, info: &StateInfo) -> Option<&'a [u8]> {
+        info.live(&row.0.as_slice()[self.stored.clone()])
     }
 }
 
@@ -198,6 +322,14 @@ impl Cell {
 struct CellsOf<'a> {
     bytes: &'a [u8],
     next: usize,
+}
+
+impl<'a> CellsOf<'a> {
+    /// The cells in the bytes of a row.
+    #[inline]
+    fn new(bytes: &'a [u8]) -> Self {
+        CellsOf { bytes, next: packed_key_end(bytes) }
+    }
 }
 
 impl Iterator for CellsOf<'_> {

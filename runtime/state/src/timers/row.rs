@@ -6,6 +6,22 @@ use crate::small_bytes::SmallBytes;
 use std::collections::BTreeSet;
 use tidewheel_types::keyed_state::StateKey;
 
+/// Timers are stored without a schema version, and without an expiry: the head of version 0.
+const HEAD: [u8; 1] = [0];
+
+const STORED_TIMER_BYTES: usize = 10;
+
+/// The timers, as slot and time, that [`TimerRow::store`] wrote, at least one; `None` if these bytes are not that.
+pub(super) fn stored_timers(stored: &[u8]) -> Option<impl Iterator<Item = (u16, i64)>> {
+    let timers = stored.strip_prefix(&HEAD)?;
+    let is_whole = !timers.is_empty() && timers.len() % STORED_TIMER_BYTES == 0;
+    let timer = |bytes: &[u8]| {
+        let (slot, time) = bytes.split_first_chunk().expect("a timer has 10 bytes");
+        (u16::from_le_bytes(*slot), i64::from_le_bytes(time.try_into().expect("a timer has 10 bytes")))
+    };
+    is_whole.then(|| timers.chunks_exact(STORED_TIMER_BYTES).map(timer))
+}
+
 /// At least one timer, but in the midst of a change. Nearly always it is one.
 pub(super) struct TimerRow {
     key: SmallBytes<30>,
@@ -94,6 +110,15 @@ impl TimerRow {
         self.others.remove(&(slot, time));
         (self.time, self.slot) = (time, slot);
         true
+    }
+
+    /// Appends what a snapshot holds of it: the head of a value, and of each timer its slot and time, little-endian.
+    pub(super) fn store(&self, stored: &mut Vec<u8>) {
+        stored.extend_from_slice(&HEAD);
+        for (slot, time) in std::iter::once((self.slot, self.time)).chain(self.others.iter().copied()) {
+            stored.extend_from_slice(&slot.to_le_bytes());
+            stored.extend_from_slice(&time.to_le_bytes());
+        }
     }
 
     /// The least (time, slot) of the others: the least of the first ones of every slot.

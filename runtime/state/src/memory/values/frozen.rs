@@ -1,0 +1,57 @@
+//! Rows of values on their way to a state file: copied as they lie in memory.
+
+use super::CellsOf;
+use crate::delta::{EntryList, Frozen};
+use crate::key_codec::StateId;
+use crate::key_table::{packed_key_end, unpack_key};
+
+/// Room to set aside for a row: a number, its value, and what is beside them.
+pub(super) const FROZEN_ROW_BYTES: usize = 32;
+
+/// The bytes before a row: twice its length, plus one if a snapshot has it.
+const HEAD_BYTES: usize = 4;
+
+/// Rows of values that have changed.
+pub(in super::super) struct FrozenValues {
+    /// The states of the cells.
+    pub(super) states: Vec<StateId>,
+    /// Packed keys of rows that are gone.
+    pub(super) gone: Vec<u8>,
+    /// Rows, each behind its head.
+    pub(super) rows: Vec<u8>,
+}
+
+/// Adds a row.
+#[inline]
+pub(super) fn push_row(rows: &mut Vec<u8>, row: &[u8], was_saved: bool) {
+    // A row has at most 16 MiB of key, and 16 MiB per state.
+    let head = u32::try_from(row.len() << 1).expect("a row is shorter than 2 GiB") | u32::from(was_saved);
+    rows.extend_from_slice(&head.to_le_bytes());
+    rows.extend_from_slice(row);
+}
+
+impl Frozen for FrozenValues {
+    fn add_to(&self, entries: &mut EntryList<'_>) {
+        let mut gone = &self.gone[..];
+        while !gone.is_empty() {
+            let key = unpack_key(gone).key;
+            self.states.iter().for_each(|&state| entries.delete(state, &key, &[]));
+            gone = &gone[packed_key_end(gone)..];
+        }
+        let mut rest = &self.rows[..];
+        while let Some((head, after)) = rest.split_first_chunk::<HEAD_BYTES>() {
+            let head = u32::from_le_bytes(*head);
+            let (row, after) = after.split_at((head >> 1) as usize);
+            let key = unpack_key(row).key;
+            for (&state, cell) in self.states.iter().zip(CellsOf::new(row)) {
+                if !cell.absent() {
+                    entries.put(state, &key, &[], &row[cell.stored]);
+                } else if head & 1 != 0 {
+                    // The cell may have been there.
+                    entries.delete(state, &key, &[]);
+                }
+            }
+            rest = after;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! State, timers and their snapshots against a plain model: random changes, times, checkpoints, crashes, restarts with
+//! other numbers of tasks, other versions and other orders of states.
+//!
+//! Every test is a function over a backend, so that all backends pass the same ones.
+
+mod job;
+mod model;
+
+use job::{Job, Plan};
+use model::{Change, Declared, Owner, STATES, change, declared, owner, timer_change};
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, prop_oneof, proptest};
+use proptest::sample::Index;
+use tidewheel_state::{BackendKind, TimerChange};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A batch, as an operator handles it.
+    Write(Vec<(Index, Change)>),
+    Timers(Vec<(Index, TimerChange)>),
+    /// The clocks go on, by so much.
+    Time {
+        now_ms: i64,
+        watermark_ms: i64,
+    },
+    /// Timers fire, up to so long after the start.
+    Fire(i64),
+    /// Everything is read, and compared.
+    Read,
+    Checkpoint,
+    /// What is newer than the last checkpoint is lost; so many tasks go on.
+    Restart(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = || proptest::prelude::any::<Index>();
+    prop_oneof![
+        6 => vec((index(), change()), 0..20).prop_map(Step::Write),
+        2 => vec((index(), timer_change()), 0..6).prop_map(Step::Timers),
+        3 => (0i64..8, 0i64..8).prop_map(|(now_ms, watermark_ms)| Step::Time { now_ms, watermark_ms }),
+        1 => (0i64..30).prop_map(Step::Fire),
+        2 => Just(Step::Read),
+        5 => Just(Step::Checkpoint),
+        2 => (1usize..4).prop_map(Step::Restart),
+    ]
+}
+
+fn run(backend: BackendKind, plan: Plan, owners: &[Owner], steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut job = Job::start(backend, plan);
+    for step in steps {
+        match step {
+            Step::Write(batch) => {
+                let batch: Vec<_> = batch.iter().map(|(owner, change)| (owner.get(owners), change)).collect();
+                job.write(&batch);
+            }
+            Step::Timers(changes) => {
+                let changes: Vec<_> = changes.iter().map(|(owner, change)| (owner.get(owners), *change)).collect();
+                job.change_timers(&changes);
+            }
+            Step::Time { now_ms, watermark_ms } => job.advance(*now_ms, *watermark_ms),
+            Step::Fire(up_to) => job.fire(*up_to)?,
+            Step::Read => job.read(owners)?,
+            Step::Checkpoint => job.checkpoint()?,
+            Step::Restart(tasks) => {
+                job.restart(*tasks);
+                job.read_files()?;
+                job.read(owners)?;
+            }
+        }
+    }
+    job.read(owners)?;
+    job.checkpoint()?;
+    job.restart(1);
+    job.read_files()?;
+    job.read(owners)?;
+    job.fire(i64::MAX)
+}
+
+fn states() -> impl Strategy<Value = [Declared; STATES]> {
+    [declared(), declared(), declared(), declared(), declared()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn memory_gives_back_what_was_written(
+        states in states(),
+        owners in vec(owner(), 1..12),
+        steps in vec(step(), 1..30),
+    ) {
+        run(BackendKind::Memory, Plan { states, groups: 7 }, &owners, &steps)?;
+    }
+}
