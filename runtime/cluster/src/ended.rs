@@ -70,7 +70,7 @@ pub enum How {
 /// The end of an attempt: the process that was its cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// The index of the process.
+    /// The place of its command among those the supervisor was given.
     pub process: usize,
     /// How it ended.
     pub how: How,

@@ -76,6 +76,7 @@ pub fn listen(address: &str) -> Result<TcpListener, ClusterError> {
 
 /// Connects this process with all others of the attempt, within `limit`. To be called once an attempt.
 pub fn join(member: &Member, meeting: Meeting, limit: Duration) -> Result<Peers, ClusterError> {
+    assert!(member.process < member.processes, "a process is one of those of the attempt");
     let deadline = Instant::now() + limit;
     let is_folder = matches!(meeting, Meeting::Folder(_));
     let (listener, addresses) = open(member, meeting)?;

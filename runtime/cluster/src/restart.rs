@@ -1,66 +1,21 @@
-//! Whether and when a failed job starts again. Names and meaning are those of Apache Flink's restart strategies.
+//! Whether and when a failed job starts again: what the table `[restart]` of its file says, applied.
+//!
+//! The meaning is that of Apache Flink's restart strategies. `fixed` with `max = { restarts = N }` is its fixed delay,
+//! `fixed` with `max = { restarts = N, within = T }` its failure rate, and `exponential` its exponential delay, with the
+//! quiet time and the part of chance that are its defaults.
 //!
 //! Pure: time and chance are arguments.
 
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+use tidewheel_types::job::{RestartLimit, RestartSpec, RestartStrategy};
 
-/// What a job does after a failure.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "strategy")]
-pub enum RestartStrategy {
-    /// It ends.
-    None,
-    /// It starts again after a delay, a number of times.
-    #[serde(rename_all = "kebab-case")]
-    FixedDelay {
-        /// How many times in all.
-        attempts: u32,
-        /// How long after each failure.
-        delay: Duration,
-    },
-    /// It starts again after a delay that grows with each failure, and is forgotten after a quiet time.
-    #[serde(rename_all = "kebab-case")]
-    ExponentialDelay {
-        /// The delay after the first failure.
-        initial_backoff: Duration,
-        /// The delay's limit.
-        max_backoff: Duration,
-        /// By how much the delay grows with each failure; at least 1.
-        backoff_multiplier: f64,
-        /// How long it must have run since the end of the last delay for the delay to start anew.
-        reset_backoff_threshold: Duration,
-        /// The part of the delay by which chance makes it longer or shorter; 0 to 1.
-        jitter_factor: f64,
-        /// How many times in a row; then it ends. `None`: for ever.
-        attempts_before_reset_backoff: Option<u32>,
-    },
-    /// It starts again after a delay, unless that has happened too often lately.
-    #[serde(rename_all = "kebab-case")]
-    FailureRate {
-        /// How many times at most within the interval.
-        max_failures_per_interval: u32,
-        /// The interval.
-        failure_rate_interval: Duration,
-        /// How long after each failure.
-        delay: Duration,
-    },
-}
+/// How long a job must have run since the last delay for that delay to be forgotten (`reset-backoff-threshold`).
+const QUIET: Duration = Duration::from_secs(3600);
 
-impl Default for RestartStrategy {
-    /// Flink's default for jobs with checkpoints: a delay from one second to one minute, for ever.
-    fn default() -> Self {
-        RestartStrategy::ExponentialDelay {
-            initial_backoff: Duration::from_secs(1),
-            max_backoff: Duration::from_secs(60),
-            backoff_multiplier: 1.5,
-            reset_backoff_threshold: Duration::from_secs(3600),
-            jitter_factor: 0.1,
-            attempts_before_reset_backoff: None,
-        }
-    }
-}
+/// The part of a growing delay by which chance makes it longer or shorter (`jitter-factor`), so that jobs that failed
+/// together do not come back together.
+const JITTER: f64 = 0.1;
 
 /// What is to be done about a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,168 +26,150 @@ pub enum Restart {
     GiveUp(String),
 }
 
-/// A strategy with what it remembers of a job's failures.
+/// A restart strategy with what it remembers of a job's failures.
 #[derive(Debug, Clone)]
 pub struct Restarts {
     strategy: RestartStrategy,
-    /// How many in all, or in a row since the delay was last forgotten.
-    failures: u32,
-    /// The last delay, before chance had its part, and when it ended or will end.
+    max: Option<RestartLimit>,
+    /// The restarts that count against `max`, oldest first.
+    counted: VecDeque<Instant>,
+    /// The last growing delay, before chance had its part, and when it ended or will end.
     backoff: Option<(Duration, Instant)>,
-    /// The restarts within the interval, oldest first.
-    recent: VecDeque<Instant>,
 }
 
 impl Restarts {
     /// Of a job that has not failed yet.
-    pub fn new(strategy: RestartStrategy) -> Self {
-        Restarts { strategy, failures: 0, backoff: None, recent: VecDeque::new() }
+    pub fn new(spec: &RestartSpec) -> Self {
+        Restarts { strategy: spec.strategy, max: spec.max, counted: VecDeque::new(), backoff: None }
     }
 
     /// Takes note of a failure at `now`. `chance` is a number from 0 to 1, each as likely as another.
     pub fn failed(&mut self, now: Instant, chance: f64) -> Restart {
-        match self.strategy.clone() {
-            RestartStrategy::None => Restart::GiveUp("the job has no restart strategy".to_owned()),
-            RestartStrategy::FixedDelay { attempts, delay } => {
-                if self.failures >= attempts {
-                    return Restart::GiveUp(format!("it has been started again {attempts} times, as often as it may"));
-                }
-                self.failures += 1;
-                Restart::After(delay)
-            }
-            RestartStrategy::FailureRate { max_failures_per_interval, failure_rate_interval, delay } => {
-                let is_over = |at: &Instant| now.saturating_duration_since(*at) > failure_rate_interval;
-                while self.recent.front().is_some_and(is_over) {
-                    self.recent.pop_front();
-                }
-                if self.recent.len() >= max_failures_per_interval as usize {
-                    let times = self.recent.len();
-                    return Restart::GiveUp(format!(
-                        "it has been started again {times} times within {failure_rate_interval:?}, as often as it may"
-                    ));
-                }
-                self.recent.push_back(now);
-                Restart::After(delay)
-            }
-            RestartStrategy::ExponentialDelay { .. } => self.back_off(now, chance),
+        if let Some(reason) = self.is_enough(now) {
+            return Restart::GiveUp(reason);
         }
+        let delay = match self.strategy {
+            RestartStrategy::None => return Restart::GiveUp("its restart strategy is \"none\"".to_owned()),
+            RestartStrategy::Fixed { delay_ms } => Duration::from_millis(delay_ms),
+            RestartStrategy::Exponential { delay_ms, delay_ms_max, multiplier } => {
+                let most = Duration::from_millis(delay_ms_max);
+                let first = Duration::from_millis(delay_ms).min(most);
+                self.back_off(now, chance, (first, most), multiplier)
+            }
+        };
+        if self.max.is_some() {
+            self.counted.push_back(now);
+        }
+        Restart::After(delay)
     }
 
-    fn back_off(&mut self, now: Instant, chance: f64) -> Restart {
-        let RestartStrategy::ExponentialDelay {
-            initial_backoff,
-            max_backoff,
-            backoff_multiplier,
-            reset_backoff_threshold,
-            jitter_factor,
-            attempts_before_reset_backoff,
-        } = self.strategy
-        else {
-            return Restart::GiveUp("the job has another restart strategy".to_owned());
-        };
-        let is_quiet = |until: Instant| now.saturating_duration_since(until) >= reset_backoff_threshold;
-        let backoff = match self.backoff {
-            Some((last, until)) if !is_quiet(until) => {
-                // Compared as numbers first: a duration has an end that a product may pass.
-                let grown = last.as_secs_f64() * backoff_multiplier.max(1.0);
-                if grown >= max_backoff.as_secs_f64() { max_backoff } else { Duration::from_secs_f64(grown) }
-            }
-            _ => {
-                self.failures = 0;
-                initial_backoff.min(max_backoff)
-            }
-        };
-        if let Some(attempts) = attempts_before_reset_backoff.filter(|attempts| self.failures >= *attempts) {
-            return Restart::GiveUp(format!("it has been started again {attempts} times in a row, as often as it may"));
+    /// Why there has to be an end, if so.
+    fn is_enough(&mut self, now: Instant) -> Option<String> {
+        let RestartLimit { restarts, within_ms } = self.max?;
+        let within = within_ms.map(Duration::from_millis);
+        let is_over = |at: &Instant| within.is_some_and(|within| now.saturating_duration_since(*at) > within);
+        while self.counted.front().is_some_and(is_over) {
+            self.counted.pop_front();
         }
-        self.failures += 1;
-        let part = (2.0 * chance.clamp(0.0, 1.0) - 1.0) * jitter_factor.clamp(0.0, 1.0);
-        let moved = (backoff.as_secs_f64() * (1.0 + part)).min(max_backoff.as_secs_f64());
-        let delay = Duration::from_secs_f64(moved).clamp(initial_backoff.min(max_backoff), max_backoff);
+        let span = within.map(|within| format!(" within {within:?}")).unwrap_or_default();
+        let reason = || format!("it has been started again {restarts} times{span}, as often as it may");
+        (self.counted.len() >= restarts as usize).then(reason)
+    }
+
+    fn back_off(
+        &mut self,
+        now: Instant,
+        chance: f64,
+        (first, most): (Duration, Duration),
+        multiplier: f64,
+    ) -> Duration {
+        let is_quiet = |until: Instant| now.saturating_duration_since(until) >= QUIET;
+        let backoff = match self.backoff {
+            Some((last, until)) if !is_quiet(until) => within(last.as_secs_f64() * multiplier, (first, most)),
+            _ => first,
+        };
+        let part = (2.0 * chance - 1.0) * JITTER;
+        let delay = within(backoff.as_secs_f64() * (1.0 + part), (first, most));
         self.backoff = Some((backoff, now + delay));
-        Restart::After(delay)
+        delay
+    }
+}
+
+/// A number of seconds as a duration within limits. Compared as numbers first: durations end where numbers go on.
+fn within(seconds: f64, (least, most): (Duration, Duration)) -> Duration {
+    if seconds >= most.as_secs_f64() {
+        most
+    } else {
+        Duration::from_secs_f64(seconds.max(least.as_secs_f64())).min(most)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Restart, RestartStrategy, Restarts};
+    use super::{QUIET, Restart, Restarts};
     use proptest::prelude::{Strategy, any, prop, proptest};
     use std::time::{Duration, Instant};
+    use tidewheel_types::job::{RestartLimit, RestartSpec, RestartStrategy};
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn exponential(attempts_before_reset_backoff: Option<u32>) -> RestartStrategy {
-        RestartStrategy::ExponentialDelay {
-            initial_backoff: SECOND,
-            max_backoff: 10 * SECOND,
-            backoff_multiplier: 2.0,
-            reset_backoff_threshold: 60 * SECOND,
-            jitter_factor: 0.0,
-            attempts_before_reset_backoff,
-        }
-    }
+    const FIXED: RestartStrategy = RestartStrategy::Fixed { delay_ms: 1000 };
 
-    fn seconds(restart: &Restart) -> u64 {
-        match restart {
-            Restart::After(delay) => delay.as_secs(),
-            Restart::GiveUp(reason) => panic!("gave up: {reason}"),
-        }
+    fn restarts(strategy: RestartStrategy, max: Option<(u32, Option<u64>)>) -> Restarts {
+        let max = max.map(|(restarts, within_ms)| RestartLimit { restarts, within_ms });
+        Restarts::new(&RestartSpec { strategy, max, line: 0 })
     }
 
     #[test]
     fn delays_grow_to_a_limit_and_start_anew_after_a_quiet_time() {
-        let mut restarts = Restarts::new(exponential(None));
+        let strategy = RestartStrategy::Exponential { delay_ms: 1000, delay_ms_max: 10_000, multiplier: 2.0 };
+        let mut restarts = restarts(strategy, None);
         let mut now = Instant::now();
         for expected in [1, 2, 4, 8, 10, 10] {
-            let restart = restarts.failed(now, 0.5);
-            assert_eq!(seconds(&restart), expected);
-            now += Duration::from_secs(expected) + 59 * SECOND;
+            assert_eq!(restarts.failed(now, 0.5), Restart::After(expected * SECOND));
+            now += expected * SECOND + QUIET - SECOND;
         }
         now += SECOND;
-        assert_eq!(seconds(&restarts.failed(now, 0.5)), 1, "60 s after the last delay it is forgotten");
-        assert_eq!(seconds(&restarts.failed(now + SECOND, 0.5)), 2);
+        assert_eq!(restarts.failed(now, 0.5), Restart::After(SECOND), "the last delay is forgotten");
+        assert_eq!(restarts.clone().failed(now, 0.5), Restart::After(2 * SECOND));
+        assert_eq!(restarts.clone().failed(now, 0.0), Restart::After(Duration::from_millis(1800)));
+        assert_eq!(restarts.failed(now, 1.0), Restart::After(Duration::from_millis(2200)));
     }
 
     #[test]
-    fn attempts_in_a_row_are_counted_anew_after_a_quiet_time() {
-        let mut restarts = Restarts::new(exponential(Some(2)));
-        let now = Instant::now();
-        restarts.failed(now, 0.5);
-        restarts.failed(now, 0.5);
-        assert!(matches!(restarts.clone().failed(now, 0.5), Restart::GiveUp(_)));
-        assert_eq!(seconds(&restarts.failed(now + 120 * SECOND, 0.5)), 1);
-    }
-
-    #[test]
-    fn without_a_strategy_a_job_ends_with_its_first_failure() {
-        assert!(matches!(Restarts::new(RestartStrategy::None).failed(Instant::now(), 0.5), Restart::GiveUp(_)));
+    fn giving_up_has_a_reason() {
+        let reason = |mut restarts: Restarts| match restarts.failed(Instant::now(), 0.5) {
+            Restart::GiveUp(reason) => reason,
+            Restart::After(delay) => panic!("it starts again after {delay:?}"),
+        };
+        assert_eq!(reason(restarts(RestartStrategy::None, None)), "its restart strategy is \"none\"");
+        assert_eq!(
+            reason(restarts(FIXED, Some((0, Some(600_000))))),
+            "it has been started again 0 times within 600s, as often as it may"
+        );
     }
 
     proptest! {
         #[test]
-        fn fixed_delays_are_as_many_as_allowed(attempts in 0..20u32, gaps: Vec<u16>) {
-            let mut restarts = Restarts::new(RestartStrategy::FixedDelay { attempts, delay: SECOND });
+        fn without_a_span_all_restarts_count(most in 0..20u32, gaps: Vec<u32>) {
+            let mut restarts = restarts(FIXED, Some((most, None)));
             let mut now = Instant::now();
             for (before, gap) in gaps.into_iter().enumerate() {
                 now += Duration::from_millis(u64::from(gap));
-                let is_allowed = before < attempts as usize;
+                let is_allowed = before < most as usize;
                 assert_eq!(restarts.failed(now, 0.5) == Restart::After(SECOND), is_allowed);
             }
         }
 
         #[test]
-        fn no_interval_has_more_restarts_than_allowed(most in 0..5u32, gaps in prop::collection::vec(0..4000u64, 0..60)) {
-            let interval = 10 * SECOND;
-            let strategy = RestartStrategy::FailureRate {
-                max_failures_per_interval: most, failure_rate_interval: interval, delay: SECOND,
-            };
-            let mut restarts = Restarts::new(strategy);
+        fn no_span_has_more_restarts_than_allowed(most in 0..5u32, gaps in prop::collection::vec(0..4000u64, 0..60)) {
+            let span = 10 * SECOND;
+            let mut restarts = restarts(FIXED, Some((most, Some(10_000))));
             let mut now = Instant::now();
             let mut granted: Vec<Instant> = Vec::new();
             for gap in gaps {
                 now += Duration::from_millis(gap);
-                let within = granted.iter().filter(|at| now - **at <= interval).count();
+                let within = granted.iter().filter(|at| now - **at <= span).count();
                 match restarts.failed(now, 0.5) {
                     Restart::After(delay) => {
                         assert_eq!(delay, SECOND);
@@ -246,22 +183,20 @@ mod tests {
 
         #[test]
         fn delays_stay_within_their_limits(
-            initial in 0..5000u64,
-            most in 0..100_000u64,
-            multiplier in (0.0..1e300f64).prop_union(1.0..3.0f64),
-            jitter in 0.0..1.0f64,
+            delay_ms in 0..5000u64,
+            delay_ms_max in (0..100_000u64).prop_union(0..86_400_000u64),
+            multiplier in (1.0..1e300f64).prop_union(1.0..3.0f64),
             failures in prop::collection::vec((any::<u16>(), 0.0..=1.0f64), 0..50),
         ) {
-            let (initial, most) = (Duration::from_millis(initial.min(most)), Duration::from_millis(most));
-            let mut restarts = Restarts::new(RestartStrategy::ExponentialDelay {
-                initial_backoff: initial, max_backoff: most, backoff_multiplier: multiplier,
-                reset_backoff_threshold: 30 * SECOND, jitter_factor: jitter, attempts_before_reset_backoff: None,
-            });
+            let most = Duration::from_millis(delay_ms_max);
+            let first = Duration::from_millis(delay_ms).min(most);
+            let mut restarts =
+                restarts(RestartStrategy::Exponential { delay_ms, delay_ms_max, multiplier }, None);
             let mut now = Instant::now();
             for (gap, chance) in failures {
                 now += Duration::from_millis(u64::from(gap));
                 let Restart::After(delay) = restarts.failed(now, chance) else { panic!("gave up") };
-                assert!(initial <= delay && delay <= most, "{initial:?} <= {delay:?} <= {most:?}");
+                assert!(first <= delay && delay <= most, "{first:?} <= {delay:?} <= {most:?}");
             }
         }
     }

@@ -78,7 +78,8 @@ where
     In: DeserializeOwned + 'static,
 {
     /// Starts one process for each of `commands`, in order: the process's index is its place. Each inherits the hold on
-    /// `folder`. `on_message` is called with what process *i* sends, on a thread of that process's own.
+    /// `folder`. `on_message` is called with what process *i* sends, on a thread of that process's own; it must not wait
+    /// for long, or the process cannot send.
     ///
     /// A process whose program does not call [`attach`](crate::attach) is not told anything, but dies with us all the
     /// same.

@@ -187,6 +187,14 @@ fn a_worker_dies_when_its_life_line_does() {
 }
 
 #[test]
+fn workers_outlive_the_thread_that_asked_for_them() {
+    let (workers, messages) = std::thread::spawn(|| ready_workers(1)).join().unwrap();
+    // The kernel's signal is sent at a thread's end: one that this thread's end had sent would be there by now.
+    workers.send(0, &Order::Repeat("alive".to_owned())).unwrap();
+    assert_eq!(messages.recv_timeout(LIMIT).unwrap().1, "alive");
+}
+
+#[test]
 fn messages_reach_the_process_they_are_for() {
     let (workers, messages) = ready_workers(3);
     for process in 0..3 {
