@@ -145,14 +145,14 @@ fn read_entry(key: &[u8], stored: &[u8]) -> Result<(StateId, Option<ValueHead>),
     ValueHead::decode(stored).map(|(head, _)| (state, Some(head))).ok_or_else(damaged)
 }
 
-/// From which file on a chain is to be merged: the oldest that is smaller than all newer ones together. So each file is
-/// at least as large as all newer ones together: their number grows with the logarithm of the state's size, and they
-/// take at most twice what the oldest takes.
+/// From which file on a chain is to be merged: the oldest that is clearly smaller than all newer ones together. So their
+/// number grows with the logarithm of the state's size, and they take little more than twice what the oldest takes. When
+/// each delta is all of the state, which files of about one size are, every other one comes without a merge.
 fn first_to_merge(chain: &[LocalFile]) -> Option<usize> {
     let mut newer = 0;
     let mut first = None;
     for (place, file) in chain.iter().enumerate().rev() {
-        if file.bytes < newer {
+        if file.bytes < newer / 4 * 3 {
             first = Some(place);
         }
         newer += file.bytes;
@@ -179,7 +179,7 @@ mod tests {
                 written += bytes;
             }
             let bytes: u64 = chain.iter().map(|file| file.bytes).sum();
-            assert!(chain.len() < 15 && bytes <= 2 * chain[0].bytes, "{} files, {bytes} bytes", chain.len());
+            assert!(chain.len() < 20 && bytes <= 5 * chain[0].bytes / 2, "{} files, {bytes} bytes", chain.len());
         }
         assert!(written < 10 * 10_000 * 1000, "{written} bytes written again for 10 million");
     }

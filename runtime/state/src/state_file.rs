@@ -170,6 +170,12 @@ fn ingest(files: &[&Path], scratch: &Path) -> Result<DB, Fault> {
     options.set_disable_auto_compactions(true);
     options.set_log_level(LogLevel::Fatal);
     options.set_keep_log_file_num(1);
+    // Nothing is ever written to it, nothing has to be remembered of it.
+    options.set_write_buffer_size(1 << 16);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_max_file_opening_threads(1);
+    options.set_skip_stats_update_on_db_open(true);
     let opened = DB::open(&options, &folder).map_err(StateError::rocksdb("open a database in", &folder));
     let db = opened.map_err(Fault::Known)?;
     let mut moved = IngestExternalFileOptions::default();

@@ -81,7 +81,7 @@ fn states() -> impl Strategy<Value = [Declared; STATES]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn memory_gives_back_what_was_written(
