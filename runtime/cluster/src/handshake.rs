@@ -57,10 +57,8 @@ pub(crate) enum Purpose {
     Data,
     /// Credits and heartbeats.
     Side,
-}
-
-impl Purpose {
-    pub(crate) const ALL: [Purpose; 2] = [Purpose::Data, Purpose::Side];
+    /// None: the connector only wants to know which attempt it is.
+    Attempt,
 }
 
 /// Why a connection was not taken.
@@ -131,14 +129,15 @@ const WRONG_JOB: u8 = 2;
 const WRONG_ATTEMPT: u8 = 3;
 const WRONG_VERSION: u8 = 4;
 
-/// The connector's part: makes sure that `stream` leads to process `to` of our attempt, and that it takes us.
+/// The connector's part: makes sure that `stream` leads to process `to` of our attempt, and that it takes us. Returns the
+/// listener's attempt.
 pub(crate) fn offer(
     stream: &mut Stream,
     member: &Member,
     to: usize,
     purpose: Purpose,
     deadline: Instant,
-) -> Result<(), Refusal> {
+) -> Result<u64, Refusal> {
     let hello = Hello {
         purpose: purpose as u8,
         from: index(member.process),
@@ -163,7 +162,7 @@ pub(crate) fn offer(
     // A listener that does not believe our proof closes.
     stream.read_before(deadline, &mut proof)?;
     let is_proven = member.secret.is_proven(&[&[Role::Listener as u8], &hello, &challenge], &proof);
-    if is_proven { Ok(()) } else { Err(Refusal::Secret) }
+    if is_proven { Ok(attempt) } else { Err(Refusal::Secret) }
 }
 
 /// The listener's part: finds out which process of our attempt is at the other end of `stream`, and what for. Just
@@ -203,7 +202,8 @@ pub(crate) fn answer(
 
 /// The verdict on a hello, and, if it is good, whose it is.
 fn judge(hello: &Hello, member: &Member) -> (u8, Result<(usize, Purpose), Refusal>) {
-    let purpose = Purpose::ALL.into_iter().find(|purpose| *purpose as u8 == hello.purpose);
+    let purposes = [Purpose::Data, Purpose::Side, Purpose::Attempt];
+    let purpose = purposes.into_iter().find(|purpose| *purpose as u8 == hello.purpose);
     // Processes connect to those of lower index.
     let is_in_place = hello.to == index(member.process)
         && hello.processes == index(member.processes)
@@ -213,7 +213,7 @@ fn judge(hello: &Hello, member: &Member) -> (u8, Result<(usize, Purpose), Refusa
         Some(purpose) if is_in_place => {
             if hello.job != job_digest(member) {
                 (WRONG_JOB, Err(Refusal::Job))
-            } else if hello.attempt != member.attempt {
+            } else if hello.attempt != member.attempt && purpose != Purpose::Attempt {
                 (WRONG_ATTEMPT, Err(Refusal::Attempt { theirs: hello.attempt }))
             } else {
                 (GO_ON, Ok((hello.from as usize, purpose)))

@@ -90,7 +90,7 @@ pub fn join(member: &Member, meeting: Meeting, limit: Duration) -> Result<Peers,
         named("accept", move || joining.accept_all(&listener));
     }
     for (peer, address) in addresses.into_iter().enumerate() {
-        for purpose in Purpose::ALL {
+        for purpose in [Purpose::Data, Purpose::Side] {
             let (joining, address) = (joining.clone(), address.clone());
             named("connect", move || joining.reach(peer, purpose, &address));
         }
@@ -105,6 +105,25 @@ pub fn join(member: &Member, meeting: Meeting, limit: Duration) -> Result<Peers,
         }
     }
     table.into_peers(is_folder)
+}
+
+/// Asks process 0, which listens at `address`, for the number of the attempt that it joins just now. For processes on
+/// other machines, which share a secret with it but have no other way to know; `member.attempt` does not matter.
+pub fn ask_attempt(member: &Member, address: &str, limit: Duration) -> Result<u64, ClusterError> {
+    let (until, mut pause) = (Instant::now() + limit, RETRY.0);
+    let address = Address::Host(address.to_owned());
+    loop {
+        let deadline = until.min(Instant::now() + HANDSHAKE_MAX);
+        let asked = address.connect(deadline).map_err(Refusal::from);
+        match asked.and_then(|mut stream| offer(&mut stream, member, 0, Purpose::Attempt, deadline)) {
+            Ok(attempt) => return Ok(attempt),
+            Err(refusal) if Instant::now() + pause >= until => {
+                return Err(ClusterError::Missing { peers: vec![0], limit, refusals: vec![refusal.to_string()] });
+            }
+            Err(_) => thread::sleep(pause),
+        }
+        pause = (pause * 2).min(RETRY.1);
+    }
 }
 
 /// What this process listens on.
@@ -203,10 +222,10 @@ impl Joining {
         let mut pause = RETRY.0;
         while self.is_wanted() {
             let deadline = self.deadline.min(Instant::now() + HANDSHAKE_MAX);
-            let reached = address.connect(deadline).map_err(Refusal::from).and_then(|mut stream| {
-                offer(&mut stream, &self.member, peer, purpose, deadline)?;
-                Ok(stream)
-            });
+            let reached = address
+                .connect(deadline)
+                .map_err(Refusal::from)
+                .and_then(|mut stream| offer(&mut stream, &self.member, peer, purpose, deadline).map(|_| stream));
             match reached {
                 Ok(stream) => return self.tell(Outcome::Joined { peer, purpose, stream }),
                 Err(refusal) => self.tell(Outcome::Refused { who: format!("process {peer}"), refusal }),
@@ -325,6 +344,8 @@ impl Table {
             // A peer that connects again has not heard that it was taken: its latest connection counts.
             Outcome::Joined { peer, purpose: Purpose::Data, stream } => self.data[peer] = Some(stream),
             Outcome::Joined { peer, purpose: Purpose::Side, stream } => self.side[peer] = Some(stream),
+            // It knows now, and has no use for the connection.
+            Outcome::Joined { purpose: Purpose::Attempt, .. } => {}
             Outcome::Refused { who, refusal } => {
                 tracing::debug!("{who} was refused: {refusal}");
                 let times = self.refused.get(&who).map_or(0, |(_, times)| *times);

@@ -99,7 +99,7 @@ pub use ended::{Ended, How, Kind, LastWords};
 pub use error::ClusterError;
 pub use folder::DataFolder;
 pub use handshake::Member;
-pub use join::{DataSockets, Meeting, Peers, join, listen};
+pub use join::{DataSockets, Meeting, Peers, ask_attempt, join, listen};
 pub use registry::{Registration, Registry, RunningJob};
 pub use restart::{Restart, Restarts};
 pub use secret::Secret;

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
-use tidewheel_cluster::{ClusterError, DataSockets, Meeting, Member, Peers, Secret, join, listen};
+use tidewheel_cluster::{ClusterError, DataSockets, Meeting, Member, Peers, Secret, ask_attempt, join, listen};
 
 /// More than joining takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -156,6 +156,43 @@ fn an_older_attempt_and_one_without_the_secret_stay_out() {
     assert!(ignorant.contains("process 0: it closed the connection ("), "{ignorant}");
     let waiting = told(waiting.join().unwrap());
     assert!(waiting.starts_with("process 1 has not joined within 2s\n  a stranger: it "), "{waiting}");
+}
+
+#[test]
+fn processes_elsewhere_learn_the_attempt_from_the_first() {
+    let (all, mut meetings) = (members(3, 41), hosts(3));
+    let Meeting::Hosts { addresses, .. } = &meetings[0] else { panic!("hosts have addresses") };
+    let first = addresses[0].clone();
+    let joined: Vec<_> = all
+        .into_iter()
+        .rev()
+        .map(|member| {
+            let (meeting, first) = (meetings.pop().unwrap(), first.clone());
+            thread::spawn(move || {
+                let attempt = match member.process {
+                    0 => member.attempt,
+                    _ => ask_attempt(&Member { attempt: 0, ..member.clone() }, &first, LIMIT).unwrap(),
+                };
+                let member = Member { attempt, ..member };
+                check(&member, join(&member, meeting, LIMIT).unwrap());
+            })
+        })
+        .collect();
+    joined.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn an_attempt_is_believed_with_the_secret_only() {
+    let (all, mut meetings) = (members(2, 41), hosts(2));
+    let Meeting::Hosts { addresses, .. } = &meetings[0] else { panic!("hosts have addresses") };
+    let address = addresses[0].clone();
+    let (zero, meeting) = (all[0].clone(), meetings.remove(0));
+    let waiting = thread::spawn(move || join(&zero, meeting, Duration::from_secs(2)).is_err());
+    let ignorant = Member { secret: Secret::generate().unwrap(), ..all[1].clone() };
+    let error = ask_attempt(&ignorant, &address, Duration::from_millis(500)).unwrap_err().to_string();
+    assert!(error.contains("it closed the connection"), "{error}");
+    assert_eq!(ask_attempt(&all[1], &address, LIMIT).unwrap(), 41);
+    assert!(waiting.join().unwrap(), "who only asks has not joined");
 }
 
 #[test]

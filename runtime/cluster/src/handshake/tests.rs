@@ -20,7 +20,7 @@ fn member(process: usize) -> Member {
 type Answer = Result<(usize, Purpose), Refusal>;
 
 /// What a connector makes of a listener, and the other way round.
-fn meet(connector: &Member, listener: &Member, to: usize) -> (Result<(), Refusal>, Answer) {
+fn meet(connector: &Member, listener: &Member, to: usize) -> (Result<u64, Refusal>, Answer) {
     let (near, far) = UnixStream::pair().unwrap();
     let deadline = Instant::now() + LIMIT;
     thread::scope(|scope| {
@@ -44,7 +44,7 @@ fn receive(bytes: &[u8]) -> (Answer, Vec<u8>) {
 
 /// Two members through somebody who copies, counting from zero, every byte of both directions in the order of the
 /// protocol, and changes it with `change`. Returns the copy of what the connector said too.
-fn meet_through(change: impl Fn(usize, u8) -> u8) -> (Result<(), Refusal>, Answer, Vec<u8>) {
+fn meet_through(change: impl Fn(usize, u8) -> u8) -> (Result<u64, Refusal>, Answer, Vec<u8>) {
     let ((near, mut near_middle), (mut far_middle, far)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     let deadline = Instant::now() + LIMIT;
     thread::scope(|scope| {
@@ -157,7 +157,7 @@ fn another_version_learns_ours() {
 #[test]
 fn a_recorded_handshake_is_worth_nothing() {
     let (offered, answered, said) = meet_through(|_, byte| byte);
-    assert_eq!((offered, answered), (Ok(()), Ok((1, Purpose::Data))));
+    assert_eq!((offered, answered), (Ok(7), Ok((1, Purpose::Data))));
     assert_eq!(said.len(), HELLO_BYTES + BYTES);
     assert_eq!(receive(&said).0, Err(Refusal::Secret), "the nonce is another");
 
