@@ -6,5 +6,6 @@ mod examples;
 mod fatal;
 mod readme;
 mod resources;
+mod running_job;
 mod tidy;
 mod untrusted;

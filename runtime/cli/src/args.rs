@@ -24,6 +24,14 @@ pub(crate) enum Command {
     Check(Check),
     /// Show what a component says of itself.
     Inspect(Inspect),
+    /// List the jobs that run on this machine.
+    Jobs(Jobs),
+    /// List a job's checkpoints.
+    Checkpoints(Checkpoints),
+    /// Take a savepoint of a running job.
+    Savepoint(Savepoint),
+    /// Stop a running job, all its output committed.
+    Stop(Stop),
 }
 
 #[derive(Debug, Args)]
@@ -31,9 +39,40 @@ pub(crate) struct Run {
     /// The job file.
     pub(crate) job: PathBuf,
 
-    /// Number of worker threads.
+    /// Number of worker threads in each process.
     #[arg(short, long, default_value = "1")]
     pub(crate) workers: NonZeroUsize,
+
+    /// Number of worker processes on this machine.
+    #[arg(short, long, default_value = "1", conflicts_with = "hosts")]
+    pub(crate) processes: NonZeroUsize,
+
+    /// The machines of a job that runs on several, the same list on each.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', requires = "process")]
+    pub(crate) hosts: Vec<String>,
+
+    /// Which of the machines this is, from 0.
+    #[arg(long, value_name = "INDEX", requires = "hosts")]
+    pub(crate) process: Option<usize>,
+
+    /// Where the job keeps its state and is spoken to; `.tidewheel/NAME` beside the job file if not given.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Start from this savepoint.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from_savepoint: Option<String>,
+
+    /// State of the savepoint that is not restored: OPERATOR.STATE, or OPERATOR for all of its states.
+    #[arg(long, value_name = "NAME", requires = "from_savepoint")]
+    pub(crate) allow_drop: Vec<String>,
+
+    /// Go on from an older checkpoint when the newest cannot be read, although output is then published twice.
+    #[arg(long)]
+    pub(crate) allow_duplicates: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
 
     /// Print the summary as one JSON object on stdout.
     #[arg(long)]
@@ -45,15 +84,96 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Go before what the job file says, such as operators.count.component=new.wasm. Paths are from the job file's
+    /// folder, as in the file.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The job file.
     pub(crate) job: PathBuf,
+
+    /// Say what becomes of each state of this savepoint.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from_savepoint: Option<String>,
+
+    /// State of the savepoint that may be dropped: OPERATOR.STATE, or OPERATOR for all of its states.
+    #[arg(long, value_name = "NAME", requires = "from_savepoint")]
+    pub(crate) allow_drop: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// Print what becomes of the states as one JSON object on stdout.
+    #[arg(long, requires = "from_savepoint")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// The component.
     pub(crate) component: PathBuf,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    /// Print a JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Checkpoints {
+    /// The name of a running job, or a job's data folder.
+    #[arg(required_unless_present = "store")]
+    pub(crate) job: Option<String>,
+
+    /// The store of a job that need not run.
+    #[arg(long, value_name = "URL", conflicts_with = "job")]
+    pub(crate) store: Option<String>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Savepoint {
+    /// The job's name, or its data folder.
+    pub(crate) job: String,
+
+    /// The folder it goes into, under a name of its own; `savepoints` in the data folder if not given.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// The job's name, or its data folder.
+    pub(crate) job: String,
+
+    /// Take a savepoint with which a job can be started again, also another one.
+    #[arg(long)]
+    pub(crate) savepoint: bool,
+
+    /// The folder the savepoint goes into, under a name of its own.
+    #[arg(long, value_name = "URL", requires = "savepoint")]
+    pub(crate) to: Option<String>,
+
+    /// Let all windows and event-time timers fire first, as at the end of the input.
+    #[arg(long)]
+    pub(crate) drain: bool,
 
     /// Print one JSON object.
     #[arg(long)]

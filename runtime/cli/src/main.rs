@@ -2,8 +2,8 @@
 //!
 //! [`args`] describes the flags and nothing else; each command is a file in [`commands`]. Stdout is for data, stderr
 //! for talk, and what is for people's eyes goes through [`escape`]. The exit code is 0 when all went well, 1 when a job
-//! failed on its way, and 2 when nothing was run because what was asked for is wrong: the command line, the job file, a
-//! component.
+//! failed on its way or at what it was asked to do, and 2 when nothing was done because what was asked for is wrong: the
+//! command line, the job file, a component.
 
 mod args;
 mod commands;
@@ -17,11 +17,13 @@ mod summary;
 mod terminal;
 mod tuning;
 mod usage;
+mod values;
 
 use args::{Arguments, Command};
 use clap::Parser;
 use std::process::ExitCode;
 use tidewheel_engine::EngineError;
+use tidewheel_server::{ClientError, Fault};
 
 // Batches are made on one thread and freed on another all the time; the system's allocator is slow at that.
 #[global_allocator]
@@ -37,14 +39,27 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::execute(run),
         Command::Check(check) => commands::check::execute(check),
         Command::Inspect(inspect) => commands::inspect::execute(inspect),
+        Command::Jobs(jobs) => commands::jobs::execute(jobs),
+        Command::Checkpoints(checkpoints) => commands::checkpoints::execute(checkpoints),
+        Command::Savepoint(savepoint) => commands::savepoint::execute(savepoint),
+        Command::Stop(stop) => commands::stop::execute(stop),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::say(&describe(&error));
-            ExitCode::from(if error.is::<JobFailed>() { JOB_FAILED } else { WRONG_USAGE })
+            ExitCode::from(if is_failure(&error) { JOB_FAILED } else { WRONG_USAGE })
         }
     }
+}
+
+/// Whether something that was rightly asked for failed on its way: a job, or a job at what it was asked to do.
+fn is_failure(error: &anyhow::Error) -> bool {
+    let of_client = error.downcast_ref::<ClientError>().is_some_and(|error| match error {
+        ClientError::Refused(refused) => refused.fault != Fault::Request,
+        _ => true,
+    });
+    of_client || error.is::<JobFailed>()
 }
 
 /// A job failed while it ran, or while its workers were started.

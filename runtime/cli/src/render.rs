@@ -71,6 +71,21 @@ pub(crate) fn rate(per_second: f64) -> String {
     format!("{number:.decimals$}{unit}")
 }
 
+/// `700 B`, `3.0 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut number = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while number >= 1023.95 && unit + 1 < UNITS.len() {
+        number /= 1024.0;
+        unit += 1;
+    }
+    format!("{number:.1} {}", UNITS[unit])
+}
+
 /// `2015-07-15T00:00:00Z`, or `none` before the first and `end` after the last.
 pub(crate) fn watermark(watermark: Watermark) -> String {
     match watermark {
@@ -99,7 +114,7 @@ pub(crate) fn span_ms(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Align, count, number, rate, span_ms, table, watermark};
+    use super::{Align, bytes, count, number, rate, span_ms, table, watermark};
     use tidewheel_types::Watermark;
 
     #[test]
@@ -111,6 +126,9 @@ mod tests {
         let rates = [0.0, 12.4, 999.4, 999.6, 9_994.0, 45_210.0, 999_400.0, 999_600.0, 8_312_000.0, 123_400_000.0];
         let texts = ["0", "12", "999", "1.00 k", "9.99 k", "45.2 k", "999 k", "1.00 M", "8.31 M", "123 M"];
         assert_eq!(rates.map(rate), texts);
+        let sizes = [0, 1_023, 1_024, 1_048_570, 3 << 20, 5 << 39, u64::MAX];
+        let texts = ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "3.0 MiB", "2.5 TiB", "16777216.0 TiB"];
+        assert_eq!(sizes.map(bytes), texts);
         let spans = [0, 999, 1_000, 59_900, 60_000, 3_599_999, 3_600_000, 86_399_999, 86_400_000];
         assert_eq!(spans.map(span_ms), ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min", "59 min", "1 h", "23 h", "1 d"]);
     }

@@ -11,10 +11,15 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-/// A connection to a running job. Methods wait for the answer, however long it takes.
+/// How long a job may take to say how it is. One that takes longer is stopped, or hangs.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// A connection to a running job. What takes its time, a checkpoint or savepoint, is waited for however long it takes.
 #[derive(Debug)]
 pub struct Client {
     runtime: Runtime,
@@ -69,7 +74,7 @@ impl Client {
     }
 
     fn get<T: DeserializeOwned>(&mut self, path: &'static str) -> Result<T, ClientError> {
-        self.send(Method::GET, path, Bytes::new())
+        self.send(Method::GET, path, Bytes::new(), Some(ANSWER_MAX))
     }
 
     fn post<T: DeserializeOwned>(
@@ -78,10 +83,16 @@ impl Client {
         request: &impl serde::Serialize,
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(request).expect("a request has a JSON form");
-        self.send(Method::POST, path, body.into())
+        self.send(Method::POST, path, body.into(), None)
     }
 
-    fn send<T: DeserializeOwned>(&mut self, method: Method, path: &'static str, body: Bytes) -> Result<T, ClientError> {
+    fn send<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &'static str,
+        body: Bytes,
+        limit: Option<Duration>,
+    ) -> Result<T, ClientError> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -90,12 +101,21 @@ impl Client {
             .body(Full::new(body))
             .expect("the parts of a request are right");
         let requests = &mut self.requests;
-        let (status, body) = self.runtime.block_on(async {
+        let answer = async {
             requests.ready().await.map_err(ClientError::Gone)?;
             let response = requests.send_request(request).await.map_err(ClientError::Gone)?;
             let status = response.status();
             let body = response.into_body().collect().await.map_err(ClientError::Gone)?;
             Ok::<_, ClientError>((status, body.to_bytes()))
+        };
+        let (status, body) = self.runtime.block_on(async {
+            match limit {
+                None => answer.await,
+                Some(limit) => {
+                    let seconds = limit.as_secs();
+                    timeout(limit, answer).await.unwrap_or(Err(ClientError::Silent { seconds }))
+                }
+            }
         })?;
         let not_understood = |source| ClientError::Answer { path, source };
         match status {

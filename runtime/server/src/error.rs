@@ -101,6 +101,13 @@ pub enum ClientError {
     #[error("the job went away before it answered")]
     Gone(#[source] hyper::Error),
 
+    /// The job says nothing.
+    #[error("the job has not answered in {seconds} s: it is stopped, or hangs")]
+    Silent {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+
     /// The answer is not one of this version's.
     #[error("the job's answer to {path} cannot be understood: is it of another version?")]
     Answer {

@@ -1,25 +1,56 @@
 //! The commands, one file each, and what they share.
 
 pub(crate) mod check;
+pub(crate) mod checkpoints;
 pub(crate) mod inspect;
+pub(crate) mod jobs;
 pub(crate) mod run;
+pub(crate) mod savepoint;
+pub(crate) mod stop;
 
+mod running;
+
+use crate::args::Settings;
 use crate::preflight;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tidewheel_connectors::Registry;
 use tidewheel_engine::Plan;
 use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
 
 /// Reads, checks and plans a job; its components are compiled, and each has been opened once.
-fn plan(job_file: &Path) -> Result<(JobSpec, Plan)> {
+fn plan(job_file: &Path, settings: &Settings) -> Result<(JobSpec, Plan)> {
     let text = std::fs::read_to_string(job_file).with_context(|| format!("cannot read {}", job_file.display()))?;
-    let spec = JobSpec::parse(&text, &job_file.to_string_lossy())?;
+    let spec = JobSpec::parse_with(&text, &job_file.to_string_lossy(), &settings.settings)?;
     let folder = job_file.parent().unwrap_or(Path::new(""));
     let plan = Plan::new(&spec, folder, &Registry::built_in(), &guest_runtime()?)?;
     preflight::check(&spec, &plan, folder)?;
     Ok((spec, plan))
+}
+
+/// A flag that is not acted upon must not be passed over in silence: the first that was given is the error.
+fn refuse_what_is_not_there(flags: &[(bool, &str)]) -> Result<()> {
+    match flags.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, flag)) => bail!("{flag} is not there yet: this version runs a job in one process, from its beginning"),
+    }
+}
+
+/// A place for the job to write to, as it is known to a job in another folder: a URL as it is, a path as an absolute one.
+fn place(url_or_path: &str) -> Result<String> {
+    if url_or_path.contains("://") {
+        return Ok(url_or_path.to_owned());
+    }
+    let path = std::path::absolute(url_or_path).with_context(|| format!("cannot find {url_or_path:?}"))?;
+    path.into_os_string().into_string().map_err(|path| anyhow!("the path {} is not text", path.display()))
+}
+
+/// Now, in milliseconds since 1970-01-01 UTC.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The runtime of components, with compiled code kept in the user's cache folder.

@@ -11,7 +11,14 @@ use tidewheel_types::job::JobSpec;
 /// Runs the job and tells how it went.
 pub(crate) fn execute(run: &Run) -> Result<()> {
     tuning::restart_with_fast_copies();
-    let (spec, plan) = super::plan(&run.job)?;
+    super::refuse_what_is_not_there(&[
+        (run.processes.get() > 1, "--processes"),
+        (!run.hosts.is_empty() || run.process.is_some(), "--hosts"),
+        (run.data_dir.is_some(), "--data-dir"),
+        (run.from_savepoint.is_some() || !run.allow_drop.is_empty(), "--from-savepoint"),
+        (run.allow_duplicates, "--allow-duplicates"),
+    ])?;
+    let (spec, plan) = super::plan(&run.job, &run.settings)?;
     if run.json {
         refuse_two_writers(&spec)?;
     }

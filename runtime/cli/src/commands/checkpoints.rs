@@ -1,0 +1,91 @@
+//! `tidewheel checkpoints`: what a job can be restored from.
+
+use super::{now_ms, running};
+use crate::args;
+use crate::render::{self, Align};
+use crate::terminal;
+use anyhow::Result;
+use tidewheel_server::model::Checkpoints;
+
+/// Lists those that are kept, newest first, and how taking them went.
+pub(crate) fn execute(checkpoints: &args::Checkpoints) -> Result<()> {
+    super::refuse_what_is_not_there(&[(checkpoints.store.is_some(), "--store")])?;
+    let job = running::find(checkpoints.job.as_deref().unwrap_or_default())?;
+    let found = running::connect(&job)?.checkpoints()?;
+    if checkpoints.json {
+        return Ok(terminal::print_json(&serde_json::to_string(&found)?)?);
+    }
+    terminal::print(&text(&found, now_ms()))?;
+    terminal::say(&how_it_went(&found, now_ms()));
+    Ok(())
+}
+
+fn text(found: &Checkpoints, now_ms: i64) -> String {
+    let right = Align::Right;
+    let columns =
+        [("ID", right), ("ATTEMPT", right), ("EPOCH", right), ("SIZE", right), ("DURATION", right), ("AGE", right)];
+    let rows = found.kept.iter().map(|checkpoint| {
+        vec![
+            checkpoint.id.to_string(),
+            checkpoint.attempt.to_string(),
+            checkpoint.epoch.to_string(),
+            render::bytes(checkpoint.bytes),
+            render::span_ms(checkpoint.duration_ms.try_into().unwrap_or(i64::MAX)),
+            render::span_ms(now_ms.saturating_sub(checkpoint.created_ms).max(0)),
+        ]
+    });
+    render::table(&columns, &rows.collect::<Vec<_>>())
+}
+
+fn how_it_went(found: &Checkpoints, now_ms: i64) -> String {
+    let mut text = format!("{} completed, {} failed", render::count(found.completed), render::count(found.failed));
+    if found.failed_in_a_row > 0 {
+        text = format!("{text}, the last {} of them", found.failed_in_a_row);
+    }
+    if let Some(reason) = &found.last_failure {
+        text = format!("{text}; last failure: {reason}");
+    }
+    if let Some(current) = &found.in_progress {
+        let noun = if current.savepoint { "savepoint" } else { "checkpoint" };
+        let age = render::span_ms(now_ms.saturating_sub(current.created_ms).max(0));
+        text = format!("{text}; {noun} {} under way for {age}", current.id);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{how_it_went, text};
+    use tidewheel_server::model::{Checkpoint, Checkpoints, InProgress};
+
+    #[test]
+    fn a_table_and_a_sentence() {
+        let checkpoint = |id: u64, bytes| Checkpoint {
+            id,
+            attempt: 1,
+            epoch: id * 100,
+            created_ms: id as i64 * 1_000,
+            duration_ms: 40,
+            bytes,
+        };
+        let mut found = Checkpoints {
+            completed: 1_204,
+            kept: vec![checkpoint(12, 3 << 20), checkpoint(11, 700)],
+            ..Checkpoints::default()
+        };
+        assert_eq!(
+            text(&found, 13_500),
+            "ID  ATTEMPT  EPOCH     SIZE  DURATION    AGE\n\
+             12        1   1200  3.0 MiB     40 ms  1.5 s\n\
+             11        1   1100    700 B     40 ms  2.5 s\n"
+        );
+        assert_eq!(how_it_went(&found, 13_500), "1,204 completed, 0 failed");
+        found.failed = 3;
+        found.failed_in_a_row = 2;
+        found.last_failure = Some("the store is unreachable".to_owned());
+        found.in_progress = Some(InProgress { id: 15, savepoint: false, created_ms: 13_000 });
+        let said = "1,204 completed, 3 failed, the last 2 of them; last failure: the store is unreachable; \
+                    checkpoint 15 under way for 500 ms";
+        assert_eq!(how_it_went(&found, 13_500), said);
+    }
+}

@@ -1,0 +1,192 @@
+//! The commands that speak to a running job, before one that is made up: what they ask for, and what they print.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+use tidewheel_cluster::{DataFolder, Registration, Registry};
+use tidewheel_server::model::{
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Savepoint, SavepointRequest,
+};
+use tidewheel_server::{ApiError, Fault, JobApi, Server};
+use tidewheel_tests::{Ended, tidewheel};
+
+/// A job that notes what it is asked for.
+#[derive(Default)]
+struct FakeJob {
+    asked: Mutex<Vec<String>>,
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint { id: 7, attempt: 2, epoch: 4_711, created_ms: 1_700_000_000_000, duration_ms: 1_200, bytes: 3 << 20 }
+}
+
+impl JobApi for FakeJob {
+    fn status(&self) -> Result<JobStatus, ApiError> {
+        Ok(JobStatus {
+            name: "copy".to_owned(),
+            state: JobState::Running,
+            attempt: 2,
+            started_ms: 0,
+            attempt_started_ms: 0,
+            workers: 4,
+            processes: Vec::new(),
+            last_checkpoint: None,
+            in_progress: None,
+            restarts: Vec::new(),
+            parts: Vec::new(),
+        })
+    }
+
+    fn checkpoints(&self) -> Result<Checkpoints, ApiError> {
+        Ok(Checkpoints { completed: 7, kept: vec![checkpoint()], ..Checkpoints::default() })
+    }
+
+    fn checkpoint(&self, request: CheckpointRequest) -> Result<Checkpoint, ApiError> {
+        self.note("checkpoint", &request);
+        Ok(checkpoint())
+    }
+
+    fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError> {
+        self.note("savepoint", &request);
+        match &request.to {
+            Some(to) if to.starts_with("s3:") => {
+                Err(ApiError::new(Fault::Job, "the store cannot be reached").with_hint("look at its address"))
+            }
+            to => Ok(Savepoint { url: format!("{}/7", to.as_deref().unwrap_or("/data")), checkpoint: checkpoint() }),
+        }
+    }
+
+    fn metrics(&self) -> Result<Metrics, ApiError> {
+        Ok(Metrics::default())
+    }
+}
+
+impl FakeJob {
+    fn note(&self, what: &str, request: &impl serde::Serialize) {
+        self.asked.lock().unwrap().push(format!("{what} {}", serde_json::to_string(request).unwrap()));
+    }
+}
+
+/// A [`FakeJob`] called `copy`, in a folder of its own and a registry of its own.
+struct Fixture {
+    job: Arc<FakeJob>,
+    data: PathBuf,
+    home: TempDir,
+    _registration: Registration,
+    _server: Server,
+    _folder: DataFolder,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let home = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(&home.path().join("data")).unwrap();
+        let job = Arc::new(FakeJob::default());
+        let server = Server::start(folder.bind_control().unwrap(), job.clone()).unwrap();
+        let registry = Registry::at(&home.path().join("tidewheel/jobs"));
+        let registration = registry.register("copy", &folder, 1_700_000_000_000).unwrap();
+        let data = folder.path().to_owned();
+        Fixture { job, data, home, _registration: registration, _server: server, _folder: folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        run_at(self.home.path(), arguments)
+    }
+
+    /// What it was asked for since the last time.
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.job.asked.lock().unwrap())
+    }
+}
+
+fn run_at(home: &Path, arguments: &[&str]) -> Ended {
+    let output = tidewheel().args(arguments).current_dir(home).env("XDG_RUNTIME_DIR", home).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn ended(code: i32, stdout: &str, stderr: &str) -> Ended {
+    Ended { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
+}
+
+#[test]
+fn jobs_are_listed() {
+    let fixture = Fixture::new();
+    let json: Value = serde_json::from_str(&fixture.run(&["jobs", "--json"]).stdout).unwrap();
+    let (job, folder) = (&json[0], fixture.data.to_str().unwrap());
+    assert_eq!((&job["job"], &job["folder"], &job["error"]), (&json!("copy"), &json!(folder), &Value::Null));
+    assert_eq!((&job["status"]["state"], &job["pid"]), (&json!("running"), &json!(std::process::id())));
+    let text = fixture.run(&["jobs"]);
+    let (heading, row) = text.stdout.split_once('\n').unwrap();
+    assert!(heading.starts_with("NAME  STATE    RESTARTS  WORKERS  "), "{heading}");
+    assert!(row.starts_with("copy  running         1        4  ") && row.trim_end().ends_with(folder), "{row}");
+    let nowhere = tempfile::tempdir().unwrap();
+    assert_eq!(run_at(nowhere.path(), &["jobs"]), ended(0, "", "no job is running\n"));
+    assert_eq!(run_at(nowhere.path(), &["jobs", "--json"]), ended(0, "[]\n", ""));
+}
+
+#[test]
+fn checkpoints_are_listed() {
+    let fixture = Fixture::new();
+    let text = fixture.run(&["checkpoints", "copy"]);
+    let (heading, row) = text.stdout.split_once('\n').unwrap();
+    assert_eq!(heading.split_whitespace().collect::<Vec<_>>(), ["ID", "ATTEMPT", "EPOCH", "SIZE", "DURATION", "AGE"]);
+    assert!(row.contains("7        2   4711  3.0 MiB     1.2 s  "), "{row}");
+    assert_eq!((text.code, text.stderr.as_str()), (0, "7 completed, 0 failed\n"));
+    let json = fixture.run(&["checkpoints", "--json", fixture.data.to_str().unwrap()]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["completed"], &json["kept"][0]["epoch"]), (&json!(7), &json!(4_711)));
+}
+
+#[test]
+fn savepoints_are_asked_for() {
+    let fixture = Fixture::new();
+    let said = "savepoint of 3.0 MiB taken in 1.2 s\n";
+    assert_eq!(fixture.run(&["savepoint", "copy"]), ended(0, "/data/7\n", said));
+    assert_eq!(fixture.asked(), [r#"savepoint {"to":null,"stop":false,"drain":false}"#]);
+
+    // A path is the user's, and the job runs elsewhere.
+    let to = fixture.home.path().canonicalize().unwrap().join("kept").display().to_string();
+    assert_eq!(fixture.run(&["savepoint", "copy", "--to", "kept"]), ended(0, &format!("{to}/7\n"), said));
+    assert_eq!(fixture.asked(), [format!(r#"savepoint {{"to":"{to}","stop":false,"drain":false}}"#)]);
+
+    let json = fixture.run(&["savepoint", "copy", "--json", "--to", "file:///kept"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["url"], &json["epoch"]), (&json!("file:///kept/7"), &json!(4_711)));
+
+    let failed = fixture.run(&["savepoint", "copy", "--to", "s3://bucket"]);
+    let stderr = "error: the store cannot be reached\n\nhint: look at its address\n";
+    assert_eq!(failed, ended(1, "", stderr), "what was rightly asked for and failed is no wrong usage");
+}
+
+#[test]
+fn jobs_are_stopped() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.run(&["stop", "copy"]), ended(0, "", "copy has stopped\n"));
+    assert_eq!(fixture.asked(), [r#"checkpoint {"stop":true,"drain":false}"#]);
+    assert_eq!(fixture.run(&["stop", "copy", "--drain", "--json"]).code, 0);
+    assert_eq!(fixture.asked(), [r#"checkpoint {"stop":true,"drain":true}"#]);
+    let said = "savepoint of 3.0 MiB taken in 1.2 s\ncopy has stopped\n";
+    let arguments = ["stop", "copy", "--savepoint", "--to", "file:///kept", "--drain"];
+    assert_eq!(fixture.run(&arguments), ended(0, "file:///kept/7\n", said));
+    assert_eq!(fixture.asked(), [r#"savepoint {"to":"file:///kept","stop":true,"drain":true}"#]);
+    let wrong = fixture.run(&["stop", "copy", "--to", "kept"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("--savepoint"), "{}", wrong.stderr);
+    assert!(fixture.asked().is_empty());
+}
+
+#[test]
+fn a_job_that_is_not_there() {
+    let fixture = Fixture::new();
+    let slip = "error: no job \"cpoy\" is running\n\nhint: did you mean \"copy\"?\n";
+    for command in ["checkpoints", "savepoint", "stop"] {
+        assert_eq!(fixture.run(&[command, "cpoy"]), ended(2, "", slip));
+    }
+    let folder = fixture.home.path().join("empty");
+    std::fs::create_dir(&folder).unwrap();
+    let stderr = "error: cannot reach a job at empty/control.sock: No such file or directory (os error 2)\n\n\
+                  hint: `tidewheel jobs` lists the running ones\n";
+    assert_eq!(fixture.run(&["stop", "empty"]), ended(2, "", stderr));
+}
