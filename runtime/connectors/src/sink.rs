@@ -28,13 +28,19 @@ pub enum Delivery {
 }
 
 /// What a writer needs to know of its job.
+#[derive(Clone)]
 pub struct SinkContext {
     /// Identity of the job, minted at its first start, in letters and digits.
     pub lineage: String,
+    /// The sink's name in the job file.
+    pub sink: String,
     /// The number of the job's attempt: what an earlier one has written and not staged is of no use.
     pub attempt: u64,
     /// Which of the sink's tasks this is.
     pub shard: usize,
+    /// How many tasks the sink has in this attempt. What any earlier attempt has left of shard *i* is settled by the
+    /// task *i* modulo this number.
+    pub shards: usize,
     /// Wakes the worker when the writer has room again, or has staged or committed.
     pub waker: Waker,
 }

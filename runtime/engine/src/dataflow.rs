@@ -245,11 +245,12 @@ impl<'a> Graph<'a, '_> {
     }
 
     fn sink(&mut self, index: usize, id: &OperatorId, sink: &dyn Sink) {
-        let (lineage, shard) = (self.shared.lineage.clone(), self.scope.index());
+        let (lineage, sink_name) = (self.shared.lineage.clone(), id.to_string());
+        let (shard, shards) = (self.scope.index(), self.scope.peers());
         self.task(index, OPEN_EPOCH, |activator| {
             // A sink whose worker has ended needs no waking.
             let waker = Arc::new(move || _ = activator.activate());
-            let writer = sink.open(SinkContext { lineage, attempt: 1, shard, waker });
+            let writer = sink.open(SinkContext { lineage, sink: sink_name, attempt: 1, shard, shards, waker });
             SinkTask::new(id.clone(), writer.unwrap_or_else(|error| connector_failed(id, error)))
         });
     }

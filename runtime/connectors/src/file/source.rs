@@ -1,6 +1,6 @@
 //! Source `file`: a file, or a pattern of files; each is a split.
 
-use crate::text::{Blocks, Input, TextFormat, TextPosition, TextReader};
+use crate::text::{Beginning, Blocks, Fingerprint, Input, TextFormat, TextPosition, TextReader};
 use crate::{ConnectorError, Position, Source, SplitReader, Waker};
 use flate2::bufread::MultiGzDecoder;
 use glob::{MatchOptions, glob_with};
@@ -99,8 +99,11 @@ impl Source for FileSource {
         let file = self.files()?[split.0 as usize].clone();
         let name = self.name_of(&file);
         let position: Option<TextPosition> = position.map(|position| position.read(&name)).transpose()?;
-        let offset = position.as_ref().map_or(0, |position| position.offset);
-        let blocks = Blocks::start(&name, move || FileInput::open(file), offset, waker)?;
+        if position.is_some() {
+            check_seekable(&file)?;
+        }
+        let beginning = position.as_ref().map_or(Beginning::default(), TextPosition::beginning);
+        let blocks = Blocks::start(&name, move || FileInput::open(file), beginning, waker)?;
         Ok(Box::new(TextReader::new(name, (source, split), blocks, &self.format, position.as_ref())?))
     }
 }
@@ -120,6 +123,19 @@ fn check_readable(path: &Path) -> Result<(), ConnectorError> {
         File::open(path).map_err(|error| open_error(path, error))?;
     }
     Ok(())
+}
+
+/// Says that a job cannot go on in what is read only once.
+fn check_seekable(path: &Path) -> Result<(), ConnectorError> {
+    let metadata = fs::metadata(path).map_err(|error| open_error(path, error))?;
+    match metadata.is_file() {
+        true => Ok(()),
+        false => Err(ConnectorError::Input {
+            path: path.display().to_string(),
+            reason: "is no regular file: what was read from it before cannot be read again".to_owned(),
+            hint: "write the input to a file first, and read that".to_owned(),
+        }),
+    }
 }
 
 fn open_error(path: &Path, source: io::Error) -> ConnectorError {
@@ -177,6 +193,23 @@ impl Input for FileInput {
         }
     }
 
+    fn recognise(&self, expected: Option<Fingerprint>) -> Result<Option<Fingerprint>, ConnectorError> {
+        let file = match &self.content {
+            Content::Plain(counted) => counted.file(),
+            Content::Gzip(decoder) => decoder.get_ref().get_ref().file(),
+        };
+        let changed = |reason: String| ConnectorError::Input {
+            path: self.path.display().to_string(),
+            reason: format!("is not the file that the job was reading when its checkpoint was taken: {reason}"),
+            hint: "put that file back, or start the job anew without the checkpoint".to_owned(),
+        };
+        let as_error = |error| read_error(&self.path, 0, error);
+        // A pipe has nothing to be recognised by, and is not read again.
+        let Some(found) = Fingerprint::of(file).map_err(as_error)? else { return Ok(None) };
+        let difference = expected.map_or(Ok(None), |expected| found.difference(file, expected)).map_err(as_error)?;
+        difference.map_or(Ok(Some(found)), |reason| Err(changed(reason)))
+    }
+
     /// A plain file is not read for that.
     fn skip(&mut self, bytes: u64) -> Result<u64, ConnectorError> {
         let Content::Plain(counted) = &mut self.content else { return self.read_over(bytes) };
@@ -189,6 +222,10 @@ fn read_error(path: &Path, offset: u64, source: io::Error) -> ConnectorError {
 }
 
 impl Counted {
+    fn file(&self) -> &File {
+        self.inner.get_ref().1
+    }
+
     /// Passes over the next `bytes`, or those that are there; returns how many.
     fn seek(&mut self, bytes: u64) -> io::Result<u64> {
         let mut start = Vec::new();

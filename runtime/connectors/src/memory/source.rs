@@ -23,7 +23,7 @@ pub struct MemorySplit {
 struct State {
     /// Everything that was ever pushed: a reader may be opened anywhere.
     inputs: Vec<Input>,
-    /// The place of what is read next.
+    /// What the newest reader reads next.
     next: usize,
     has_ended: bool,
     waker: Option<Waker>,
@@ -32,7 +32,8 @@ struct State {
 enum Input {
     Record(MemoryRecord),
     Malformed(Malformed),
-    Failure(String),
+    /// Happens once: a job that is restarted because of it goes on.
+    Failure(Option<String>),
 }
 
 impl MemorySource {
@@ -78,9 +79,9 @@ impl MemorySplit {
         self.add([Input::Malformed(malformed)]);
     }
 
-    /// Lets the reader fail, as if `what` had stopped, once everything before has been read.
+    /// Lets the reader fail, one time, as if `what` had stopped, when everything before has been read.
     pub fn fail(&self, what: &str) {
-        self.add([Input::Failure(what.to_owned())]);
+        self.add([Input::Failure(Some(what.to_owned()))]);
     }
 
     /// Ends the split once everything before has been read.
@@ -142,13 +143,15 @@ impl Source for MemorySource {
         state.waker = Some(waker);
         state.next = next;
         drop(state);
-        Ok(Box::new(Reader { source, split: split.0, memory }))
+        Ok(Box::new(Reader { source, split: split.0, next, memory }))
     }
 }
 
 struct Reader {
     source: u32,
     split: u32,
+    /// Its own: a reader of an earlier attempt may live on.
+    next: usize,
     memory: MemorySplit,
 }
 
@@ -164,8 +167,9 @@ impl SplitReader for Reader {
         let mut bytes = 0;
         while bytes < bytes_max {
             let state = &mut *state;
-            let input = state.inputs.get(state.next);
-            state.next += usize::from(input.is_some());
+            let input = state.inputs.get_mut(self.next);
+            self.next += usize::from(input.is_some());
+            state.next = self.next;
             match input {
                 Some(Input::Record(record)) => {
                     let origin = Origin { source: self.source, split: self.split, ..record.origin };
@@ -176,8 +180,10 @@ impl SplitReader for Reader {
                     bytes += input.bytes.len() + RECORD_OVERHEAD_BYTES;
                     malformed.push(input.clone());
                 }
-                Some(Input::Failure(reason)) => {
-                    return Err(ConnectorError::Stopped { what: reason.clone() });
+                Some(Input::Failure(what)) => {
+                    if let Some(what) = what.take() {
+                        return Err(ConnectorError::Stopped { what });
+                    }
                 }
                 None if state.has_ended => return Ok(ReadStatus::End),
                 None => return Ok(ReadStatus::Pending),
@@ -187,6 +193,6 @@ impl SplitReader for Reader {
     }
 
     fn position(&self) -> Position {
-        Position::of(&self.memory.lock().next)
+        Position::of(&self.next)
     }
 }

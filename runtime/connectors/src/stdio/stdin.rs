@@ -1,6 +1,6 @@
 //! Source `stdin`: one split, which ends when the input is closed.
 
-use crate::text::{Blocks, Input, TextFormat, TextReader};
+use crate::text::{Beginning, Blocks, Fingerprint, Input, TextFormat, TextReader};
 use crate::{Connector, ConnectorError, Position, Sink, Source, SplitReader, Waker};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -49,7 +49,7 @@ impl Source for StdinSource {
             });
         }
         let input = StdinInput::claim()?;
-        let blocks = Blocks::start(NAME, move || Ok(input), 0, waker)?;
+        let blocks = Blocks::start(NAME, move || Ok(input), Beginning::default(), waker)?;
         Ok(Box::new(TextReader::new(NAME.to_owned(), (source, split), blocks, &self.format, None)?))
     }
 }
@@ -87,5 +87,9 @@ impl Input for StdinInput {
                 Err(source) => return Err(ConnectorError::Read { path: NAME.to_owned(), offset: self.bytes, source }),
             }
         }
+    }
+
+    fn recognise(&self, _expected: Option<Fingerprint>) -> Result<Option<Fingerprint>, ConnectorError> {
+        Ok(None)
     }
 }

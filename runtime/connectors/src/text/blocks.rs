@@ -1,8 +1,10 @@
 //! Reading ahead: a thread that turns an input into blocks of bytes, a few of them in advance.
 
+use super::Fingerprint;
 use crate::thread::spawn;
 use crate::{ConnectorError, Waker};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of a block at most.
 const BLOCK_BYTES_MAX: usize = 128 << 10;
@@ -19,6 +21,9 @@ pub(crate) trait Input: Send + 'static {
     fn skip(&mut self, bytes: u64) -> Result<u64, ConnectorError> {
         self.read_over(bytes)
     }
+
+    /// What it is recognised by, if there is such a thing; an error when that is not `expected`.
+    fn recognise(&self, expected: Option<Fingerprint>) -> Result<Option<Fingerprint>, ConnectorError>;
 
     /// Does so by reading them.
     fn read_over(&mut self, bytes: u64) -> Result<u64, ConnectorError> {
@@ -41,6 +46,18 @@ pub(crate) struct Blocks {
     full: Receiver<Message>,
     /// Blocks that have been cut, to be filled again.
     spent: Sender<Vec<u8>>,
+    beginning: Beginning,
+    /// The file, once it has been opened.
+    opened: Arc<OnceLock<Option<Fingerprint>>>,
+}
+
+/// Where in which file reading begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beginning {
+    /// Bytes of the text before it.
+    pub(crate) offset: u64,
+    /// What the file is recognised by, if it was read before.
+    pub(crate) file: Option<Fingerprint>,
 }
 
 enum Message {
@@ -56,27 +73,36 @@ pub(super) enum Next {
 }
 
 impl Blocks {
-    /// Starts a thread that opens an input and reads it from byte `offset` to its end, or until the blocks are dropped.
+    /// Starts a thread that opens an input and reads it from `beginning` to its end, or until the blocks are dropped.
     /// `waker` is called after each block.
     pub(crate) fn start<I: Input>(
         name: &str,
         open: impl FnOnce() -> Result<I, ConnectorError> + Send + 'static,
-        offset: u64,
+        beginning: Beginning,
         waker: Waker,
     ) -> Result<Self, ConnectorError> {
         let (full_sender, full) = bounded(BLOCKS_AHEAD);
         let (spent, spent_receiver) = bounded(BLOCKS_AHEAD + 2);
         let (wake_at_end, split) = (waker.clone(), name.to_owned());
+        let opened = Arc::new(OnceLock::new());
+        let opened_input = opened.clone();
         spawn(name, wake_at_end, move || {
             let start = |mut input: I| {
-                let block = read_from(&mut input, offset, &split)?;
+                let file = input.recognise(beginning.file)?;
+                opened_input.get_or_init(|| file);
+                let block = read_from(&mut input, beginning.offset, &split)?;
                 pump(input, block, &full_sender, &spent_receiver, &waker)
             };
             let result = open().and_then(start);
             // Without a receiver nobody wants to know how it ended.
             let _ = full_sender.send(Message::End(result));
         })?;
-        Ok(Blocks { name: name.to_owned(), full, spent })
+        Ok(Blocks { name: name.to_owned(), full, spent, beginning, opened })
+    }
+
+    /// The file that is read, as far as it is known.
+    pub(super) fn file(&self) -> Option<Fingerprint> {
+        self.opened.get().copied().unwrap_or(self.beginning.file)
     }
 
     /// Puts the next block in the place of `block`, which has been cut to its end.

@@ -6,12 +6,14 @@
 mod blocks;
 mod cut;
 mod fields;
+mod fingerprint;
 mod format;
 mod json;
 mod lines;
 mod rows;
 
-pub(crate) use blocks::{Blocks, Input};
+pub(crate) use blocks::{Beginning, Blocks, Input};
+pub(crate) use fingerprint::Fingerprint;
 pub(crate) use format::TextFormat;
 
 use crate::{ConnectorError, Malformed, Position, ReadStatus, SplitReader};
@@ -46,6 +48,16 @@ pub(crate) struct TextPosition {
     pub(crate) offset: u64,
     #[serde(flatten)]
     place: Place,
+    /// The file it is in, once that has been opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<Fingerprint>,
+}
+
+impl TextPosition {
+    /// Where the text is to be read from.
+    pub(crate) fn beginning(&self) -> Beginning {
+        Beginning { offset: self.offset, file: self.file }
+    }
 }
 
 impl TextReader {
@@ -103,7 +115,7 @@ impl SplitReader for TextReader {
         let place = self.cutter.place();
         // What was kept of the last record has become one at the end.
         let kept = if self.has_ended { 0 } else { place.bytes_kept };
-        Position::of(&TextPosition { offset: self.cut - kept, place })
+        Position::of(&TextPosition { offset: self.cut - kept, place, file: self.blocks.file() })
     }
 }
 

@@ -49,8 +49,11 @@ struct Fields {
 
 impl RowCutter {
     pub(super) fn new(format: CsvFormat) -> Self {
+        let mut reader = ReaderBuilder::new().delimiter(format.delimiter).build();
+        // A byte order mark is left out before; a second one is content, wherever a reader begins.
+        reader.read_record(b"\n", &mut [], &mut []);
         RowCutter {
-            reader: ReaderBuilder::new().delimiter(format.delimiter).build(),
+            reader,
             format,
             header: None,
             line: 1,

@@ -5,6 +5,7 @@ use super::format::{ColumnType, CsvFormat};
 use super::lines::LineCutter;
 use super::rows::RowCutter;
 use crate::{ConnectorError, Malformed};
+use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, prop_assert_eq, proptest};
 use proptest::sample::select;
@@ -12,6 +13,43 @@ use std::collections::BTreeMap;
 use tidewheel_types::Batch;
 
 type Cut = Result<(Batch, Vec<Malformed>), String>;
+
+/// Cuts `text` in pieces of these sizes, in turn, with reads of at most `bytes_max` bytes; after each read whose turn
+/// it is in `restarts` another cutter goes on from where the first one was.
+fn cut_with_restarts<C: Cutter>(
+    new: impl Fn() -> C,
+    text: &[u8],
+    sizes: &[usize],
+    bytes_max: usize,
+    restarts: &[bool],
+) -> Cut {
+    let (mut batch, mut malformed) = (Batch::default(), Vec::new());
+    let mut cut_all = || -> Result<(), ConnectorError> {
+        let mut cutter = new();
+        let mut sizes = sizes.iter().cycle();
+        let mut restarts = restarts.iter().cycle();
+        // The text has been cut up to `position`; up to `block_end` it is at hand.
+        let (mut position, mut block_end) = (0, 0);
+        while position < text.len() {
+            if position == block_end {
+                block_end = text.len().min(position + sizes.next().expect("there are sizes"));
+            }
+            let mut output = Output::new("name", 1, 2, bytes_max, &mut batch, &mut malformed);
+            position += cutter.cut(&text[position..block_end], &mut output)?;
+            if *restarts.next().expect("there are restarts") {
+                let place = cutter.place();
+                position -= place.bytes_kept as usize;
+                block_end = position;
+                let stored = serde_json::to_string(&place).expect("JSON");
+                cutter = new();
+                cutter.resume(&serde_json::from_str(&stored).expect("JSON"), "name")?;
+            }
+        }
+        cutter.finish(&mut Output::new("name", 1, 2, bytes_max, &mut batch, &mut malformed))
+    };
+    cut_all().map_err(|error| error.to_string())?;
+    Ok((batch, malformed))
+}
 
 /// Cuts `text` in pieces of these sizes, in turn, with reads of at most `bytes_max` bytes.
 fn cut(mut cutter: impl Cutter, text: &[u8], sizes: &[usize], bytes_max: usize) -> Cut {
@@ -59,6 +97,29 @@ proptest! {
             cut(LineCutter::json(), &text, &whole, usize::MAX)
         );
         prop_assert_eq!(cut(rows(), &csv, &sizes, bytes_max), cut(rows(), &csv, &csv_whole, usize::MAX));
+    }
+
+    #[test]
+    fn where_cutting_begins_again_does_not_matter(
+        text in text(),
+        size in 1usize..90,
+        bytes_max in 1usize..100,
+        restarts in vec(weighted(0.3), 1..9),
+    ) {
+        // Now and then a cutter goes on, so that a record longer than a piece ends.
+        let restarts = [restarts.as_slice(), &[false; 90]].concat();
+        let sizes = [size, 90];
+        let csv = [b"a,b\n", text.as_slice()].concat();
+        prop_assert_eq!(
+            cut_with_restarts(rows, &csv, &sizes, bytes_max, &restarts),
+            cut(rows(), &csv, &[csv.len()], usize::MAX)
+        );
+        for new in [LineCutter::any, LineCutter::json] {
+            prop_assert_eq!(
+                cut_with_restarts(new, &text, &sizes, bytes_max, &restarts),
+                cut(new(), &text, &[text.len().max(1)], usize::MAX)
+            );
+        }
     }
 
     #[test]

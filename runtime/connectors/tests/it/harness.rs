@@ -105,6 +105,12 @@ pub(crate) fn read_to_end(
     }
 }
 
+/// The context of a shard of the first attempt.
+pub(crate) fn context(lineage: &str, shard: usize, park: &Park) -> SinkContext {
+    let (lineage, sink) = (lineage.to_owned(), "out".to_owned());
+    SinkContext { lineage, sink, attempt: 1, shard, shards: shard + 1, waker: park.waker() }
+}
+
 /// A writer of one shard, and its waker.
 pub(crate) struct Shard {
     writer: Box<dyn SinkWriter>,
@@ -114,8 +120,11 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn open(sink: &dyn Sink, lineage: &str, shard: usize) -> Result<Self, ConnectorError> {
         let park = Park::new();
-        let writer = sink.open(SinkContext { lineage: lineage.to_owned(), attempt: 1, shard, waker: park.waker() })?;
-        Ok(Shard { writer, park })
+        Shard::open_with(sink, context(lineage, shard, &park), park)
+    }
+
+    pub(crate) fn open_with(sink: &dyn Sink, context: SinkContext, park: Park) -> Result<Self, ConnectorError> {
+        Ok(Shard { writer: sink.open(context)?, park })
     }
 
     /// Writes values, waiting for room.

@@ -5,4 +5,5 @@ mod file_source;
 mod harness;
 mod memory;
 mod nexmark;
+mod positions;
 mod stdio;

@@ -1,10 +1,10 @@
 //! The connector in memory: control while running, backpressure, two-step commits.
 
-use crate::harness::{Park, Shard, batch_of, options, read_split, read_to_end};
+use crate::harness::{Park, Shard, batch_of, context, options, read_split, read_to_end};
 use std::path::Path;
 use std::time::Duration;
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
-use tidewheel_connectors::{ConnectorError, Registry, Sink, SinkContext, Source, WriteStatus};
+use tidewheel_connectors::{ConnectorError, Registry, Sink, Source, WriteStatus};
 use tidewheel_types::SplitIndex;
 
 #[test]
@@ -56,8 +56,7 @@ fn a_sink_shows_what_is_committed() {
 fn a_full_sink_wakes_its_writers_when_it_has_room() {
     let sink = MemorySink::new();
     let park = Park::new();
-    let context = SinkContext { lineage: "abc".to_owned(), attempt: 1, shard: 0, waker: park.waker() };
-    let mut writer = sink.open(context).expect("open");
+    let mut writer = sink.open(context("abc", 0, &park)).expect("open");
     sink.set_full(true);
     park.wait();
     let mut batch = batch_of(&["1"]);
@@ -72,8 +71,7 @@ fn a_full_sink_wakes_its_writers_when_it_has_room() {
 fn a_slow_sink_fills_up() {
     let sink = MemorySink::slow(Duration::from_millis(5));
     let park = Park::new();
-    let context = SinkContext { lineage: "abc".to_owned(), attempt: 1, shard: 0, waker: park.waker() };
-    let mut writer = sink.open(context).expect("open");
+    let mut writer = sink.open(context("abc", 0, &park)).expect("open");
     let mut full = 0;
     for _ in 0..12 {
         let mut batch = batch_of(&["1"]);
