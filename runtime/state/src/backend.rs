@@ -122,7 +122,7 @@ pub(crate) fn open_chain(
             timers.loaded();
             Box::new(state)
         }
-        BackendKind::RocksDb(memory) => crate::rocksdb::open(&settings, memory, &ids, &chain, &mut timers)?,
+        BackendKind::RocksDb(memory) => crate::rocksdb::open(&settings, memory, &table, &ids, &chain, &mut timers)?,
     };
     let writer = SnapshotWriter::new(&settings, folders, table, chain);
     Ok(OpenedState { backend, timers, writer })

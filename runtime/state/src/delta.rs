@@ -5,22 +5,34 @@
 
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::snapshot::LocalFile;
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::{TOMBSTONE, ValueHead};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use tidewheel_types::key_group::KeyGroups;
 use tidewheel_types::keyed_state::StateKey;
 
-/// Everything that has changed between two snapshots. [`SnapshotWriter::write`](crate::SnapshotWriter::write) takes it.
+/// Everything that has changed between two snapshots. It has to be written soon, since what it holds takes memory, and a
+/// backend may wait for that. [`SnapshotWriter::write`](crate::SnapshotWriter::write) takes it.
 pub struct Delta {
     /// What has changed. Of changes of one entry the last one counts.
     pub(crate) parts: Vec<Box<dyn Frozen>>,
     /// What the clocks showed.
     pub(crate) time: StateTime,
+    /// Files that were written before, or are being written, oldest first.
+    pub(crate) spilled: Vec<Receiver<Result<Option<SpilledFile>, StateError>>>,
     /// What is to happen once it is in a file: the path of the file, none if there was nothing to write.
     pub(crate) written: Option<Written>,
+}
+
+/// A state file that was written between two snapshots. The next one takes it away.
+pub(crate) struct SpilledFile {
+    pub(crate) file: LocalFile,
+    /// The schema versions in it, by state.
+    pub(crate) versions: BTreeMap<StateId, BTreeSet<u32>>,
 }
 
 pub(crate) type Written = Box<dyn FnOnce(Option<&Path>) -> Result<(), StateError> + Send>;

@@ -105,6 +105,38 @@ pub enum StateError {
         /// Why not.
         source: rocksdb::Error,
     },
+    /// RocksDB refused to do something with the state that a task works on.
+    #[error("cannot {action} the working folder `{}`: {source}; {fix}", folder.display())]
+    WorkingState {
+        /// What was tried.
+        action: &'static str,
+        /// The working folder of the task.
+        folder: PathBuf,
+        /// Why not.
+        source: rocksdb::Error,
+        /// What can be done.
+        fix: &'static str,
+    },
+    /// Something has gone wrong with the state that a task works on, on another thread.
+    #[error("the state in the working folder `{}` cannot be used any more: {what}", folder.display())]
+    WorkingStateLost {
+        /// The working folder of the task.
+        folder: PathBuf,
+        /// What has gone wrong.
+        what: String,
+    },
+    /// The disk is too slow, or stands still.
+    #[error(
+        "changed state has waited {waited_s} s to be written to the working folder `{}`: see whether its disk works, \
+         give the job a faster one or more memory for its state",
+        folder.display()
+    )]
+    DiskTooSlow {
+        /// The working folder of the task.
+        folder: PathBuf,
+        /// How long.
+        waited_s: u64,
+    },
     /// State was to be snapshot that was opened without.
     #[error("this state was opened without tracking changes, so it has no snapshots: open it with `tracks_changes`")]
     NotTracked,
@@ -120,6 +152,17 @@ impl StateError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
         let path = path.to_owned();
         move |source| StateError::Io { action, path, source }
+    }
+
+    pub(crate) fn working_state(action: &'static str, folder: &Path) -> impl FnOnce(rocksdb::Error) -> StateError {
+        let folder = folder.to_owned();
+        move |source| {
+            let fix = match source.kind() {
+                rocksdb::ErrorKind::Corruption => "it is damaged: restart the job, it restores its last checkpoint",
+                _ => "see whether its disk has room and works, then restart the job: it restores its last checkpoint",
+            };
+            StateError::WorkingState { action, folder, source, fix }
+        }
     }
 
     pub(crate) fn rocksdb(action: &'static str, path: &Path) -> impl FnOnce(rocksdb::Error) -> StateError {

@@ -141,6 +141,12 @@ impl<R: Row> KeyTable<R> {
         self.index.bytes() + self.rows.bytes() + self.heap_bytes
     }
 
+    /// Memory that the rows there are take, about.
+    #[inline]
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.index.bytes() + self.rows.len() * size_of::<R>() + self.heap_bytes
+    }
+
     /// The row at `id`.
     #[inline]
     pub(crate) fn row(&self, id: RowId) -> &R {
@@ -204,6 +210,15 @@ impl<R: Row> KeyTable<R> {
         keys: &mut dyn Iterator<Item = StateKey<'k>>,
         mut each: impl FnMut(Option<(RowId, &R)>),
     ) {
+        self.for_each_keyed(keys, |_, row| each(row));
+    }
+
+    /// As [`for_each`](Self::for_each), with the keys.
+    pub(crate) fn for_each_keyed<'k>(
+        &self,
+        keys: &mut dyn Iterator<Item = StateKey<'k>>,
+        mut each: impl FnMut(&TableKey<'k>, Option<(RowId, &R)>),
+    ) {
         let mut ahead = [TableKey::EMPTY; LOOKAHEAD];
         let mut found = [None; LOOKAHEAD];
         loop {
@@ -218,10 +233,11 @@ impl<R: Row> KeyTable<R> {
             black_box(touched);
             for (found, key) in found.iter().zip(ahead) {
                 // Several keys may share a hash; then the first row found may be another key's.
-                each(found.and_then(|id| match &self.rows[id] {
+                let row = found.and_then(|id| match &self.rows[id] {
                     row if is_of(row, &key.key) => Some((id, row)),
                     _ => self.find(key).map(|id| (id, &self.rows[id])),
-                }));
+                });
+                each(key, row);
             }
             if taken < LOOKAHEAD {
                 return;

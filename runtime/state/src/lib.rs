@@ -31,10 +31,12 @@ mod rows;
 mod small_bytes;
 pub mod snapshot;
 mod state_file;
+mod state_info;
 pub mod state_table;
 pub mod timers;
 pub mod ttl;
 pub mod value_codec;
+mod value_row;
 mod varint;
 
 pub use self::rocksdb::SharedMemory;

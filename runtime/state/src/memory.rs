@@ -5,7 +5,6 @@
 //! `maps.rs`). A row is there only while it holds something. Every stored value, list element and map value begins with
 //! its head, the schema version it was written under and its expiry, which reads leave out.
 
-mod info;
 mod lists;
 mod maps;
 mod values;
@@ -16,9 +15,9 @@ use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId};
 use crate::key_table::{LOOKAHEAD, TableKey, Touch};
 use crate::rows::RowId;
+use crate::state_info::StateInfo;
 use crate::timers::Timers;
 use crate::ttl::StateTime;
-use info::StateInfo;
 use lists::Lists;
 use maps::Maps;
 use std::hint::black_box;
@@ -208,7 +207,7 @@ impl Backend for MemoryState {
             }
         }
         parts.push(Box::new(timers.freeze()));
-        Ok(Delta { parts, time: self.time, written: None })
+        Ok(Delta { parts, time: self.time, spilled: Vec::new(), written: None })
     }
 
     fn bytes(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Writing snapshots: each is a chain of state files, of which the newest one holds what has changed.
 
 use crate::backend::StateSettings;
-use crate::delta::{Delta, EntryList};
+use crate::delta::{Delta, EntryList, SpilledFile};
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId, TIMERS};
 use crate::restore::Folders;
@@ -51,7 +51,14 @@ impl SnapshotWriter {
     /// # Errors
     /// If a file cannot be written or read back.
     pub fn write(&mut self, delta: Delta, checkpoint: u64) -> Result<Vec<LocalFile>, StateError> {
-        let Delta { parts, time, written } = delta;
+        let Delta { parts, time, spilled, written } = delta;
+        for spilled in spilled {
+            let spilled = spilled.recv().map_err(|_| StateError::WorkingStateLost {
+                folder: self.folders.files.clone(),
+                what: "the thread that spills changed state has panicked".to_owned(),
+            })?;
+            spilled?.map(|spilled| self.take(spilled, checkpoint)).transpose()?;
+        }
         let table = self.table.clone();
         let mut entries = EntryList::new(self.max_parallelism, &table, time);
         parts.into_iter().for_each(|part| part.add_to(&mut entries));
@@ -86,6 +93,17 @@ impl SnapshotWriter {
         if let Some(state) = self.table.by_id_mut(id) {
             state.versions.extend(versions);
         }
+    }
+
+    /// Adds a file that was spilled to the chain.
+    fn take(&mut self, spilled: SpilledFile, checkpoint: u64) -> Result<(), StateError> {
+        let SpilledFile { file, versions } = spilled;
+        let name = self.next_name(checkpoint);
+        let path = self.folders.files.join(&name);
+        fs::rename(&file.path, &path).map_err(StateError::io("move the state file", &file.path))?;
+        versions.iter().for_each(|(&id, versions)| self.add_versions(id, versions));
+        self.chain.push(LocalFile { path, name, ..file });
+        Ok(())
     }
 
     fn next_name(&mut self, checkpoint: u64) -> String {

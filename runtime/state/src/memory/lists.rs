@@ -3,13 +3,13 @@
 //! An element keeps its index for all its life: where earlier ones have expired, indices are left out. The next one comes
 //! after the last that is there.
 
-use super::info::StateInfo;
 use crate::delta::{EntryList, Frozen};
 use crate::key_codec::StateId;
 use crate::key_table::{KeyTable, Row, TableKey, Touch, pack_key, packed_key_end, unpack_key};
 use crate::packed::PackedEntries;
 use crate::rows::RowId;
 use crate::small_bytes::SmallBytes;
+use crate::state_info::StateInfo;
 use crate::value_codec::{expiry_of, set_expiry};
 use std::ops::Range;
 use tidewheel_types::BytesColumn;

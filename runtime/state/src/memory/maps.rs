@@ -1,10 +1,10 @@
 //! Map states: the entries of one key and namespace in an ordered map.
 
-use super::info::StateInfo;
 use crate::key_table::{KeyTable, Row, TableKey, Touch, pack_key, unpack_key};
 use crate::packed::PackedEntries;
 use crate::rows::RowId;
 use crate::small_bytes::SmallBytes;
+use crate::state_info::StateInfo;
 use crate::value_codec::{expiry_of, set_expiry};
 use std::collections::BTreeMap;
 use std::ops::Bound;

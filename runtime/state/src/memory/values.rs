@@ -1,25 +1,12 @@
 //! Value states: the cells of one key and namespace side by side in a row.
-//!
-//! A row's bytes are its packed key, then per state a cell: `n + 1 as varint, n bytes`, or a 0 for none. The `n` bytes
-//! begin with their head.
 
-mod frozen;
-
-use super::info::StateInfo;
 use crate::index::RowHash;
-use crate::key_table::{KeyTable, Row, TableKey, Touch, pack_key, packed_key_end, unpack_key};
+use crate::key_table::{KeyTable, Row, TableKey, Touch, packed_key_end, unpack_key};
 use crate::rows::RowId;
-use crate::small_bytes::SmallBytes;
+use crate::state_info::StateInfo;
 use crate::value_codec::{expiry_of, set_expiry};
-use crate::varint::{self, Varint};
-use frozen::FROZEN_ROW_BYTES;
-pub(super) use frozen::FrozenValues;
-use std::ops::Range;
+use crate::value_row::{FROZEN_ROW_BYTES, FrozenValues, ValueRow, push_row};
 use tidewheel_types::keyed_state::{Cells, StateKey};
-
-/// Bytes that a row keeps in place: a key of 36 characters (a UUID) and a counter, or a number, a window and three of
-/// them. With the two bytes beside them a row is 56 bytes.
-const INLINE: usize = 54;
 
 /// One or more value states that are read together.
 pub(super) struct Values {
@@ -38,20 +25,6 @@ pub(super) struct Values {
 
 /// Most rows that wait in [`Values::expired`]; the sweep finds the others.
 const EXPIRED_MAX: usize = 4096;
-
-struct ValueRow(SmallBytes<INLINE>);
-
-impl Row for ValueRow {
-    #[inline]
-    fn packed(&self) -> &[u8] {
-        self.0.as_slice()
-    }
-
-    #[inline]
-    fn heap_bytes(&self) -> usize {
-        self.0.heap_bytes()
-    }
-}
 
 /// Every function takes what is known of the states, in the order of the cells.
 impl Values {
@@ -185,7 +158,7 @@ impl Values {
     pub(super) fn freeze(&mut self, infos: &[StateInfo]) -> FrozenValues {
         let states = infos.iter().map(|info| info.id).collect();
         let mut rows = Vec::with_capacity(self.table.dirty() * FROZEN_ROW_BYTES);
-        self.table.save(|row, was_saved| frozen::push_row(&mut rows, row.packed(), was_saved));
+        self.table.save(|row, was_saved| push_row(&mut rows, row.packed(), was_saved));
         FrozenValues { states, gone: std::mem::take(&mut self.gone), rows }
     }
 
@@ -208,7 +181,7 @@ impl Values {
         for (state, info) in infos.iter().enumerate() {
             let Some(row) = self.table.row_at(id) else { return };
             let cell = row.cell(state);
-            if !cell.absent() && info.is_expired(&row.0.as_slice()[cell.stored]) {
+            if !cell.absent() && info.is_expired(row.stored(&cell)) {
                 let hash = unpack_key(row.packed()).hash;
                 self.delete_at(id, state, hash);
             }
@@ -220,13 +193,13 @@ impl Values {
         for (state, info) in (first..).zip(infos) {
             let row = self.table.row(id);
             let cell = row.cell(state);
-            let stored = &row.0.as_slice()[cell.stored.clone()];
+            let stored = row.stored(&cell);
             if info.is_expired(stored) {
                 continue;
             }
             if let Some(expiry) = info.refreshed(stored) {
                 self.table.touch(id);
-                set_expiry(&mut self.table.row_mut(id).0.as_mut_slice()[cell.stored], expiry);
+                set_expiry(self.table.row_mut(id).stored_mut(&cell), expiry);
             }
         }
     }
@@ -234,19 +207,13 @@ impl Values {
     /// The row of `key`, which is made if there is none.
     #[inline]
     fn row_of(&mut self, key: &TableKey<'_>) -> RowId {
-        // A cell of length 0 is one byte: none there.
-        const NO_CELLS: [u8; 16] = [0; 16];
-        self.table.find_or_insert(key, || match NO_CELLS.get(..self.states) {
-            Some(cells) => ValueRow(pack_key(&key.key, cells)),
-            None => ValueRow(pack_key(&key.key, &vec![0; self.states])),
-        })
+        self.table.find_or_insert(key, || ValueRow::new(&key.key, self.states))
     }
 
     /// Removes cell `state` of the row at `id`, and the row, if nothing is left in it; says whether it did that.
     fn delete_at(&mut self, id: RowId, state: usize, hash: RowHash) -> bool {
         let empty = self.table.update(id, |row| {
-            let cell = row.cell(state);
-            row.0.splice(cell.start..cell.stored.end, &[&[0]]);
+            row.remove(state);
             row.cells().all(|cell| cell.absent())
         });
         if empty {
@@ -263,87 +230,5 @@ impl Values {
 fn note_expired(expired: &mut Vec<RowId>, id: RowId) {
     if expired.len() < EXPIRED_MAX {
         expired.push(id);
-    }
-}
-
-impl ValueRow {
-    /// All cells, in the order of the states.
-    #[inline]
-    fn cells(&self) -> CellsOf<'_> {
-        CellsOf::new(self.0.as_slice())
-    }
-
-    /// Cell `state`.
-    #[inline]
-    fn cell(&self, state: usize) -> Cell {
-        self.cells().nth(state).expect("a row has a cell for each of its states")
-    }
-
-    /// Sets cell `state`.
-    #[inline]
-    fn put(&mut self, state: usize, head: &[u8], value: &[u8]) {
-        let cell = self.cell(state);
-        let len = head.len() + value.len();
-        if !cell.absent() && cell.stored.len() == len {
-            let stored = &mut self.0.as_mut_slice()[cell.stored];
-            let (old_head, old_value) = stored.split_at_mut(head.len());
-            old_head.copy_from_slice(head);
-            old_value.copy_from_slice(value);
-        } else {
-            let len = Varint::new(u32::try_from(len + 1).expect("a value is shorter than 16 MiB"));
-            self.0.splice(cell.start..cell.stored.end, &[len.as_slice(), head, value]);
-        }
-    }
-}
-
-/// Where a cell is in its row.
-struct Cell {
-    /// Where its length begins.
-    start: usize,
-    /// Head and value.
-    stored: Range<usize>,
-}
-
-impl Cell {
-    /// Whether there is no value. One that is there has at least a head.
-    #[inline]
-    fn absent(&self) -> bool {
-        self.stored.is_empty()
-    }
-
-    /// The value, without its head, if there is one that has not expired.
-    #[inline]
-    fn live<'a>(&self, row: &'a ValueRow, info: &StateInfo) -> Option<&'a [u8]> {
-        info.live(&row.0.as_slice()[self.stored.clone()])
-    }
-}
-
-/// Walks over the cells of a row.
-struct CellsOf<'a> {
-    bytes: &'a [u8],
-    next: usize,
-}
-
-impl<'a> CellsOf<'a> {
-    /// The cells in the bytes of a row.
-    #[inline]
-    fn new(bytes: &'a [u8]) -> Self {
-        CellsOf { bytes, next: packed_key_end(bytes) }
-    }
-}
-
-impl Iterator for CellsOf<'_> {
-    type Item = Cell;
-
-    #[inline]
-    fn next(&mut self) -> Option<Cell> {
-        let start = self.next;
-        if start == self.bytes.len() {
-            return None;
-        }
-        let (len_plus_one, used) = varint::read(&self.bytes[start..]);
-        let len = (len_plus_one as usize).saturating_sub(1);
-        self.next = start + used + len;
-        Some(Cell { start, stored: start + used..self.next })
     }
 }

@@ -11,7 +11,8 @@ use model::{Change, Declared, Owner, STATES, change, declared, owner, timer_chan
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, prop_oneof, proptest};
 use proptest::sample::Index;
-use tidewheel_state::{BackendKind, TimerChange};
+use std::sync::Arc;
+use tidewheel_state::{BackendKind, SharedMemory, TimerChange};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -90,5 +91,22 @@ proptest! {
         steps in vec(step(), 1..30),
     ) {
         run(BackendKind::Memory, Plan { states, groups: 7 }, &owners, &steps)?;
+    }
+}
+
+proptest! {
+    // Each freeze, and each start, waits for the disk several times.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn rocksdb_gives_back_what_was_written(
+        states in states(),
+        owners in vec(owner(), 1..12),
+        steps in vec(step(), 1..30),
+        // With the least budget, all that changes is spilled at once, and nothing stays in the cache.
+        budget in prop_oneof![Just(64 << 20), Just(4096), Just(0)],
+    ) {
+        let memory = Arc::new(SharedMemory::new(budget));
+        run(BackendKind::RocksDb(memory), Plan { states, groups: 7 }, &owners, &steps)?;
     }
 }

@@ -7,8 +7,8 @@ use crate::value_codec::{HeadBytes, ValueHead, expiry_of, payload};
 use tidewheel_types::description::StateDecl;
 
 /// A state: its number, and the head of what is written to it now.
-pub(super) struct StateInfo {
-    pub(super) id: StateId,
+pub(crate) struct StateInfo {
+    pub(crate) id: StateId,
     ttl: Option<Ttl>,
     clock: TtlClock,
     /// What its clock shows.
@@ -19,7 +19,7 @@ pub(super) struct StateInfo {
 }
 
 impl StateInfo {
-    pub(super) fn new(id: StateId, declared: &StateDecl) -> Result<Self, StateError> {
+    pub(crate) fn new(id: StateId, declared: &StateDecl) -> Result<Self, StateError> {
         let ttl = Ttl::of(declared)?;
         let time = StateTime::START;
         let clock = ttl.map_or(TtlClock::default(), |ttl| ttl.clock);
@@ -29,7 +29,7 @@ impl StateInfo {
     }
 
     /// Says what the clocks show.
-    pub(super) fn set_time(&mut self, time: StateTime) {
+    pub(crate) fn set_time(&mut self, time: StateTime) {
         self.now = time.on(self.clock);
         if let Some(ttl) = self.ttl {
             self.expiry = ttl.expiry(time);
@@ -38,19 +38,34 @@ impl StateInfo {
     }
 
     /// Whether what is written now will expire.
-    pub(super) fn expires(&self) -> bool {
+    pub(crate) fn expires(&self) -> bool {
         self.ttl.is_some()
+    }
+
+    /// When what is written now expires.
+    pub(crate) fn expiry(&self) -> i64 {
+        self.expiry
+    }
+
+    /// Whether a time at which something expires has not come yet.
+    pub(crate) fn is_ahead(&self, expiry: Option<i64>) -> bool {
+        expiry.is_none_or(|expiry| expiry > self.now)
+    }
+
+    /// The clock on which it expires.
+    pub(crate) fn clock(&self) -> TtlClock {
+        self.clock
     }
 
     /// The head of a value written now.
     #[inline]
-    pub(super) fn head(&self) -> &[u8] {
+    pub(crate) fn head(&self) -> &[u8] {
         self.head.as_slice()
     }
 
     /// The payload of a stored value, if it has not expired.
     #[inline]
-    pub(super) fn live<'a>(&self, stored: &'a [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn live<'a>(&self, stored: &'a [u8]) -> Option<&'a [u8]> {
         match stored.first()? & 1 {
             0 => Some(payload(stored)),
             _ => self.live_until(stored),
@@ -59,26 +74,26 @@ impl StateInfo {
 
     /// Whether a stored value has expired. What was left out, in a list, has too.
     #[inline]
-    pub(super) fn is_expired(&self, stored: &[u8]) -> bool {
+    pub(crate) fn is_expired(&self, stored: &[u8]) -> bool {
         self.live(stored).is_none()
     }
 
     /// The expiry to set for a stored value that is being read, if it is to live on and does not yet.
     #[inline]
-    pub(super) fn refreshed(&self, stored: &[u8]) -> Option<i64> {
+    pub(crate) fn refreshed(&self, stored: &[u8]) -> Option<i64> {
         let is_old = || expiry_of(stored).is_some_and(|expiry| expiry != self.expiry);
         (self.refreshes() && is_old()).then_some(self.expiry)
     }
 
     /// Whether reading lets a value live on.
     #[inline]
-    pub(super) fn refreshes(&self) -> bool {
+    pub(crate) fn refreshes(&self) -> bool {
         self.ttl.is_some_and(|ttl| ttl.refresh == TtlRefresh::ReadWrite)
     }
 
     #[cold]
     fn live_until<'a>(&self, stored: &'a [u8]) -> Option<&'a [u8]> {
         let (head, payload) = ValueHead::decode(stored).expect("a stored value begins with its head");
-        head.expiry.is_none_or(|expiry| expiry > self.now).then_some(payload)
+        self.is_ahead(head.expiry).then_some(payload)
     }
 }

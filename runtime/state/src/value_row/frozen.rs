@@ -6,24 +6,24 @@ use crate::key_codec::StateId;
 use crate::key_table::{packed_key_end, unpack_key};
 
 /// Room to set aside for a row: a number, its value, and what is beside them.
-pub(super) const FROZEN_ROW_BYTES: usize = 32;
+pub(crate) const FROZEN_ROW_BYTES: usize = 32;
 
 /// The bytes before a row: twice its length, plus one if a snapshot has it.
 const HEAD_BYTES: usize = 4;
 
 /// Rows of values that have changed.
-pub(in super::super) struct FrozenValues {
+pub(crate) struct FrozenValues {
     /// The states of the cells.
-    pub(super) states: Vec<StateId>,
+    pub(crate) states: Vec<StateId>,
     /// Packed keys of rows that are gone.
-    pub(super) gone: Vec<u8>,
+    pub(crate) gone: Vec<u8>,
     /// Rows, each behind its head.
-    pub(super) rows: Vec<u8>,
+    pub(crate) rows: Vec<u8>,
 }
 
 /// Adds a row.
 #[inline]
-pub(super) fn push_row(rows: &mut Vec<u8>, row: &[u8], was_saved: bool) {
+pub(crate) fn push_row(rows: &mut Vec<u8>, row: &[u8], was_saved: bool) {
     // A row has at most 16 MiB of key, and 16 MiB per state.
     let head = u32::try_from(row.len() << 1).expect("a row is shorter than 2 GiB") | u32::from(was_saved);
     rows.extend_from_slice(&head.to_le_bytes());
