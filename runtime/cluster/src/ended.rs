@@ -123,92 +123,9 @@ impl fmt::Display for Signal {
     }
 }
 
-/// What is known of one process.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Outcome {
-    /// How it ended, if it has.
-    pub(crate) how: Option<How>,
-    /// What it said.
-    pub(crate) words: Option<LastWords>,
-    /// What the supervisor knows.
-    pub(crate) note: Option<String>,
-}
-
-/// How likely a process is to be the cause, most likely first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Blame {
-    /// It said so, was killed or crashed.
-    Certain,
-    /// It failed without a word.
-    Possible,
-    /// It said that it is a consequence.
-    Unlikely,
-    /// It was ended before it could finish.
-    Stopped,
-    /// It has finished, or not ended.
-    None,
-}
-
-impl Outcome {
-    pub(crate) fn blame(&self) -> Blame {
-        match (self.how, &self.words) {
-            (_, Some(words)) if words.kind == Kind::Cause => Blame::Certain,
-            (_, Some(_)) => Blame::Unlikely,
-            (Some(How::Signalled(_)), None) => Blame::Certain,
-            (Some(How::Exited(0)) | None, None) => Blame::None,
-            (Some(How::Exited(_)), None) => Blame::Possible,
-            (Some(How::Stopped), None) if self.note.is_some() => Blame::Possible,
-            (Some(How::Stopped), None) => Blame::Stopped,
-        }
-    }
-}
-
-/// The cause of an attempt's end: the first of those most to blame, in the `order` in which they ended. Those that are
-/// not in it ended later than all that are.
-pub(crate) fn cause(outcomes: &[Outcome], order: &[usize]) -> Ended {
-    let place = |process: &usize| order.iter().position(|ended| ended == process).unwrap_or(order.len());
-    let process = (0..outcomes.len())
-        .min_by_key(|process| (outcomes[*process].blame(), place(process)))
-        .expect("an attempt has at least one process");
-    let outcome = &outcomes[process];
-    Ended {
-        process,
-        how: outcome.how.unwrap_or(How::Stopped),
-        reason: outcome.words.as_ref().map(|words| words.reason.clone()).or_else(|| outcome.note.clone()),
-        retryable: outcome.words.as_ref().is_none_or(|words| words.retryable),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Ended, How, LastWords, Outcome, cause};
-
-    fn outcome(how: How, words: Option<LastWords>) -> Outcome {
-        Outcome { how: Some(how), words, note: None }
-    }
-
-    #[test]
-    fn the_cause_is_told_not_its_consequences() {
-        let lost = || outcome(How::Exited(1), Some(LastWords::consequence("process 1 is lost")));
-        let killed = outcome(How::Signalled(9), None);
-        let silent = outcome(How::Exited(101), None);
-        let trapped = outcome(How::Exited(1), Some(LastWords::cause("operator \"count\" trapped").for_good()));
-        let stopped = outcome(How::Stopped, None);
-
-        assert_eq!(cause(&[lost(), killed.clone(), lost()], &[0, 2, 1]).process, 1, "whoever is noticed first");
-        assert_eq!(cause(&[lost(), silent.clone(), stopped.clone()], &[0, 1, 2]).process, 1);
-        assert_eq!(cause(&[silent, killed.clone()], &[0, 1]).process, 1, "a crash rather than a silent end");
-        assert_eq!(cause(&[killed.clone(), killed], &[1, 0]).process, 1, "the first of two equals");
-        let ended = cause(&[lost(), trapped], &[0, 1]);
-        assert_eq!((ended.process, ended.retryable), (1, false));
-        assert_eq!(ended.to_string(), "process 1 ended with code 1: operator \"count\" trapped");
-        let ended = cause(&[stopped.clone(), lost()], &[1, 0]);
-        assert_eq!(ended.reason.as_deref(), Some("process 1 is lost"), "with nothing better, a consequence");
-        assert_eq!(cause(&[stopped.clone(), stopped.clone()], &[0, 1]).how, How::Stopped);
-        let finished = outcome(How::Exited(0), None);
-        assert_eq!(cause(&[finished.clone(), stopped], &[0, 1]).process, 1, "not all have finished");
-        assert!(cause(&[finished.clone(), finished], &[1, 0]).is_success());
-    }
+    use super::{Ended, How};
 
     #[test]
     fn ends_are_told_in_words() {

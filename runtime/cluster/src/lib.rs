@@ -77,6 +77,7 @@
 mod folder;
 mod registry;
 
+mod course;
 mod ended;
 mod supervisor;
 mod worker;

@@ -4,7 +4,8 @@
 //! lives as long as they do. Beside it each process has a thread that waits for its end and one that reads its channel.
 
 use crate::channel::{Channel, Envelope};
-use crate::ended::{self, Blame, Ended, How, LastWords, Outcome};
+use crate::course::Course;
+use crate::ended::{Ended, How, LastWords};
 use crate::{ClusterError, DataFolder, sys};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,19 +18,6 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// How long an end that may be a consequence waits for its cause to be noticed.
-const SETTLE_MAX: Duration = Duration::from_secs(1);
-
-/// How long the others may take to finish after one process has finished.
-const FINISH_MAX: Duration = Duration::from_secs(60);
-
-/// How long a process may live without its control channel.
-const SPEECHLESS_MAX: Duration = Duration::from_secs(2);
-
-/// How long the last words of a process that has ended are waited for. They are in the socket; only a child of its own
-/// that has outlived it can keep the channel open.
-const WORDS_MAX: Duration = Duration::from_millis(500);
 
 /// The longest single wait for the end: the clock's range is not endless.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -104,7 +92,7 @@ where
                 let pids = started.iter().map(|started| started.child.id()).collect();
                 // The one who asked waits for it.
                 let _ = started_in.send(Ok((channels, pids)));
-                Attempt::new(started, inbox, events).run(&end);
+                Attempt::new(started, inbox, &events).run(&end);
             })
         };
         let (sockets, pids) = started_out.recv().expect("the supervisor's thread answers before it ends")?;
@@ -179,27 +167,19 @@ impl<Out, In> Drop for Supervisor<Out, In> {
 
 /// The processes of an attempt, as the thread that started them sees them.
 struct Attempt {
-    processes: Vec<Process>,
+    children: Vec<Child>,
+    /// What ends with this value: the processes end with it.
+    _life_lines: Vec<UnixStream>,
     inbox: Receiver<Event>,
-    /// In which order they ended.
-    order: Vec<usize>,
-    stopped_at: Option<Instant>,
-}
-
-/// A worker process. When it is dropped its life line ends.
-struct Process {
-    child: Child,
-    _life_line: UnixStream,
-    outcome: Outcome,
-    spoken_at: Option<Instant>,
-    exited_at: Option<Instant>,
-    closed_at: Option<Instant>,
+    course: Course,
 }
 
 impl Attempt {
-    fn new(started: Vec<Started>, inbox: Receiver<Event>, events: Sender<Event>) -> Self {
-        let mut processes = Vec::new();
-        for (process, Started { child, life_line, .. }) in started.into_iter().enumerate() {
+    fn new(started: Vec<Started>, inbox: Receiver<Event>, events: &Sender<Event>) -> Self {
+        let course = Course::new(started.len());
+        let (children, _life_lines): (Vec<Child>, Vec<UnixStream>) =
+            started.into_iter().map(|started| (started.child, started.life_line)).unzip();
+        for (process, child) in children.iter().enumerate() {
             let (events, pid) = (events.clone(), child.id());
             named("wait", move || {
                 // It fails when we were faster and have reaped it.
@@ -207,18 +187,14 @@ impl Attempt {
                     let _ = events.send(Event::Exited(process));
                 }
             });
-            let outcome = Outcome::default();
-            let process =
-                Process { child, _life_line: life_line, outcome, spoken_at: None, exited_at: None, closed_at: None };
-            processes.push(process);
         }
-        Attempt { processes, inbox, order: Vec::new(), stopped_at: None }
+        Attempt { children, _life_lines, inbox, course }
     }
 
     /// Follows the processes to the end of the attempt, ends those that are left, and publishes the cause.
     fn run(mut self, end: &End) {
         loop {
-            let event = match self.over_at() {
+            let event = match self.course.over_at() {
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => self.inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
@@ -227,103 +203,45 @@ impl Attempt {
                 Err(_) => break,
             }
         }
-        self.explain();
+        self.course.find_faults(Instant::now());
         self.end_all();
-        let outcomes: Vec<Outcome> = self.processes.iter().map(|process| process.outcome.clone()).collect();
-        *end.ended.lock().expect("nothing panics while it holds this lock") =
-            Some(ended::cause(&outcomes, &self.order));
+        *end.ended.lock().expect("nothing panics while it holds this lock") = Some(self.course.cause());
         end.changed.notify_all();
     }
 
     fn take(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Stop => self.stopped_at = self.stopped_at.or(Some(now)),
-            Event::LastWords(process, words) => {
-                let process = &mut self.processes[process];
-                process.spoken_at = Some(now);
-                process.outcome.words.get_or_insert(words);
+            Event::Stop => self.course.stopped(now),
+            Event::LastWords(process, words) => self.course.spoke(process, words, now),
+            Event::Closed(process, error) => self.course.closed(process, error, now),
+            Event::Exited(process) => {
+                let how = reap(&mut self.children[process]);
+                self.course.exited(process, how, now);
             }
-            Event::Closed(process, reason) => {
-                let process = &mut self.processes[process];
-                process.closed_at = Some(now);
-                process.outcome.note = reason;
-            }
-            Event::Exited(index) => {
-                let process = &mut self.processes[index];
-                process.exited_at = Some(now);
-                process.outcome.how = process.child.wait().ok().map(how);
-                self.order.push(index);
-            }
-        }
-    }
-
-    /// When the attempt is over if nothing else happens. `None`: not at all.
-    fn over_at(&self) -> Option<Instant> {
-        let all = self.processes.iter().map(Process::settled_at).collect::<Option<Vec<_>>>();
-        let all_ended = all.and_then(|settled| settled.into_iter().max());
-        let first_failed = self.processes.iter().filter_map(Process::ends_others_at).min();
-        [self.stopped_at, all_ended, first_failed].into_iter().flatten().min()
-    }
-
-    /// Notes what those that are still there have done wrong.
-    fn explain(&mut self) {
-        let now = Instant::now();
-        let finished = |index: &usize| self.processes[*index].outcome.how == Some(How::Exited(0));
-        let finished = self.order.iter().copied().find(finished);
-        let waited = finished.and_then(|index| self.processes[index].exited_at).map(|at| now - at);
-        let is_overdue = self.stopped_at.is_none() && waited.is_some_and(|waited| waited >= FINISH_MAX);
-        for process in self.processes.iter_mut().filter(|process| process.exited_at.is_none()) {
-            let outcome = &mut process.outcome;
-            let is_speechless = process.closed_at.is_some_and(|at| now - at >= SPEECHLESS_MAX);
-            outcome.note = match (outcome.note.take(), finished) {
-                (Some(reason), _) if is_speechless => Some(reason),
-                (None, _) if is_speechless => Some("it closed its control channel and went on".to_owned()),
-                (_, Some(first)) if is_overdue => {
-                    Some(format!("it had not finished {} s after process {first} had", FINISH_MAX.as_secs()))
-                }
-                _ => None,
-            };
         }
     }
 
     fn end_all(&mut self) {
-        for process in self.processes.iter_mut().filter(|process| process.exited_at.is_none()) {
+        let living = self.course.living();
+        for process in &living {
             // It fails for a process that has just ended by itself.
-            let _ = process.child.kill();
+            let _ = self.children[*process].kill();
         }
-        for (index, process) in self.processes.iter_mut().enumerate().filter(|(_, process)| process.exited_at.is_none())
-        {
-            process.outcome.how = process.child.wait().ok().map(how).map(|how| match how {
+        for process in living {
+            let how = match reap(&mut self.children[process]) {
                 How::Signalled(libc::SIGKILL) => How::Stopped,
                 by_itself => by_itself,
-            });
-            self.order.push(index);
+            };
+            self.course.exited(process, how, Instant::now());
         }
     }
 }
 
-impl Process {
-    /// When it has ended and everything it said has been heard.
-    fn settled_at(&self) -> Option<Instant> {
-        let exited_at = self.exited_at?;
-        let heard_at = self.closed_at.unwrap_or(exited_at + WORDS_MAX);
-        Some(exited_at.max(heard_at))
-    }
-
-    /// When the others are to be ended because of this one.
-    fn ends_others_at(&self) -> Option<Instant> {
-        match (self.settled_at(), self.exited_at, self.outcome.blame()) {
-            (Some(settled_at), _, Blame::Certain) => Some(settled_at),
-            (_, Some(exited_at), Blame::None) => Some(exited_at + FINISH_MAX),
-            (Some(settled_at), ..) => Some(settled_at + SETTLE_MAX),
-            (None, ..) => {
-                let speechless_at = self.closed_at.map(|at| at + SPEECHLESS_MAX);
-                let silent_at = self.spoken_at.map(|at| at + SETTLE_MAX);
-                [speechless_at, silent_at].into_iter().flatten().min()
-            }
-        }
-    }
+/// Waits for the end of a child that is about to end or has ended.
+fn reap(child: &mut Child) -> How {
+    // It fails only when something else in this process has reaped our child: nobody knows how it ended.
+    child.wait().map_or(How::Stopped, how)
 }
 
 fn how(status: ExitStatus) -> How {
