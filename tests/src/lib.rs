@@ -78,6 +78,18 @@ pub fn guest(name: &str) -> PathBuf {
     component
 }
 
+/// A Python that has `pyarrow`, to read what was written with something that shares nothing with it. `cargo xtask
+/// setup` puts it into cargo's target folder.
+///
+/// # Panics
+/// If it has not been set up.
+pub fn python() -> PathBuf {
+    let target = build_dir().parent().expect("cargo builds into a folder of its target folder").to_owned();
+    let python = target.join("python/bin/python3");
+    assert!(python.exists(), "{} is missing: run `cargo xtask setup`", python.display());
+    python
+}
+
 /// The SDK's README, whose example is compiled as a test of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../../sdk/README.md")]

@@ -1,6 +1,6 @@
 //! Tests and benchmarks: everything built and run, nothing to set up before.
 
-use crate::{guests, repository};
+use crate::{guests, repository, setup};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +8,8 @@ use std::process::Command;
 /// Builds everything and passes every test.
 pub(crate) fn test() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
+    setup::to_build()?;
+    setup::to_test()?;
     guests::build()?;
     build_all()?;
     cargo(&["test", "--release", "--workspace"])?;
@@ -20,6 +22,7 @@ pub(crate) fn test() -> Result<()> {
 /// Measures what `runtime/BENCHMARKS.md` says; `parts` of it, or everything. Beside another engine only if its `harness`
 /// is given.
 pub(crate) fn bench(parts: &[String], harness: Option<&Path>, events: Option<u64>) -> Result<()> {
+    setup::to_build()?;
     guests::build()?;
     build_all()?;
     let mut bench = Command::new(guests::target_directory()?.join("release/bench"));

@@ -3,7 +3,7 @@
 //! The job runs as it stands in `guest-examples/rfm`, but in a folder of its own under cargo's target folder, which
 //! every run begins anew: the example stays as it was, and results of two runs never mix.
 
-use crate::{chores, guests, repository};
+use crate::{chores, guests, repository, setup};
 use anyhow::{Context, Result, bail};
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -30,6 +30,7 @@ struct Customer {
 
 /// Builds what the main example needs, runs it and shows the customers who have spent most.
 pub(crate) fn run() -> Result<()> {
+    setup::to_build()?;
     guests::build()?;
     chores::build_all()?;
     let target = guests::target_directory()?;

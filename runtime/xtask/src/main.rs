@@ -1,11 +1,13 @@
 //! `cargo xtask`: the chores of this repository, as one program.
 //!
-//! [`guests`] builds the guest programs, with what [`toolchain`] finds; [`chores`] and [`demo`] are the commands of the
-//! README.
+//! [`setup`] and [`toolchain`] find, or install with [`apt`], what is needed; [`guests`] builds the guest programs;
+//! [`chores`] and [`demo`] are the commands of the README.
 
+mod apt;
 mod chores;
 mod demo;
 mod guests;
+mod setup;
 mod toolchain;
 
 use clap::{Args, Parser, Subcommand};
@@ -21,6 +23,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Install what a build and the tests need, as far as it is missing. The other chores do what they need of it.
+    Setup,
     /// Build the guest programs: the examples, and the fixtures of the tests.
     Guests,
     /// Build everything needed, run the main example and show the best customers.
@@ -47,6 +51,7 @@ struct Bench {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().chore {
+        Chore::Setup => setup::to_build().and_then(|()| setup::to_test()),
         Chore::Guests => guests::build(),
         Chore::Demo => demo::run(),
         Chore::Test => chores::test(),

@@ -4,7 +4,8 @@
 //! Or Debian's packages, which have the library's source, from which cargo builds it along with the guests. What is
 //! there already comes first, so that nothing is downloaded without need.
 
-use anyhow::{Context, Result, bail};
+use crate::apt;
+use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -54,7 +55,8 @@ impl Toolchain {
         if add_target_with_rustup() && default_has_target() {
             return Ok(Toolchain::Default);
         }
-        install_debian()?;
+        let missing = format!("there is no Rust standard library for {TARGET}");
+        apt::install(&DEBIAN_PACKAGES, &missing, &[&format!("rustup target add {TARGET}")])?;
         if !debian_is_installed() {
             bail!("apt-get has run, and yet the packages {} are not installed", DEBIAN_PACKAGES.join(", "));
         }
@@ -128,34 +130,4 @@ fn add_target_with_rustup() -> bool {
             }
         }
     }
-}
-
-/// Installs Debian's packages, as root or with `sudo`.
-fn install_debian() -> Result<()> {
-    let install = format!("apt-get install --yes {}", DEBIAN_PACKAGES.join(" "));
-    let by_hand = format!("run one of these, then try again:\n  rustup target add {TARGET}\n  sudo {install}");
-    if !runs(command("apt-get").arg("--version")) {
-        bail!("there is no Rust standard library for {TARGET}; {by_hand}");
-    }
-    let is_root = command("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    if !is_root && !runs(command("sudo").arg("--version")) {
-        bail!("there is no Rust standard library for {TARGET}, and installing it needs root; {by_hand}");
-    }
-    for arguments in ["update", install.trim_start_matches("apt-get ")] {
-        let mut apt_get = if is_root { command("apt-get") } else { command("sudo") };
-        if !is_root {
-            apt_get.arg("apt-get");
-        }
-        apt_get.args(arguments.split(' ')).env("DEBIAN_FRONTEND", "noninteractive");
-        eprintln!("running: {}apt-get {arguments}", if is_root { "" } else { "sudo " });
-        let status = apt_get.status().context("cannot run apt-get")?;
-        if !status.success() {
-            bail!("apt-get {arguments} failed ({status}); {by_hand}");
-        }
-    }
-    Ok(())
-}
-
-fn runs(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
