@@ -76,6 +76,12 @@ fn rfm() {
     check("rfm");
 }
 
+/// Its first version alone.
+#[test]
+fn swap() {
+    check("swap");
+}
+
 /// The lines of a fixture of nexmark.
 fn oracle(file: &str) -> Vec<String> {
     let file = File::open(repo_root().join("tests/fixtures/nexmark").join(file)).expect("the fixture is there");

@@ -112,12 +112,6 @@ pub fn declare<O: Aggregate>(options: StateOptions) -> StateDecl {
     options.declare(StateKind::Aggregating, Postcard::<O::Acc>::NAME, Postcard::<O::Acc>::schema())
 }
 
-/// Writes an accumulator that was migrated.
-#[doc(hidden)]
-pub fn write_accumulator<O: Aggregate>(acc: &O::Acc, bytes: &mut Vec<u8>) -> Result<()> {
-    Ok(Postcard::encode(acc, bytes)?)
-}
-
 /// New records into the accumulators of their groups.
 fn accumulate<O: Aggregate>(operator: &O, frame: &[u8]) -> Result<Vec<u8>> {
     let batch = Batch::grouped(frame).map_err(Error::fail)?;

@@ -34,6 +34,18 @@ pub trait Encode: Format {
     fn encode(value: &Self::Value<'_>, bytes: &mut Vec<u8>) -> Result<(), FormatError>;
 }
 
+/// A format that can be read as values of another type, as those that an older version of an operator has written.
+pub trait DecodeAs<T>: Format {
+    /// Reads a value of this type from all of `bytes`.
+    fn decode_as(bytes: &[u8]) -> Result<T, FormatError>;
+}
+
+/// A format that can be written with values of another type, as an older version of an operator has done.
+pub trait EncodeAs<T>: Format {
+    /// Appends a value of this type to `bytes`.
+    fn encode_as(value: &T, bytes: &mut Vec<u8>) -> Result<(), FormatError>;
+}
+
 /// JSON.
 pub struct Json<T>(PhantomData<fn() -> T>);
 
@@ -128,6 +140,33 @@ impl<T: Serialize + 'static> Encode for Postcard<T> {
     }
 }
 
+/// Formats for every type that serde knows, and the numbers: in an older version the state had another one.
+macro_rules! of_other_types {
+    ($($format:ident)*) => {$(
+        impl<T: 'static, U> DecodeAs<U> for $format<T>
+        where
+            $format<U>: Decode + for<'a> Format<Value<'a> = U>,
+            Self: Format,
+        {
+            fn decode_as(bytes: &[u8]) -> Result<U, FormatError> {
+                $format::<U>::decode(bytes)
+            }
+        }
+
+        impl<T: 'static, U> EncodeAs<U> for $format<T>
+        where
+            $format<U>: Encode + for<'a> Format<Value<'a> = U>,
+            Self: Format,
+        {
+            fn encode_as(value: &U, bytes: &mut Vec<u8>) -> Result<(), FormatError> {
+                $format::<U>::encode(value, bytes)
+            }
+        }
+    )*};
+}
+
+of_other_types!(Json MsgPack Postcard Fixed);
+
 macro_rules! fixed {
     ($($number:ty),*) => {$(
         impl Format for Fixed<$number> {
@@ -213,6 +252,19 @@ impl Decode for Vec<u8> {
 
 impl Encode for Vec<u8> {
     fn encode(value: &Vec<u8>, bytes: &mut Vec<u8>) -> Result<(), FormatError> {
+        bytes.extend_from_slice(value);
+        Ok(())
+    }
+}
+
+impl DecodeAs<Vec<u8>> for Vec<u8> {
+    fn decode_as(bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
+        Ok(bytes.to_vec())
+    }
+}
+
+impl EncodeAs<Vec<u8>> for Vec<u8> {
+    fn encode_as(value: &Vec<u8>, bytes: &mut Vec<u8>) -> Result<(), FormatError> {
         bytes.extend_from_slice(value);
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! The one operator in a component, and what happens when it panics.
 
 use crate::error::{Error, Result};
-use crate::frame::{self, Columns, id, push_word};
 use crate::operator::{Operator, World};
 use crate::wit::keyed::tidewheel::operator::types::Failure;
 use std::cell::{Cell, RefCell};
@@ -38,26 +37,6 @@ impl<O: Operator> Default for Instance<O> {
     fn default() -> Self {
         Instance::new()
     }
-}
-
-/// Migrates a frame of values of a state.
-pub fn migrate<O: Operator>(state: u32, version: u32, values: &[u8]) -> Result<Vec<u8>, Failure> {
-    let columns = Columns::read(values).map_err(Error::fail)?;
-    let ends = columns.words(id::CELL_ENDS);
-    let (mut new_ends, mut new) = (Vec::new(), Vec::new());
-    for at in 0..ends.len() {
-        O::migrate(state, version, frame::entry(ends, columns.bytes(id::CELLS), at), &mut new)?;
-        push_word(&mut new_ends, new.len() as u32);
-    }
-    Ok(frame::write(&[(id::CELL_ENDS, &new_ends), (id::CELLS, &new)]))
-}
-
-/// What the attribute calls when nothing can migrate a version.
-pub fn no_migration(state: u32, version: u32) -> Result<()> {
-    Err(Error::fail(format_args!(
-        "state {state} has values of version {version}, which this component cannot migrate; give the state a `migrate` \
-         function"
-    )))
 }
 
 thread_local! {

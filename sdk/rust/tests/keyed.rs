@@ -25,6 +25,7 @@ enum Step {
     Clear,
     Push(u8),
     ClearList,
+    Replace(u8, u8),
     Put(u8, u8),
     Remove(u8),
     ClearMap,
@@ -57,7 +58,9 @@ impl Everything {
     fn seen(&mut self) -> Result<Seen> {
         let mut map = BTreeMap::new();
         for key in 0..=255u16 {
-            if let Some(value) = self.map.get(&key)? {
+            let value = self.map.get(&key)?;
+            assert_eq!(self.map.contains(&key), value.is_some());
+            if let Some(value) = value {
                 map.insert(key, value);
             }
         }
@@ -79,6 +82,7 @@ impl Everything {
             }
             Step::Push(element) => self.list.push(&element)?,
             Step::ClearList => self.list.clear(),
+            Step::Replace(one, other) => self.list.replace(&[one, other])?,
             Step::Put(key, value) => self.map.put(&u16::from(key), &value)?,
             Step::Remove(key) => self.map.remove(&u16::from(key)),
             Step::ClearMap => self.map.clear()?,
@@ -120,6 +124,7 @@ fn model(seen: &mut Seen, timers: &mut Vec<i64>, step: &Step) {
         Step::Clear => (seen.value, seen.large) = (None, None),
         Step::Push(element) => seen.list.push(element),
         Step::ClearList => seen.list.clear(),
+        Step::Replace(one, other) => seen.list = vec![one, other],
         Step::Put(key, value) => _ = seen.map.insert(key.into(), value),
         Step::Remove(key) => _ = seen.map.remove(&key.into()),
         Step::ClearMap => seen.map.clear(),
@@ -129,7 +134,7 @@ fn model(seen: &mut Seen, timers: &mut Vec<i64>, step: &Step) {
 }
 
 fn step((kind, key, value): (u8, u8, u8)) -> Step {
-    match kind % 16 {
+    match kind % 17 {
         0 | 1 => Step::Set(value),
         2 => Step::SetLarge(value),
         3 => Step::Clear,
@@ -139,6 +144,7 @@ fn step((kind, key, value): (u8, u8, u8)) -> Step {
         11 => Step::Remove(key % 4),
         12 => Step::ClearMap,
         13 | 14 => Step::Scan,
+        15 => Step::Replace(key, value),
         _ => Step::Timer(value),
     }
 }
@@ -373,7 +379,7 @@ fn older_versions_are_migrated_where_the_state_says_how() {
     Migrated::migrate(0, 1, b"300", &mut new).unwrap();
     assert_eq!(Postcard::<u64>::decode(&new).unwrap(), 300);
     let error = Migrated::migrate(1, 1, b"300", &mut new).unwrap_err();
-    assert!(error.message().starts_with("state 1 has values of version 1"), "{error}");
+    assert!(error.message().starts_with("state last has values of version 1"), "{error}");
     let states = Migrated::declare().states;
     assert_eq!((states[0].version, states[0].oldest), (2, 1));
     assert_eq!((states[1].version, states[1].oldest), (2, 2));

@@ -2,7 +2,8 @@
 
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, bracketed};
+use syn::spanned::Spanned;
+use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, bracketed, token};
 
 /// What kind of operator a struct is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,15 @@ pub(crate) struct Args {
 pub(crate) struct Versions {
     pub(crate) version: Option<LitInt>,
     pub(crate) oldest: Option<LitInt>,
-    pub(crate) migrate: Option<Path>,
+    pub(crate) migration: Option<Migration>,
+}
+
+/// How values of older versions become those of the newest.
+pub(crate) enum Migration {
+    /// `migrate = FUNCTION`: of a version and bytes.
+    Bytes(Path),
+    /// `migrate_from = [FUNCTION, …]`: each from one version to the next, the last to the newest.
+    Steps(Vec<Path>),
 }
 
 impl Parse for Args {
@@ -55,7 +64,7 @@ impl Parse for Args {
                 args.inputs = Punctuated::<LitStr, Token![,]>::parse_terminated(&names)?.into_iter().collect();
             } else if args.world != World::Aggregate || !args.versions.parse(&name, input)? {
                 let known = match args.world {
-                    World::Aggregate => "`inputs`, `version`, `oldest` or `migrate`",
+                    World::Aggregate => "`inputs`, `version`, `oldest`, `migrate_from` or `migrate`",
                     _ => "`inputs`",
                 };
                 return Err(Error::new(name.span(), format!("expected {known}")));
@@ -69,11 +78,21 @@ impl Parse for Args {
 impl Versions {
     /// Reads the value of the argument `name`; false when it is not one of these.
     pub(crate) fn parse(&mut self, name: &Ident, value: ParseStream<'_>) -> Result<bool> {
-        match name.to_string().as_str() {
-            "version" => self.version = Some(value.parse()?),
-            "oldest" => self.oldest = Some(value.parse()?),
-            "migrate" => self.migrate = Some(value.parse()?),
+        let migration = match name.to_string().as_str() {
+            "version" => {
+                self.version = Some(value.parse()?);
+                return Ok(true);
+            }
+            "oldest" => {
+                self.oldest = Some(value.parse()?);
+                return Ok(true);
+            }
+            "migrate" => Migration::Bytes(value.parse()?),
+            "migrate_from" => Migration::Steps(steps(value)?),
             _ => return Ok(false),
+        };
+        if self.migration.replace(migration).is_some() {
+            return Err(Error::new(name.span(), "a state is migrated in one way: by `migrate_from` or by `migrate`"));
         }
         Ok(true)
     }
@@ -86,9 +105,13 @@ impl Versions {
         {
             return Err(Error::new(literal.span(), "versions count from 1"));
         }
+        if let Some(Migration::Steps(steps)) = &self.migration {
+            return self.check_steps(steps, version);
+        }
         if let Some(literal) = &self.oldest {
-            if self.migrate.is_none() {
-                return Err(Error::new(literal.span(), "reading older versions needs `migrate = FUNCTION`"));
+            if self.migration.is_none() {
+                let message = "reading older versions needs `migrate_from = [FUNCTION]` or `migrate = FUNCTION`";
+                return Err(Error::new(literal.span(), message));
             }
             if oldest == 0 || oldest > version {
                 return Err(Error::new(literal.span(), format!("`oldest` is from 1 to the version, {version}")));
@@ -97,14 +120,43 @@ impl Versions {
         Ok(())
     }
 
+    fn check_steps(&self, steps: &[Path], version: u32) -> Result<()> {
+        if let Some(literal) = &self.oldest {
+            let message = "`oldest` goes without saying: `migrate_from` has a function for each older version";
+            return Err(Error::new(literal.span(), message));
+        }
+        match steps {
+            [first, ..] if steps.len() as u64 >= u64::from(version) => {
+                let message = format!("{} functions are more than there are versions before {version}", steps.len());
+                Err(Error::new(first.span(), message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The version that is written and the oldest that is read.
     pub(crate) fn numbers(&self) -> Result<(u32, u32)> {
-        let version = self.version.as_ref().map_or(Ok(1), LitInt::base10_parse)?;
-        let oldest = match (&self.oldest, &self.migrate) {
+        let version: u32 = self.version.as_ref().map_or(Ok(1), LitInt::base10_parse)?;
+        let oldest = match (&self.oldest, &self.migration) {
             (Some(oldest), _) => oldest.base10_parse()?,
-            (None, Some(_)) => 1,
+            (None, Some(Migration::Bytes(_))) => 1,
+            (None, Some(Migration::Steps(steps))) => version.saturating_sub(steps.len() as u32),
             (None, None) => version,
         };
         Ok((version, oldest))
     }
+}
+
+/// One function, or some in brackets.
+fn steps(value: ParseStream<'_>) -> Result<Vec<Path>> {
+    if !value.peek(token::Bracket) {
+        return Ok(vec![value.parse()?]);
+    }
+    let list;
+    let brackets = bracketed!(list in value);
+    let paths = Punctuated::<Path, Token![,]>::parse_terminated(&list)?;
+    if paths.is_empty() {
+        return Err(Error::new(brackets.span.join(), "expected a function: `fn(OLD) -> Result<NEW>`"));
+    }
+    Ok(paths.into_iter().collect())
 }

@@ -1,10 +1,10 @@
 //! The code that `#[operator]` writes.
 
-use crate::args::{Args, World};
+use crate::args::{Args, Migration, World};
 use crate::field::{Role, State, take_role};
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Error, Fields, Ident, Item, ItemStruct, Result, Type};
+use syn::{Error, Fields, Ident, Item, ItemStruct, Path, Result, Type};
 
 /// The attribute: arguments and item in, item and implementation out.
 pub(crate) fn operator(args: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -79,7 +79,7 @@ fn implement(name: &Ident, args: &Args, fields: &[RoleField]) -> Result<TokenStr
     };
     let declarations = declare(args, fields, &states)?;
     let creation = create(fields, &states);
-    let migrations = migrate(args, &states);
+    let migrations = migrate(args, &states)?;
     let visits = states.iter().map(|(field, _)| &field.name);
     let output = quote_spanned!(name.span() => <#name as ::tidewheel::#role>::Out);
     Ok(quote! {
@@ -117,9 +117,11 @@ fn declare(args: &Args, fields: &[RoleField], states: &[(&RoleField, &State)]) -
     for (field, state) in states {
         let ((version, oldest), ty, name) = (state.versions.numbers()?, &field.ty, field.name.to_string());
         let (ttl_ms, rides) = (state.ttl_ms, state.rides);
+        let options = state.options.iter().map(|(name, value)| quote!((#name, #value)));
         state_declarations.push(quote! {
             <#ty as ::tidewheel::__private::StateField>::declare(::tidewheel::__private::StateOptions {
                 name: #name, ttl_ms: #ttl_ms, version: #version, oldest: #oldest, rides: #rides,
+                options: &[#(#options),*],
             })
         });
     }
@@ -128,6 +130,7 @@ fn declare(args: &Args, fields: &[RoleField], states: &[(&RoleField, &State)]) -
         state_declarations.push(quote! {
             ::tidewheel::__private::declare_accumulator::<Self>(::tidewheel::__private::StateOptions {
                 name: "accumulator", ttl_ms: 0, version: #version, oldest: #oldest, rides: true,
+                options: &[],
             })
         });
     }
@@ -206,24 +209,46 @@ fn create(fields: &[RoleField], states: &[(&RoleField, &State)]) -> TokenStream 
     }
 }
 
-fn migrate(args: &Args, states: &[(&RoleField, &State)]) -> TokenStream {
-    let states = states.iter().enumerate().filter_map(|(index, (field, state))| {
-        let (path, ty, index) = (state.versions.migrate.as_ref()?, &field.ty, index as u32);
-        Some(quote! {
-            if state == #index {
-                return <#ty as ::tidewheel::__private::StateItem>::write(&#path(version, old)?, new);
-            }
-        })
-    });
-    let others = match &args.versions.migrate {
-        Some(path) => quote!(::tidewheel::__private::write_accumulator::<Self>(&#path(version, old)?, new)),
-        None => quote!(::tidewheel::__private::no_migration(state, version)),
-    };
-    quote! {
-        let _ = state;
-        #(#states)*
-        #others
+fn migrate(args: &Args, states: &[(&RoleField, &State)]) -> Result<TokenStream> {
+    let mut arms = Vec::new();
+    for (index, (field, state)) in states.iter().enumerate() {
+        let Some(migration) = &state.versions.migration else { continue };
+        let (ty, index, (newest, _)) = (&field.ty, index as u32, state.versions.numbers()?);
+        arms.push(migrate_state(migration, newest, index, &quote!(<#ty as ::tidewheel::__private::StateItem>::Format)));
     }
+    if let Some(migration) = &args.versions.migration {
+        let format = quote!(::tidewheel::Postcard::<<Self as ::tidewheel::Aggregate>::Acc>);
+        arms.push(migrate_state(migration, args.versions.numbers()?.0, 0, &format));
+    }
+    Ok(quote! {
+        let _ = (state, version);
+        #(#arms)*
+        ::tidewheel::__private::no_migration::<Self>(state, version)
+    })
+}
+
+/// Migrates the values of one state, which is kept in `format`.
+fn migrate_state(migration: &Migration, newest: u32, index: u32, format: &TokenStream) -> TokenStream {
+    let write = |value: TokenStream| quote!(return ::tidewheel::__private::write_item::<#format>(&#value, new););
+    match migration {
+        Migration::Bytes(path) => {
+            let write = write(quote!(#path(version, old)?));
+            quote!(if state == #index { #write })
+        }
+        Migration::Steps(steps) => {
+            let arms = (0..steps.len()).map(|first| {
+                let (version, write) = (newest - (steps.len() - first) as u32, write(chain(&steps[first..], format)));
+                quote!(if (state, version) == (#index, #version) { #write })
+            });
+            quote!(#(#arms)*)
+        }
+    }
+}
+
+/// The newest value, by a function from each version to the next. What each takes says what is read.
+fn chain(steps: &[Path], format: &TokenStream) -> TokenStream {
+    let old = quote!(::tidewheel::__private::read_item::<#format, _>(old)?);
+    steps.iter().fold(old, |value, step| quote!(#step(#value)?))
 }
 
 /// The component's exports; natively there are none.

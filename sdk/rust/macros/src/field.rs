@@ -17,8 +17,16 @@ pub(crate) enum Role {
 pub(crate) struct State {
     pub(crate) rides: bool,
     pub(crate) ttl_ms: u64,
+    /// `ttl-clock` and `ttl-refresh`, as far as the attribute says.
+    pub(crate) options: Vec<(&'static str, String)>,
     pub(crate) versions: Versions,
 }
+
+/// Clocks that a time-to-live can follow.
+const TTL_CLOCKS: [&str; 2] = ["processing", "event"];
+
+/// What keeps an entry for another time-to-live.
+const TTL_REFRESHES: [&str; 2] = ["write", "read-write"];
 
 /// Takes the attribute that gives the field its role off the field.
 pub(crate) fn take_role(field: &mut Field, world: World) -> Result<Role> {
@@ -61,28 +69,41 @@ fn state(attribute: &Attribute, ty: &Type, world: World) -> Result<State> {
     }
     let kind = last_name(ty).map(ToString::to_string);
     let is_value = match kind.as_deref() {
-        Some("Value") => true,
+        Some("Value" | "Reducing" | "Aggregating") => true,
         Some("List" | "Map") => false,
-        _ => return Err(Error::new_spanned(ty, "a state is a `Value<T>`, a `List<T>` or a `Map<K, V>`")),
+        _ => {
+            let kinds = "`Value<T>`, `Reducing<T>`, `Aggregating<F>`, `List<T>` or `Map<K, V>`";
+            return Err(Error::new_spanned(ty, format!("a state is a {kinds}")));
+        }
     };
-    let mut state = State { rides: is_value, ttl_ms: 0, versions: Versions::default() };
+    let mut state = State { rides: is_value, ttl_ms: 0, options: Vec::new(), versions: Versions::default() };
     if !matches!(attribute.meta, Meta::Path(_)) {
         attribute.parse_nested_meta(|meta| {
             let name = meta.path.require_ident()?;
             if name == "ttl" {
                 state.ttl_ms = duration_ms(&meta.value()?.parse()?)?;
+            } else if name == "ttl_clock" {
+                state.options.push(("ttl-clock", word(&meta.value()?.parse()?, TTL_CLOCKS)?));
+            } else if name == "ttl_refresh" {
+                state.options.push(("ttl-refresh", word(&meta.value()?.parse()?, TTL_REFRESHES)?));
             } else if name == "rides" {
                 if !is_value {
-                    return Err(meta.error("only a `Value` can ride in the batch"));
+                    return Err(meta.error("only a single value can ride in the batch"));
                 }
                 state.rides = meta.value()?.parse::<LitBool>()?.value;
             } else if !state.versions.parse(name, meta.value()?)? {
-                return Err(meta.error("expected `ttl`, `rides`, `version`, `oldest` or `migrate`"));
+                let known =
+                    "`ttl`, `ttl_clock`, `ttl_refresh`, `rides`, `version`, `migrate_from`, `migrate` or `oldest`";
+                return Err(meta.error(format!("expected {known}")));
             }
             Ok(())
         })?;
     }
     state.versions.check()?;
+    if let ([(option, _), ..], 0) = (state.options.as_slice(), state.ttl_ms) {
+        let option = option.replace('-', "_");
+        return Err(Error::new_spanned(attribute, format!("`{option}` needs a time-to-live: `ttl = \"540d\"`")));
+    }
     Ok(state)
 }
 
@@ -114,6 +135,15 @@ fn last_name(ty: &Type) -> Option<&Ident> {
         Type::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
         _ => None,
     }
+}
+
+/// One of two words.
+fn word(literal: &LitStr, [one, other]: [&str; 2]) -> Result<String> {
+    let given = literal.value();
+    if given == one || given == other {
+        return Ok(given);
+    }
+    Err(Error::new(literal.span(), format!("expected \"{one}\" or \"{other}\"")))
 }
 
 /// Milliseconds of a duration such as `540d`.

@@ -58,7 +58,7 @@ fn the_world_is_one_of_three() {
                 struct A;
             )
         ),
-        "expected `inputs`, `version`, `oldest` or `migrate`"
+        "expected `inputs`, `version`, `oldest`, `migrate_from` or `migrate`"
     );
 }
 
@@ -126,20 +126,42 @@ fn state_belongs_to_keyed_operators() {
 fn attributes_of_fields_are_checked() {
     let keyed = |field: TokenStream| error(quote!(keyed), quote!(struct A { #field }));
     for (field, expected) in [
-        (quote!(#[state] a: u64), "a state is a `Value<T>`, a `List<T>` or a `Map<K, V>`"),
+        (quote!(#[state] a: u64), "a state is a `Value<T>`, `Reducing<T>`, `Aggregating<F>`, `List<T>` or `Map<K, V>`"),
         (quote!(#[state] #[config] a: Value<u64>), "a field has one role"),
         (quote!(#[config] a: C, #[config] b: C), "an operator has one `#[config]`"),
         (
             quote!(#[state(ttl = "540 days")] a: Value<u64>),
             "a duration is a number and `ms`, `s`, `m`, `h` or `d`: \"540d\"",
         ),
-        (quote!(#[state(rides = true)] a: List<u64>), "only a `Value` can ride in the batch"),
+        (quote!(#[state(rides = true)] a: List<u64>), "only a single value can ride in the batch"),
         (
             quote!(#[state(time_to_live = "1d")] a: Value<u64>),
-            "expected `ttl`, `rides`, `version`, `oldest` or `migrate`",
+            "expected `ttl`, `ttl_clock`, `ttl_refresh`, `rides`, `version`, `migrate_from`, `migrate` or `oldest`",
         ),
         (quote!(#[state(version = 0)] a: Value<u64>), "versions count from 1"),
-        (quote!(#[state(version = 2, oldest = 1)] a: Value<u64>), "reading older versions needs `migrate = FUNCTION`"),
+        (quote!(#[state(ttl = "1d", ttl_clock = "wall")] a: Value<u64>), "expected \"processing\" or \"event\""),
+        (quote!(#[state(ttl = "1d", ttl_refresh = "read")] a: Value<u64>), "expected \"write\" or \"read-write\""),
+        (quote!(#[state(ttl_refresh = "write")] a: Value<u64>), "`ttl_refresh` needs a time-to-live: `ttl = \"540d\"`"),
+        (
+            quote!(#[state(version = 2, oldest = 1)] a: Value<u64>),
+            "reading older versions needs `migrate_from = [FUNCTION]` or `migrate = FUNCTION`",
+        ),
+        (
+            quote!(#[state(version = 2, migrate_from = [f], migrate = g)] a: Value<u64>),
+            "a state is migrated in one way: by `migrate_from` or by `migrate`",
+        ),
+        (
+            quote!(#[state(version = 2, oldest = 1, migrate_from = f)] a: Value<u64>),
+            "`oldest` goes without saying: `migrate_from` has a function for each older version",
+        ),
+        (
+            quote!(#[state(version = 2, migrate_from = [f, g])] a: Value<u64>),
+            "2 functions are more than there are versions before 2",
+        ),
+        (
+            quote!(#[state(version = 2, migrate_from = [])] a: Value<u64>),
+            "expected a function: `fn(OLD) -> Result<NEW>`",
+        ),
         (quote!(#[state(version = 2, oldest = 3, migrate = f)] a: Value<u64>), "`oldest` is from 1 to the version, 2"),
         (quote!(#[timer(clock = "wall")] a: Timer), "a clock is \"event\" or \"processing\""),
         (quote!(#[timer(at = "wall")] a: Timer), "expected `clock`"),
@@ -166,6 +188,27 @@ fn states_that_ride_come_first() {
     assert!(places.is_sorted());
     assert!(code.contains("const STATES : u32 = 3u32 ; const RIDING : u32 = 1u32"));
     assert!(code.contains("name : \"small\" , ttl_ms : 120000u64 , version : 3u32 , oldest : 3u32 , rides : true"));
+}
+
+#[test]
+fn options_and_versions_are_declared() {
+    let code = code(
+        quote!(keyed),
+        quote! {
+            struct A {
+                #[state(ttl = "1s", ttl_clock = "event", version = 3, migrate_from = [f, g])] a: Value<u64>,
+                #[state(version = 3, migrate = h, oldest = 2)] b: List<u64>,
+            }
+        },
+    );
+    assert!(code.contains("version : 3u32 , oldest : 1u32 , rides : true , options : & [(\"ttl-clock\" , \"event\")]"));
+    assert!(code.contains("version : 3u32 , oldest : 2u32 , rides : false , options : & []"));
+    let format = "< Value < u64 > as :: tidewheel :: __private :: StateItem > :: Format";
+    let read = format!(":: tidewheel :: __private :: read_item :: < {format} , _ > (old) ?");
+    assert!(code.contains("(state , version) == (0u32 , 1u32)"));
+    assert!(code.contains(&format!("& g (f ({read}) ?) ?")), "{code}");
+    assert!(code.contains(&format!("& g ({read}) ?")));
+    assert!(code.contains("& h (version , old) ?"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{EmittedRecord, Harness, RejectedRecord};
 use crate::format::{Decode, Format};
 use crate::operator::Operator;
 use crate::ports::Output;
-use crate::state::{List, Map, MapKey, Value};
+use crate::state::{List, Map, MapKey, SingleState, StateField};
 use crate::time::EventTime;
 
 impl<O: Operator> Harness<O> {
@@ -50,25 +50,28 @@ impl<O: Operator> Harness<O> {
         self.timers.get(key.as_ref()).into_iter().flatten().map(|&(time, _)| EventTime(time)).collect()
     }
 
-    /// The value of a value state.
-    pub fn value<T, F>(&self, state: impl Fn(&O) -> &Value<T, F>, key: impl AsRef<[u8]>) -> Option<T>
-    where
-        F: Decode + for<'a> Format<Value<'a> = T>,
-    {
+    /// The value of a state of one value, if it has not expired. Of an [`Aggregating`](crate::Aggregating) state it is
+    /// the result.
+    pub fn value<S: SingleState>(&self, state: impl Fn(&O) -> &S, key: impl AsRef<[u8]>) -> Option<S::Seen> {
         let place = (state(&self.operator).state(), key.as_ref().to_vec());
-        self.host.values.get(&place).map(|value| decode_state::<F>(value))
+        let value = self.host.live(place.0, self.host.values.get(&place)?)?;
+        Some(S::see(&value).unwrap_or_else(|error| panic!("a value of state is {error}")))
     }
 
-    /// The elements of a list state.
+    /// The elements of a list state that have not expired.
     pub fn list<T, F>(&self, state: impl Fn(&O) -> &List<T, F>, key: impl AsRef<[u8]>) -> Vec<T>
     where
         F: Decode + for<'a> Format<Value<'a> = T>,
     {
         let place = (state(&self.operator).state(), key.as_ref().to_vec());
-        self.host.lists.get(&place).into_iter().flatten().map(|element| decode_state::<F>(element)).collect()
+        let elements = self.host.lists.get(&place).into_iter().flatten();
+        elements
+            .filter_map(|element| self.host.live(place.0, element))
+            .map(|bytes| decode_state::<F, T>(&bytes))
+            .collect()
     }
 
-    /// The entries of a map state, in order.
+    /// The entries of a map state that have not expired, in order.
     pub fn map<K, V, F>(&self, state: impl Fn(&O) -> &Map<K, V, F>, key: impl AsRef<[u8]>) -> Vec<(K, V)>
     where
         K: MapKey,
@@ -76,7 +79,8 @@ impl<O: Operator> Harness<O> {
     {
         let place = (state(&self.operator).state(), key.as_ref().to_vec());
         let entries = self.host.maps.get(&place).into_iter().flatten();
-        entries.map(|(key, value)| (K::read(key).expect("a key of the map"), decode_state::<F>(value))).collect()
+        let live = entries.filter_map(|(key, value)| Some((key, self.host.live(place.0, value)?)));
+        live.map(|(key, value)| (K::read(key).expect("a key of the map"), decode_state::<F, V>(&value))).collect()
     }
 
     /// Lines the operator logged.
@@ -90,6 +94,6 @@ impl<O: Operator> Harness<O> {
     }
 }
 
-fn decode_state<F: Decode>(bytes: &[u8]) -> F::Value<'_> {
+fn decode_state<F: Decode + for<'a> Format<Value<'a> = T>, T>(bytes: &[u8]) -> T {
     F::decode(bytes).unwrap_or_else(|error| panic!("a value of state is {error}"))
 }

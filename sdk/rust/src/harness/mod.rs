@@ -6,9 +6,12 @@
 mod frames;
 mod inspect;
 mod memory;
+mod savepoint;
+mod stored;
 mod time;
 
 pub use frames::{EmittedRecord, RejectedRecord};
+pub use savepoint::Savepoint;
 
 /// The functions a component imports.
 pub(crate) mod host {
@@ -29,14 +32,16 @@ use crate::wit::keyed::tidewheel::operator::types::Call;
 use frames::{Incoming, IncomingGroup};
 use memory::MemoryHost;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use stored::{Rules, Stored};
 
 /// The format of an operator's input.
 type In<O> = <<O as Operator>::World as World<O>>::In;
 
 /// Accumulators of a window, to be merged.
-type Panes = [Option<Vec<u8>>; 2];
+type Panes = [Option<Stored>; 2];
 
 /// An operator under test, with its host.
 ///
@@ -74,8 +79,6 @@ pub struct Harness<O: Operator> {
     reuse: bool,
     description: Description,
     host: MemoryHost,
-    watermark: i64,
-    now: i64,
     calls: u64,
     /// Timers that are set, by key: time and slot.
     timers: BTreeMap<Vec<u8>, BTreeSet<(i64, u16)>>,
@@ -105,15 +108,15 @@ impl<O: Operator> Harness<O> {
     }
 
     fn from_json(config: String) -> Result<Harness<O>> {
-        let mut host = MemoryHost::default();
+        let description = describe::<O>();
+        let rules = description.states.iter().enumerate().map(|(index, state)| Rules::of(index, state, O::migrate));
+        let mut host = MemoryHost::new(rules.collect());
         Ok(Harness {
             operator: memory::with_host(&mut host, || create(&config))?,
             config,
             reuse: false,
-            description: describe::<O>(),
+            description,
             host,
-            watermark: i64::MIN,
-            now: 0,
             calls: 0,
             timers: BTreeMap::new(),
             window_ms: 1000,
@@ -211,7 +214,7 @@ impl<O: Operator> Harness<O> {
         let mut groups: Vec<IncomingGroup> = Vec::new();
         for record in records {
             let window = (kind == Kind::Aggregate).then(|| self.window_of(record.time));
-            if window.is_some_and(|window| window.end.0 - 1 <= self.watermark) {
+            if window.is_some_and(|window| window.end.0 - 1 <= self.host.clocks.watermark) {
                 self.late.push(record);
                 continue;
             }
@@ -238,13 +241,14 @@ impl<O: Operator> Harness<O> {
     }
 
     /// What rides in the batch for a group.
-    fn cells(&self, key: &[u8], window: Option<Window>) -> Vec<Option<Vec<u8>>> {
+    fn cells(&mut self, key: &[u8], window: Option<Window>) -> Vec<Option<Vec<u8>>> {
         match window {
             Some(Window { start, end }) => {
                 let panes = self.windows.get(&(end.0, start.0, key.to_vec()));
-                vec![panes.and_then(|panes| panes[self.pane()].clone())]
+                let accumulator = panes.and_then(|panes| panes[self.pane()].as_ref());
+                vec![accumulator.and_then(|stored| self.host.live(0, stored)).map(Cow::into_owned)]
             }
-            None => (0..O::RIDING).map(|state| self.host.values.get(&(state, key.to_vec())).cloned()).collect(),
+            None => (0..O::RIDING).map(|state| self.host.value(&(state, key.to_vec()))).collect(),
         }
     }
 
@@ -253,7 +257,7 @@ impl<O: Operator> Harness<O> {
         if groups.is_empty() {
             return Ok(());
         }
-        let call = Call { now: self.now, watermark: self.watermark, seed: self.calls };
+        let call = Call { now: self.host.clocks.now, watermark: self.host.clocks.watermark, seed: self.calls };
         let frame = frames::write(groups, O::World::KIND != Kind::Stateless);
         self.host.groups = groups.iter().map(|group| group.key.clone()).collect();
         let (operator, config, reuse) = (&mut self.operator, &self.config, self.reuse);
@@ -286,6 +290,7 @@ impl<O: Operator> Harness<O> {
         for (group, accumulator) in groups.iter().zip(frames::accumulators(&frame)) {
             let Window { start, end } = group.window.expect("a group with an accumulator has a window");
             let pane = self.pane();
+            let accumulator = accumulator.map(|bytes| self.host.store(0, &bytes));
             self.windows.entry((end.0, start.0, group.key.clone())).or_default()[pane] = accumulator;
         }
     }
@@ -294,7 +299,7 @@ impl<O: Operator> Harness<O> {
         let states = if write.op & 8 == 0 { O::RIDING } else { O::STATES } as usize;
         let (group, state) = (write.cell / states, write.cell % states);
         let place = (state as u32, groups[group].key.clone());
-        let bytes = write.bytes.clone();
+        let bytes = self.host.store(place.0, &write.bytes);
         match (write.op & 7, self.description.states[state].kind) {
             (0, StateKind::Value) => _ = self.host.values.insert(place, bytes),
             (1, StateKind::Value) => _ = self.host.values.remove(&place),

@@ -1,10 +1,11 @@
 //! The harness's clocks, and what they make due.
 
-use super::{Harness, frames, frames::Incoming, frames::IncomingGroup};
+use super::{Harness, frames, frames::Incoming, frames::IncomingGroup, stored::Stored};
 use crate::operator::{Kind, Operator, World};
 use crate::record::Window;
 use crate::time::EventTime;
 use crate::wit::keyed::tidewheel::operator::description::Clock;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Rounds of timers in one advance; an operator that sets a timer for now in each of them has no end.
@@ -16,8 +17,8 @@ impl<O: Operator> Harness<O> {
     /// # Panics
     /// When a call fails as a whole.
     pub fn advance_watermark(&mut self, to: EventTime) {
-        self.watermark = self.watermark.max(to.0);
-        self.fire_timers(Clock::Event, self.watermark);
+        self.host.clocks.advance_watermark(to.0);
+        self.fire_timers(Clock::Event, self.host.clocks.watermark);
         self.fire_windows();
     }
 
@@ -34,8 +35,8 @@ impl<O: Operator> Harness<O> {
     /// # Panics
     /// When a call fails as a whole.
     pub fn advance_now(&mut self, to: EventTime) {
-        self.now = self.now.max(to.0);
-        self.fire_timers(Clock::Processing, self.now);
+        self.host.clocks.now = self.host.clocks.now.max(to.0);
+        self.fire_timers(Clock::Processing, self.host.clocks.now);
     }
 
     /// Bytes of records that came after their window had fired.
@@ -72,12 +73,13 @@ impl<O: Operator> Harness<O> {
             return;
         }
         // A window is due when the watermark reaches its last millisecond.
-        let open = self.windows.split_off(&(self.watermark.saturating_add(2), i64::MIN, Vec::new()));
+        let open = self.windows.split_off(&(self.host.clocks.watermark.saturating_add(2), i64::MIN, Vec::new()));
         let due = std::mem::replace(&mut self.windows, open);
         let mut groups = Vec::new();
         for ((end, start, key), panes) in due {
             let accumulator = |value| Incoming { key: key.clone(), time: end - 1, value, ..Incoming::default() };
-            let records: Vec<_> = panes.into_iter().flatten().map(accumulator).collect();
+            let live = |stored: Stored| self.host.live(0, &stored).map(Cow::into_owned);
+            let records: Vec<_> = panes.into_iter().flatten().filter_map(live).map(accumulator).collect();
             if !records.is_empty() {
                 let window = Some(Window { start: EventTime(start), end: EventTime(end) });
                 groups.push(IncomingGroup { key, window, cells: Vec::new(), records });

@@ -11,7 +11,8 @@ use std::ops::Range;
 
 /// A list per key: a field with `#[state]`.
 ///
-/// Appending costs nothing but the bytes: they go out with the batch's other results. Reading calls the host.
+/// Appending costs nothing but the bytes: they go out with the batch's other results. Reading calls the host. With a
+/// time-to-live each element has its own: it is gone when it was pushed so long ago, the others stay.
 pub struct List<T, F = Postcard<T>> {
     state: u32,
     group: u32,
@@ -72,6 +73,25 @@ impl<T, F: for<'a> Format<Value<'a> = T>> List<T, F> {
         stored.chain((0..self.ends.len()).map(|at| self.decode(&self.bytes[self.pushed(at)])))
     }
 
+    /// Replaces the list of the key at hand by these elements.
+    ///
+    /// # Errors
+    /// When the format cannot hold one of them; nothing is replaced then.
+    pub fn replace<'e>(&mut self, elements: impl IntoIterator<Item = &'e T>) -> Result<()>
+    where
+        F: Encode,
+        T: 'e,
+    {
+        let (mut ends, mut bytes) = (Vec::new(), Vec::new());
+        for element in elements {
+            F::encode(element, &mut bytes)?;
+            ends.push(bytes.len());
+        }
+        self.clear();
+        (self.ends, self.bytes) = (ends, bytes);
+        Ok(())
+    }
+
     /// Empties the list of the key at hand.
     pub fn clear(&mut self) {
         if self.undo_cleared.is_none() {
@@ -100,11 +120,6 @@ impl<T, F> List<T, F> {
     fn pushed(&self, at: usize) -> Range<usize> {
         if at == 0 { 0..self.ends[0] } else { self.ends[at - 1]..self.ends[at] }
     }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn state(&self) -> u32 {
-        self.state
-    }
 }
 
 impl<T, F: Format> StateField for List<T, F> {
@@ -123,6 +138,10 @@ impl<T, F: Format> StateField for List<T, F> {
 
     fn declare(options: StateOptions) -> StateDecl {
         options.declare(StateKind::List, F::NAME, F::schema())
+    }
+
+    fn state(&self) -> u32 {
+        self.state
     }
 
     fn begin_group(&mut self, group: &Group<'_>) {
@@ -162,10 +181,6 @@ impl<T, F: Format> StateField for List<T, F> {
     }
 }
 
-impl<T, F: Encode + for<'a> Format<Value<'a> = T>> StateItem for List<T, F> {
-    type Item = T;
-
-    fn write(item: &T, bytes: &mut Vec<u8>) -> Result<()> {
-        Ok(F::encode(item, bytes)?)
-    }
+impl<T, F: Format> StateItem for List<T, F> {
+    type Format = F;
 }

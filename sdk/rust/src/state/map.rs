@@ -16,7 +16,7 @@ type Types<K, V, F> = PhantomData<fn() -> (K, V, F)>;
 /// A map per key, in the order of its keys: a field with `#[state]`.
 ///
 /// Reading calls the host; [`get_many`](Map::get_many) calls it once for many entries. Writes are gathered and told to
-/// the host at the end of the call.
+/// the host at the end of the call. With a time-to-live each entry has its own.
 pub struct Map<K, V, F = Postcard<V>> {
     state: u32,
     group: u32,
@@ -67,6 +67,20 @@ impl<K: MapKey, V, F: for<'a> Format<Value<'a> = V>> Map<K, V, F> {
             answer.map(F::decode).transpose()
         });
         values.collect::<Result<_, _>>().map_err(|error| corrupt(self.state, &error))
+    }
+
+    /// Whether there is such an entry. Its value is not decoded.
+    pub fn contains<Q: OrderedBytes + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let place = MapLog::place(self.group, |bytes| key.write(bytes));
+        if let Some(written) = self.log.get(&place) {
+            return written.is_some();
+        }
+        let key = &place[4..];
+        let values = host::map_get(self.state, &self.group.to_le_bytes(), &(key.len() as u32).to_le_bytes(), key);
+        cell(values.ends.as_chunks().0, &values.bytes, 0).is_some()
     }
 
     /// Sets the value of an entry.
@@ -202,13 +216,6 @@ fn corrupt(state: u32, error: &FormatError) -> Error {
     Error::fail(format_args!("entry of state {state} is {error}; raise its version when its type changes"))
 }
 
-#[cfg(not(target_arch = "wasm32"))]
-impl<K, V, F> Map<K, V, F> {
-    pub(crate) fn state(&self) -> u32 {
-        self.state
-    }
-}
-
 impl<K, V, F: Format> StateField for Map<K, V, F> {
     fn new(state: u32, _rides: bool) -> Self {
         Map { state, group: 0, log: MapLog::default(), types: PhantomData }
@@ -216,6 +223,10 @@ impl<K, V, F: Format> StateField for Map<K, V, F> {
 
     fn declare(options: StateOptions) -> StateDecl {
         options.declare(StateKind::Map, F::NAME, F::schema())
+    }
+
+    fn state(&self) -> u32 {
+        self.state
     }
 
     fn begin_group(&mut self, group: &Group<'_>) {
@@ -240,10 +251,6 @@ impl<K, V, F: Format> StateField for Map<K, V, F> {
     }
 }
 
-impl<K, T, F: Encode + for<'a> Format<Value<'a> = T>> StateItem for Map<K, T, F> {
-    type Item = T;
-
-    fn write(item: &T, bytes: &mut Vec<u8>) -> Result<()> {
-        Ok(F::encode(item, bytes)?)
-    }
+impl<K, V, F: Format> StateItem for Map<K, V, F> {
+    type Format = F;
 }

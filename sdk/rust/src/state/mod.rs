@@ -9,14 +9,16 @@ mod map;
 mod map_key;
 mod map_log;
 mod value;
+mod value_forms;
 
 pub use list::List;
 pub use map::{Map, Scan};
 pub use map_key::{MapKey, OrderedBytes};
 pub use value::Value;
+pub use value_forms::{AggregateFunction, Aggregating, ReduceFunction, Reducing};
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::format::{Format, FormatError};
 use crate::frame::{ABSENT, append, id, push_word, word};
 use crate::wit::keyed::tidewheel::operator::description::{StateDecl, StateKind};
 use std::ops::Range;
@@ -35,6 +37,8 @@ pub struct StateOptions {
     pub oldest: u32,
     /// Whether a value rides in the batch.
     pub rides: bool,
+    /// Words of the contract that only some states say.
+    pub options: &'static [(&'static str, &'static str)],
 }
 
 impl StateOptions {
@@ -48,7 +52,7 @@ impl StateOptions {
             oldest: self.oldest,
             rides: self.rides,
             ttl_ms: self.ttl_ms,
-            options: Vec::new(),
+            options: self.options.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
         }
     }
 }
@@ -64,6 +68,9 @@ pub trait StateField {
     fn declare(options: StateOptions) -> StateDecl
     where
         Self: Sized;
+
+    /// The index of its state.
+    fn state(&self) -> u32;
 
     /// From now on the field is about this group's key.
     fn begin_group(&mut self, group: &Group<'_>);
@@ -81,13 +88,19 @@ pub trait StateField {
     fn end_call(&mut self, succeeded: bool);
 }
 
-/// What a state holds one or many of, for migrations.
-pub trait StateItem {
-    /// A value, an element or the value of an entry.
-    type Item;
+/// What a state holds one or many of, for migrations and the harness.
+pub trait StateItem: StateField {
+    /// The format of a value, an element or the value of an entry.
+    type Format: Format;
+}
 
-    /// Writes one in the state's format.
-    fn write(item: &Self::Item, bytes: &mut Vec<u8>) -> Result<()>;
+/// A state of one value, for the harness.
+pub trait SingleState: StateField {
+    /// What a test sees of it.
+    type Seen;
+
+    /// Reads it.
+    fn see(bytes: &[u8]) -> Result<Self::Seen, FormatError>;
 }
 
 /// A group, as state fields see it.

@@ -1,9 +1,9 @@
 //! Value state: one value per key.
 
 use crate::error::{Error, Result};
-use crate::format::{Decode, Encode, Format, Postcard};
+use crate::format::{Decode, Encode, Format, FormatError, Postcard};
 use crate::state::bytes_value::BytesValue;
-use crate::state::{Group, StateField, StateItem, StateOptions, Writes};
+use crate::state::{Group, SingleState, StateField, StateItem, StateOptions, Writes};
 use crate::wit::keyed::tidewheel::operator::description::{StateDecl, StateKind};
 use std::marker::PhantomData;
 
@@ -55,7 +55,7 @@ impl<T, F: for<'a> Format<Value<'a> = T>> Value<T, F> {
     }
 
     #[cold]
-    fn corrupt(&self, error: &crate::FormatError) -> Error {
+    fn corrupt(&self, error: &FormatError) -> Error {
         Error::fail(format_args!(
             "value of state {} is {error}; raise its version when its type changes",
             self.bytes.state()
@@ -70,6 +70,10 @@ impl<T, F: Format> StateField for Value<T, F> {
 
     fn declare(options: StateOptions) -> StateDecl {
         options.declare(StateKind::Value, F::NAME, F::schema())
+    }
+
+    fn state(&self) -> u32 {
+        self.bytes.state()
     }
 
     #[inline(always)]
@@ -96,18 +100,14 @@ impl<T, F: Format> StateField for Value<T, F> {
     }
 }
 
-/// For the harness: which state this is, and how to read it.
-impl<T, F: Decode + for<'a> Format<Value<'a> = T>> Value<T, F> {
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn state(&self) -> u32 {
-        self.bytes.state()
-    }
+impl<T, F: Format> StateItem for Value<T, F> {
+    type Format = F;
 }
 
-impl<T, F: Encode + for<'a> Format<Value<'a> = T>> StateItem for Value<T, F> {
-    type Item = T;
+impl<T, F: Decode + for<'a> Format<Value<'a> = T>> SingleState for Value<T, F> {
+    type Seen = T;
 
-    fn write(item: &T, bytes: &mut Vec<u8>) -> Result<()> {
-        Ok(F::encode(item, bytes)?)
+    fn see(bytes: &[u8]) -> Result<T, FormatError> {
+        F::decode(bytes)
     }
 }
