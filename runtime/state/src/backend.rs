@@ -68,8 +68,7 @@ pub struct Restore {
     pub table: StateTable,
 }
 
-/// The state files of one task of a snapshot. They may hold entries of key groups that it does not own, which do not
-/// count: after a rescale two tasks go on from the same file, each with its part.
+/// The state files of one task of a snapshot. What they hold of key groups that it did not own does not count.
 #[derive(Clone, Debug)]
 pub struct RestoredTask {
     /// The key groups that it owned.

@@ -51,6 +51,20 @@ pub struct OwnedRow {
     pub payload: Vec<u8>,
 }
 
+impl From<Row<'_>> for OwnedRow {
+    fn from(row: Row<'_>) -> Self {
+        OwnedRow {
+            state: row.key.state,
+            key: row.key.key.to_vec(),
+            namespace: row.key.namespace.to_vec(),
+            user_key: row.key.user_key.to_vec(),
+            version: row.version,
+            expiry: row.expiry,
+            payload: row.payload.to_vec(),
+        }
+    }
+}
+
 /// Which rows to read.
 #[derive(Clone, Debug)]
 pub struct ReadRows<'a> {

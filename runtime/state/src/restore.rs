@@ -1,8 +1,8 @@
 //! From the state files of a snapshot to the chain that a task goes on from.
 //!
-//! A task that owns what one task of the snapshot owned goes on from that task's files. Otherwise, after a rescale, the
-//! files hold entries of other tasks too, so that chains going on from them could not be put together again: what is the
-//! task's own is written to a new file.
+//! A task that owns what one task of the snapshot owned goes on from that task's files. Otherwise, after a rescale, it
+//! writes what is its own to a new file: it would carry the entries of others along, in its folder and in every snapshot,
+//! until all files are merged.
 
 use crate::backend::{RestoredTask, StateSettings};
 use crate::error::StateError;

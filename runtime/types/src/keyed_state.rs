@@ -123,7 +123,8 @@ pub struct Scan<'a> {
     pub bytes_max: usize,
 }
 
-/// Entries of a list or map, in order. For a list the keys are indices as 8 big-endian bytes.
+/// Entries of a list or map, in order. For a list the keys are indices as 8 big-endian bytes. An element keeps its index:
+/// where earlier ones have expired, indices are left out. What is appended comes after the last that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
     /// Keys.
