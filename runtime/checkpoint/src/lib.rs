@@ -1,8 +1,8 @@
 //! Checkpoints and savepoints outside the process: the store, its log of slots, manifests, files.
 //!
 //! Read in this order: [`Store`] is where bytes are kept, [`Manifest`] what makes a checkpoint, and [`Log`] the order of
-//! attempts and checkpoints, in which nobody who has been replaced can write. Calls block; they may come from any thread
-//! that is not itself driving asynchronous work.
+//! attempts and checkpoints, in which nobody who has been replaced can write; [`savepoint`] is what belongs to the user.
+//! Calls block; they may come from any thread that is not itself driving asynchronous work.
 
 mod background;
 mod bytes_text;
@@ -10,6 +10,7 @@ mod error;
 mod file_name;
 mod log;
 mod manifest;
+pub mod savepoint;
 mod sealed;
 mod slot;
 mod store;

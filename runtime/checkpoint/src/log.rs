@@ -15,8 +15,8 @@
 //! somebody else who found Z to be the newest: an attempt that begins. Its slot is never removed, so K's put at Z + 1
 //! fails, and K has no other place to put. An attempt whose slot is further on had Z + 1 before it. If K does not know
 //! whether it wrote Z, as the answer was lost, it reads Z: its own bytes, or others', or nothing. Nothing may also mean
-//! that a later attempt has removed it already, and K's next put fills the hole; so after such a doubt K looks at Z + 1,
-//! where that attempt's slot is.
+//! that a later attempt has removed it already, and K's next put there, of the same manifest or of the next, fills the
+//! hole; so after such a doubt K looks at Z + 1, where that attempt's slot is.
 //!
 //! **Who begins does not land in a hole.** A slot that K finds free at N + 1 could have been there and have been removed,
 //! if K was slow. By an earlier attempt J? J looked for a claim after its own before it removed anything, found none, so
@@ -30,7 +30,7 @@
 mod history;
 mod retain;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use history::CheckpointEntry;
 
@@ -38,16 +38,13 @@ use crate::error::CheckpointError;
 use crate::manifest::{FORMAT, Manifest};
 use crate::sealed;
 use crate::slot::{self, Content};
-use crate::store::Store;
+use crate::store::{PutOnce, Store};
 use bytes::Bytes;
 use retain::Kept;
 use serde::{Deserialize, Serialize};
 
 /// The folder of claims.
 const CLAIMS: &str = "attempts";
-
-/// How often something is put whose last put was neither done nor refused.
-const PUTS_MAX: usize = 3;
 
 /// How often an attempt that begins may find that others were faster.
 const RACES_MAX: usize = 1000;
@@ -69,6 +66,8 @@ struct Own {
     attempt: u64,
     /// Where it writes next.
     next: u64,
+    /// Whether it has tried before, and does not know what came of it.
+    is_in_doubt: bool,
     kept: Kept,
 }
 
@@ -100,16 +99,6 @@ struct Claim {
     writer: String,
 }
 
-/// What became of a put-if-absent.
-enum Put {
-    /// It is there.
-    Done,
-    /// It is there, but the store did not say so the first time.
-    DoneAfterDoubt,
-    /// Something else is there; `None` if it is gone again.
-    Taken(Option<Bytes>),
-}
-
 impl Log {
     /// The log in a store. Nothing is read or written yet.
     pub fn open(store: Store) -> Log {
@@ -119,7 +108,7 @@ impl Log {
     /// The log in a store, for an attempt that another process has begun: `attempt` and `slot` are those of its
     /// [`Attempt`]. One process may publish for an attempt; of two, one is refused.
     pub fn join(store: Store, attempt: u64, slot: u64) -> Log {
-        let own = Own { attempt, next: slot + 1, kept: Kept::default() };
+        let own = Own { attempt, next: slot + 1, is_in_doubt: false, kept: Kept::default() };
         Log { own: Some(own), ..Log::open(store) }
     }
 
@@ -162,11 +151,11 @@ impl Log {
             let slot = slots.last().map_or(1, |newest| newest + 1);
             let from = restore.as_ref().map(|restore| restore.slot);
             let bytes = self.encode(slot, &Content::Attempt { number, from });
-            match self.put_once(&slot::name(slot), &bytes)? {
-                Put::Taken(_) => {}
-                Put::Done | Put::DoneAfterDoubt => {
+            match self.store.put_once(&slot::name(slot), &bytes)? {
+                PutOnce::Taken(_) => {}
+                PutOnce::Done | PutOnce::DoneAfterDoubt => {
                     self.check_not_replaced(number)?;
-                    self.own = Some(Own { attempt: number, next: slot + 1, kept: Kept::default() });
+                    self.own = Some(Own { attempt: number, next: slot + 1, is_in_doubt: false, kept: Kept::default() });
                     return Ok(Attempt { number, slot, restore });
                 }
             }
@@ -180,9 +169,9 @@ impl Log {
         let mut number = claims.iter().filter_map(|listed| claimed(&listed.name)).max().unwrap_or(0) + 1;
         loop {
             let bytes = sealed::seal(&Claim { format: FORMAT, number, writer: self.writer.clone() });
-            match self.put_once(&claim_name(number), &bytes.into())? {
-                Put::Done | Put::DoneAfterDoubt => return Ok(number),
-                Put::Taken(_) => number += 1,
+            match self.store.put_once(&claim_name(number), &bytes.into())? {
+                PutOnce::Done | PutOnce::DoneAfterDoubt => return Ok(number),
+                PutOnce::Taken(_) => number += 1,
             }
         }
     }
@@ -209,38 +198,36 @@ impl Log {
     /// # Panics
     /// If no attempt has begun.
     pub fn publish(&mut self, manifest: Manifest) -> Result<u64, CheckpointError> {
-        let own = self.own.as_ref().expect("an attempt has begun");
-        let attempt = own.attempt;
+        let attempt = self.own().attempt;
         if manifest.attempt != attempt {
             return Err(CheckpointError::OtherAttempt { given: manifest.attempt, attempt });
         }
-        let mut slot = own.next;
         let content = Content::Checkpoint(Box::new(manifest));
         loop {
+            let slot = self.own().next;
             let bytes = self.encode(slot, &content);
-            let put = self.put_once(&slot::name(slot), &bytes).map_err(|source| CheckpointError::InDoubt {
-                slot,
-                store: self.store.to_string(),
-                source: Box::new(source),
-            })?;
-            match put {
-                Put::Done => break,
-                Put::DoneAfterDoubt if self.store.size(&slot::name(slot + 1))?.is_none() => break,
-                Put::DoneAfterDoubt | Put::Taken(None) => return Err(self.replaced(attempt, None)),
-                Put::Taken(Some(there)) => self.pass_own(slot, &there)?,
+            let was_in_doubt = std::mem::replace(&mut self.own().is_in_doubt, true);
+            let put = self.store.put_once(&slot::name(slot), &bytes);
+            match put.map_err(|source| self.in_doubt(slot, source))? {
+                PutOnce::Taken(Some(there)) => self.pass_own(slot, &there)?,
+                PutOnce::Taken(None) => return Err(self.replaced(attempt, None)),
+                PutOnce::Done if !was_in_doubt => return Ok(self.published(slot, &content)),
+                PutOnce::Done | PutOnce::DoneAfterDoubt => {
+                    let next = self.store.size(&slot::name(slot + 1));
+                    if next.map_err(|source| self.in_doubt(slot, source))?.is_some() {
+                        return Err(self.replaced(attempt, None));
+                    }
+                    return Ok(self.published(slot, &content));
+                }
             }
-            slot += 1;
         }
-        self.note_published(slot, &content);
-        Ok(slot)
     }
 
     /// Goes on after a slot that is taken, if it was this log's own: what was in doubt has been written after all.
     fn pass_own(&mut self, slot: u64, there: &[u8]) -> Result<(), CheckpointError> {
-        let own = self.own.as_ref().expect("an attempt has begun");
         let found = slot::decode(&self.store, slot, there)?;
         if found.writer == self.writer {
-            self.note_published(slot, &found.content);
+            self.published(slot, &found.content);
             return Ok(());
         }
         let by = match found.content {
@@ -248,45 +235,29 @@ impl Log {
             Content::Checkpoint(manifest) => Some(manifest.attempt),
             Content::Swap(_) => None,
         };
-        Err(self.replaced(own.attempt, by))
+        let attempt = self.own().attempt;
+        Err(self.replaced(attempt, by))
     }
 
-    fn note_published(&mut self, slot: u64, content: &Content) {
-        let own = self.own.as_mut().expect("an attempt has begun");
-        own.next = slot + 1;
+    fn in_doubt(&self, slot: u64, source: CheckpointError) -> CheckpointError {
+        CheckpointError::InDoubt { slot, store: self.store.to_string(), source: Box::new(source) }
+    }
+
+    /// Takes note of a slot of its own; the next one is after it.
+    fn published(&mut self, slot: u64, content: &Content) -> u64 {
+        let own = self.own();
+        (own.next, own.is_in_doubt) = (slot + 1, false);
         own.kept.note(slot, content);
+        slot
+    }
+
+    fn own(&mut self) -> &mut Own {
+        self.own.as_mut().expect("an attempt has begun")
     }
 
     fn encode(&mut self, slot: u64, content: &Content) -> Bytes {
         self.serial += 1;
         slot::encode(slot, &self.writer, self.serial, content).into()
-    }
-
-    /// Puts a file that no other writer would put the same way, and finds out whether it is there if the store does not
-    /// say.
-    fn put_once(&self, name: &str, bytes: &Bytes) -> Result<Put, CheckpointError> {
-        let mut failed = None;
-        for turn in 0..PUTS_MAX {
-            if turn > 0 {
-                std::thread::sleep(self.store.patience().pause);
-            }
-            let error = match self.store.put_new(name, bytes.clone()) {
-                Ok(()) if failed.is_none() => return Ok(Put::Done),
-                Ok(()) => return Ok(Put::DoneAfterDoubt),
-                Err(error) => error,
-            };
-            match self.store.get(name) {
-                Ok(there) if there == *bytes => return Ok(Put::DoneAfterDoubt),
-                Ok(there) => return Ok(Put::Taken(Some(there))),
-                // It was taken a moment ago.
-                Err(CheckpointError::Missing { .. }) if matches!(error, CheckpointError::Exists { .. }) => {
-                    return Ok(Put::Taken(None));
-                }
-                Err(CheckpointError::Missing { .. }) => failed = Some(error),
-                Err(_) => return Err(error),
-            }
-        }
-        Err(failed.expect("every turn but a failed one returns"))
     }
 }
 

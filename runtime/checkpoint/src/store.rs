@@ -10,6 +10,8 @@ pub(crate) mod stepped;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use files::Upload;
+
 use crate::background;
 use crate::error::CheckpointError;
 use bytes::Bytes;
@@ -26,6 +28,9 @@ use tokio::runtime::Runtime;
 
 /// Most requests to a store at a time, of one call.
 const REQUESTS_MAX: usize = 4;
+
+/// How often a file is put once whose last put was neither done nor refused.
+const PUTS_MAX: usize = 3;
 
 /// How long a store is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,16 @@ impl Default for Patience {
             pause: Duration::from_millis(100),
         }
     }
+}
+
+/// What became of a file that was put once.
+pub(crate) enum PutOnce {
+    /// It is there.
+    Done,
+    /// It is there, but the store did not say so the first time.
+    DoneAfterDoubt,
+    /// Something else is there; `None` if it is gone again.
+    Taken(Option<Bytes>),
 }
 
 /// Where files are kept. Clones are the same store.
@@ -98,11 +113,6 @@ impl Store {
         format!("{}/{name}", self.url)
     }
 
-    /// How long it is waited for.
-    pub(crate) fn patience(&self) -> Patience {
-        self.patience
-    }
-
     /// Writes a file, in place of another of that name.
     ///
     /// # Errors
@@ -119,6 +129,33 @@ impl Store {
     /// or not, or appear later.
     pub fn put_new(&self, name: &str, bytes: impl Into<Bytes>) -> Result<(), CheckpointError> {
         self.put_as(name, bytes.into(), PutMode::Create)
+    }
+
+    /// Puts a file that nobody else would put the same way, if there is none of that name, and finds out whether it is
+    /// there if the store does not say. After an error it may be there or not, or appear later.
+    pub(crate) fn put_once(&self, name: &str, bytes: &Bytes) -> Result<PutOnce, CheckpointError> {
+        let mut failed = None;
+        for turn in 0..PUTS_MAX {
+            if turn > 0 {
+                std::thread::sleep(self.patience.pause);
+            }
+            let error = match self.put_new(name, bytes.clone()) {
+                Ok(()) if failed.is_none() => return Ok(PutOnce::Done),
+                Ok(()) => return Ok(PutOnce::DoneAfterDoubt),
+                Err(error) => error,
+            };
+            match self.get(name) {
+                Ok(there) if there == *bytes => return Ok(PutOnce::DoneAfterDoubt),
+                Ok(there) => return Ok(PutOnce::Taken(Some(there))),
+                // It was taken a moment ago.
+                Err(CheckpointError::Missing { .. }) if matches!(error, CheckpointError::Exists { .. }) => {
+                    return Ok(PutOnce::Taken(None));
+                }
+                Err(CheckpointError::Missing { .. }) => failed = Some(error),
+                Err(_) => return Err(error),
+            }
+        }
+        Err(failed.expect("every turn but a failed one returns"))
     }
 
     fn put_as(&self, name: &str, bytes: Bytes, mode: PutMode) -> Result<(), CheckpointError> {

@@ -43,7 +43,7 @@ impl Log {
     /// # Panics
     /// If no attempt has begun.
     pub fn retain(&mut self, keep: usize, in_use: &BTreeSet<String>) -> Result<(), CheckpointError> {
-        let attempt = self.own.as_ref().expect("an attempt has begun").attempt;
+        let attempt = self.own().attempt;
         if self.own().kept.manifests.is_empty() {
             return Ok(());
         }
@@ -81,10 +81,6 @@ impl Log {
             }
         }
         Ok(())
-    }
-
-    fn own(&mut self) -> &mut super::Own {
-        self.own.as_mut().expect("an attempt has begun")
     }
 
     /// Takes note of the manifests of earlier attempts.

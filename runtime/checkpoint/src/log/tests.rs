@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A manifest of an attempt, with these files.
-pub(super) fn manifest(attempt: u64, checkpoint: u64, files: &[FileRef]) -> Manifest {
+pub(crate) fn manifest(attempt: u64, checkpoint: u64, files: &[FileRef]) -> Manifest {
     let task = TaskState { worker: 0, key_groups: 0..128, files: files.to_vec() };
     let operator =
         OperatorState { component: "c0ffee".to_owned(), watermark: i64::MIN, states: Vec::new(), tasks: vec![task] };

@@ -19,6 +19,12 @@ use std::thread;
 const PARTIES: usize = 3;
 const CHECKPOINTS: u64 = 5;
 
+/// More is a matter of time: `PROPTEST_CASES` sets the number of both.
+fn cases(usual: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// One party has so many requests done, of which the last meets this fate.
 #[derive(Clone, Debug)]
 struct Burst {
@@ -133,7 +139,7 @@ fn check_history(objects: &Arc<dyn ObjectStore>, believed: &[String]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
     #[test]
     fn what_anybody_believes_complete_goes_on_in_memory(bursts in vec(burst(), 0..60)) {
         check(&(Arc::new(InMemory::new()) as Arc<dyn ObjectStore>), &bursts);
@@ -141,7 +147,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
     #[test]
     fn what_anybody_believes_complete_goes_on_in_a_folder(bursts in vec(burst(), 0..60)) {
         let folder = tempfile::TempDir::new().unwrap();

@@ -1,0 +1,179 @@
+//! Savepoints: snapshots that belong to the user, in files that others can read.
+//!
+//! A savepoint is a folder. `rows/OPERATOR-WORKER.parquet` holds a row per entry of an operator's keyed state;
+//! `savepoint.json`, written last and once, the manifest: without it there is no savepoint. Both sides go through the rows
+//! a row group at a time, so neither holds a savepoint in memory.
+//!
+//! | column | what it is |
+//! |---|---|
+//! | `operator` | the operator |
+//! | `state` | the state's name; `timers` for timers |
+//! | `kind` | `value`, `list`, `map`, `aggregating`, or `timers` |
+//! | `key_group` | the key group of the key |
+//! | `key` | the key |
+//! | `namespace` | the window; empty outside windows |
+//! | `user_key` | map: the entry's key; list: the index as 8 big-endian bytes; else empty |
+//! | `schema_version` | of the value |
+//! | `value` | in the format that the state declares |
+//! | `expiry` | when the entry expires; null: never |
+
+mod columns;
+mod reader;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use reader::Reader;
+pub use rows::Rows;
+pub use writer::Writer;
+
+use crate::error::CheckpointError;
+use crate::manifest::{FORMAT, FileRef, Manifest};
+use crate::sealed;
+use crate::store::{PutOnce, Store};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tidewheel_types::description::StateKind;
+
+/// The name of the manifest.
+const MANIFEST: &str = "savepoint.json";
+
+/// The folder of rows.
+const FOLDER: &str = "rows";
+
+/// What the rows of timers have in the columns `state` and `kind`.
+pub(crate) const TIMERS: &str = "timers";
+
+/// What an entry belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A state.
+    State(StateKind),
+    /// The timers of a key and namespace.
+    Timers,
+}
+
+impl RowKind {
+    const ALL: [RowKind; 5] = [
+        RowKind::State(StateKind::Value),
+        RowKind::State(StateKind::List),
+        RowKind::State(StateKind::Map),
+        RowKind::State(StateKind::Aggregating),
+        RowKind::Timers,
+    ];
+
+    /// The word for it in a savepoint.
+    pub fn name(self) -> &'static str {
+        match self {
+            RowKind::State(StateKind::Value) => "value",
+            RowKind::State(StateKind::List) => "list",
+            RowKind::State(StateKind::Map) => "map",
+            RowKind::State(StateKind::Aggregating) => "aggregating",
+            RowKind::Timers => TIMERS,
+        }
+    }
+
+    fn of_name(name: &str) -> Option<RowKind> {
+        RowKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// An entry of an operator's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// The state's name; of timers nothing is taken or given.
+    pub state: &'a str,
+    /// What the entry belongs to.
+    pub kind: RowKind,
+    /// The key group of the key.
+    pub key_group: u16,
+    /// The key.
+    pub key: &'a [u8],
+    /// The namespace.
+    pub namespace: &'a [u8],
+    /// The entry's key or index within the state of the key.
+    pub user_key: &'a [u8],
+    /// Schema version of the value.
+    pub version: u32,
+    /// The value.
+    pub value: &'a [u8],
+    /// When it expires: ms since 1970, or of event time.
+    pub expiry_ms: Option<i64>,
+}
+
+/// A file of rows that has been written, and what is where in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsFile {
+    /// The file.
+    pub file: FileRef,
+    /// Number of rows.
+    pub rows: u64,
+    /// Its row groups, in order.
+    groups: Vec<RowGroup>,
+    /// What comes after the row groups.
+    footer: Piece,
+}
+
+/// A row group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RowGroup {
+    rows: u64,
+    /// The least and the largest key group.
+    key_groups: (u16, u16),
+    piece: Piece,
+}
+
+/// Bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Piece {
+    start: u64,
+    bytes: u64,
+    crc32c: u32,
+}
+
+/// `savepoint.json`.
+#[derive(Serialize, Deserialize)]
+struct SavepointFile {
+    format: u32,
+    drained: bool,
+    manifest: Manifest,
+    /// The files of rows that the manifest names, by name.
+    rows: BTreeMap<String, RowsFile>,
+}
+
+/// Fails if a savepoint is there already: before anything is written into it.
+///
+/// # Errors
+/// [`CheckpointError::Exists`], or if the store refuses.
+pub fn check_free(store: &Store) -> Result<(), CheckpointError> {
+    match store.size(MANIFEST)? {
+        None => Ok(()),
+        Some(_) => Err(CheckpointError::Exists { file: store.name_of(MANIFEST) }),
+    }
+}
+
+/// Completes a savepoint: writes its manifest, whose tasks name the files of rows. `drained` says that event time was
+/// brought to its end first.
+///
+/// # Errors
+/// [`CheckpointError::Exists`] if a savepoint is there already, or if the store refuses.
+///
+/// # Panics
+/// If the manifest names a file that is not among `files`.
+pub fn complete(
+    store: &Store,
+    manifest: Manifest,
+    drained: bool,
+    files: impl IntoIterator<Item = RowsFile>,
+) -> Result<(), CheckpointError> {
+    let rows: BTreeMap<String, RowsFile> = files.into_iter().map(|file| (file.file.name.clone(), file)).collect();
+    for file in manifest.files() {
+        assert!(rows.get(&file.name).is_some_and(|rows| rows.file == *file), "{} has been written", file.name);
+    }
+    let bytes = sealed::seal(&SavepointFile { format: FORMAT, drained, manifest, rows });
+    match store.put_once(MANIFEST, &bytes.into())? {
+        PutOnce::Done | PutOnce::DoneAfterDoubt => Ok(()),
+        PutOnce::Taken(_) => Err(CheckpointError::Exists { file: store.name_of(MANIFEST) }),
+    }
+}
