@@ -1,8 +1,12 @@
-//! A sink's writer on a thread of its own, behind a short queue: how a connector that blocks is written to by a worker
+//! A sink's writer on threads of its own, behind a short queue: how a connector that blocks is written to by a worker
 //! that must not.
+//!
+//! One thread writes, and at a checkpoint cuts off what it has written. Another makes that durable and commits: however
+//! long that takes, what is written meanwhile goes into the next piece.
 
 use crate::thread::spawn;
-use crate::{ConnectorError, SinkWriter, StageHandle, Waker, WriteStatus};
+use crate::transaction::{Transaction, recover};
+use crate::{ConnectorError, Room, SinkWriter, StageHandle, Waker, WriteStatus};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use std::task::Poll;
 use tidewheel_types::Batch;
@@ -12,35 +16,33 @@ const QUEUE_LENGTH: usize = 4;
 
 /// Writes one shard. It may block: a [`Background`] runs it on a thread.
 pub(crate) trait BlockingWriter: Send + 'static {
+    /// What is written between two checkpoints.
+    type Piece: Send + 'static;
+
     /// Writes all records of `batch`.
     fn write(&mut self, batch: &Batch) -> Result<(), ConnectorError>;
 
-    /// As [`SinkWriter::recover`].
-    fn recover(&mut self, staged: &[StageHandle]) -> Result<(), ConnectorError>;
-
-    /// As [`SinkWriter::stage`].
-    fn stage(&mut self, checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError>;
-
-    /// As [`SinkWriter::commit`].
-    fn commit(&mut self, handle: &StageHandle) -> Result<(), ConnectorError>;
+    /// Takes everything written since the last cut, if there is anything, as the output of `checkpoint`. Quick: writes
+    /// wait for it.
+    fn cut(&mut self, checkpoint: u64) -> Result<Option<Self::Piece>, ConnectorError>;
 }
 
 #[allow(clippy::large_enum_variant, reason = "a few commands wait at a time, nearly all of them batches")]
-enum Command {
-    Recover(Vec<StageHandle>),
+enum WriteCommand {
     Write(Batch),
-    Stage(u64),
+    Cut(u64),
+}
+
+enum SettleCommand<Piece> {
+    Recover(Vec<StageHandle>),
+    Stage(u64, Option<Piece>),
     Commit(StageHandle),
 }
 
-enum Reply {
+enum SettleReply {
     Recovered,
-    /// A batch has been written; it is empty and can be filled again.
-    Written(Batch),
     Staged(u64, Option<StageHandle>),
     Committed(StageHandle),
-    /// The thread has ended.
-    Failed(ConnectorError),
 }
 
 /// Whether what earlier attempts have left is settled.
@@ -51,12 +53,12 @@ enum Recovery {
     Done,
 }
 
-/// The worker's end of a [`BlockingWriter`].
-pub(crate) struct Background {
-    /// What the thread writes to, for errors.
-    name: String,
-    commands: Sender<Command>,
-    replies: Receiver<Reply>,
+/// The worker's end of a [`BlockingWriter`] and its [`Transaction`].
+pub(crate) struct Background<Piece> {
+    writer: Thread<WriteCommand, Option<Batch>>,
+    settler: Thread<SettleCommand<Piece>, SettleReply>,
+    /// How much more output may wait for its commit.
+    room: Box<dyn Fn() -> Room>,
     /// Batches that wait to be written.
     waiting: usize,
     /// What has been asked for and not yet answered.
@@ -66,31 +68,52 @@ pub(crate) struct Background {
     /// Answers nobody has come for.
     staged: Option<(u64, Option<StageHandle>)>,
     committed: Vec<StageHandle>,
+    /// A batch that has been written; it is empty and can be filled again.
     spare: Option<Batch>,
 }
 
-impl Background {
-    /// Starts a thread with `writer`; `name` is what it writes to, for errors. The waker is called after each command.
-    pub(crate) fn start(name: &str, mut writer: impl BlockingWriter, waker: Waker) -> Result<Self, ConnectorError> {
-        let (commands, command_receiver) = unbounded();
-        let (reply_sender, replies) = unbounded();
-        let wake_at_end = waker.clone();
-        spawn(name, wake_at_end, move || {
-            for command in command_receiver {
-                let reply = execute(&mut writer, command);
-                let has_failed = matches!(reply, Reply::Failed(_));
-                // Without a receiver nobody wants to know.
-                let is_abandoned = reply_sender.send(reply).is_err();
-                if has_failed || is_abandoned {
-                    return;
+impl<Piece: Send + 'static> Background<Piece> {
+    /// Starts threads with `writer` and `system`; `name` is what they write to, for errors. The waker is called after
+    /// each command.
+    pub(crate) fn start(
+        name: &str,
+        mut writer: impl BlockingWriter<Piece = Piece>,
+        mut system: impl Transaction<Piece>,
+        waker: Waker,
+    ) -> Result<Self, ConnectorError> {
+        let settler = Thread::start(name, waker.clone(), move |command| {
+            Ok(match command {
+                SettleCommand::Recover(named) => {
+                    recover(&mut system, &named)?;
+                    SettleReply::Recovered
                 }
-                waker();
+                SettleCommand::Stage(checkpoint, piece) => {
+                    SettleReply::Staged(checkpoint, piece.map(|piece| system.stage(piece)).transpose()?)
+                }
+                SettleCommand::Commit(handle) => {
+                    system.commit(&handle)?;
+                    SettleReply::Committed(handle)
+                }
+            })
+        })?;
+        let pieces = settler.commands.clone();
+        let writer = Thread::start(name, waker, move |command| match command {
+            WriteCommand::Write(mut batch) => {
+                writer.write(&batch)?;
+                batch.clear();
+                Ok(Some(batch))
+            }
+            WriteCommand::Cut(checkpoint) => {
+                let piece = writer.cut(checkpoint)?;
+                // If nobody settles any more, that thread has told why.
+                let _ = pieces.send(SettleCommand::Stage(checkpoint, piece));
+                Ok(None)
             }
         })?;
         Ok(Background {
-            name: name.to_owned(),
-            commands,
-            replies,
+            writer,
+            settler,
+            room: Box::new(|| Room::Enough),
             waiting: 0,
             recovery: Recovery::NotAsked,
             asked_stage: None,
@@ -101,38 +124,34 @@ impl Background {
         })
     }
 
-    /// Takes in what the thread has answered.
+    /// Has `room` say how much more output may wait for its commit.
+    pub(crate) fn with_room(mut self, room: impl Fn() -> Room + 'static) -> Self {
+        self.room = Box::new(room);
+        self
+    }
+
+    /// Takes in what the threads have answered.
     fn take_replies(&mut self) -> Result<(), ConnectorError> {
-        loop {
-            match self.replies.try_recv() {
-                Ok(Reply::Recovered) => self.recovery = Recovery::Done,
-                Ok(Reply::Written(batch)) => {
-                    self.waiting -= 1;
-                    self.spare = Some(batch);
-                }
-                Ok(Reply::Staged(checkpoint, handle)) => {
+        while let Some(reply) = self.settler.reply()? {
+            match reply {
+                SettleReply::Recovered => self.recovery = Recovery::Done,
+                SettleReply::Staged(checkpoint, handle) => {
                     self.asked_stage = None;
                     self.staged = Some((checkpoint, handle));
                 }
-                Ok(Reply::Committed(handle)) => {
+                SettleReply::Committed(handle) => {
                     self.asked_commits.retain(|asked| *asked != handle);
                     self.committed.push(handle);
                 }
-                Ok(Reply::Failed(error)) => return Err(error),
-                Err(TryRecvError::Empty) => return Ok(()),
-                Err(TryRecvError::Disconnected) => return Err(self.stopped()),
             }
         }
-    }
-
-    /// Hands a command to the thread.
-    fn send(&mut self, command: Command) -> Result<(), ConnectorError> {
-        // If it has ended just now, its last answer says why.
-        self.commands.send(command).map_err(|_| self.take_replies().err().unwrap_or_else(|| self.stopped()))
-    }
-
-    fn stopped(&self) -> ConnectorError {
-        ConnectorError::Stopped { what: format!("the thread that writes {}", self.name) }
+        while let Some(written) = self.writer.reply()? {
+            if let Some(batch) = written {
+                self.waiting -= 1;
+                self.spare = Some(batch);
+            }
+        }
+        Ok(())
     }
 
     fn poll_recover(&mut self, staged: &[StageHandle]) -> Result<Poll<()>, ConnectorError> {
@@ -141,7 +160,7 @@ impl Background {
             Recovery::Done => return Ok(Poll::Ready(())),
             Recovery::Asked => {}
             Recovery::NotAsked => {
-                self.send(Command::Recover(staged.to_vec()))?;
+                self.settler.send(SettleCommand::Recover(staged.to_vec()))?;
                 self.recovery = Recovery::Asked;
             }
         }
@@ -154,7 +173,7 @@ impl Background {
             return Ok(Poll::Ready(handle));
         }
         if self.asked_stage != Some(checkpoint) {
-            self.send(Command::Stage(checkpoint))?;
+            self.writer.send(WriteCommand::Cut(checkpoint))?;
             self.asked_stage = Some(checkpoint);
         }
         Ok(Poll::Pending)
@@ -167,7 +186,7 @@ impl Background {
             return Ok(Poll::Ready(()));
         }
         if !self.asked_commits.contains(handle) {
-            self.send(Command::Commit(handle.clone()))?;
+            self.settler.send(SettleCommand::Commit(handle.clone()))?;
             self.asked_commits.push(handle.clone());
         }
         Ok(Poll::Pending)
@@ -183,13 +202,13 @@ fn flatten<T>(result: Result<Poll<T>, ConnectorError>) -> Poll<Result<T, Connect
     }
 }
 
-impl SinkWriter for Background {
+impl<Piece: Send + 'static> SinkWriter for Background<Piece> {
     fn write(&mut self, batch: &mut Batch) -> Result<WriteStatus, ConnectorError> {
         self.take_replies()?;
         if self.waiting == QUEUE_LENGTH {
             return Ok(WriteStatus::Full);
         }
-        self.send(Command::Write(std::mem::take(batch)))?;
+        self.writer.send(WriteCommand::Write(std::mem::take(batch)))?;
         self.waiting += 1;
         *batch = self.spare.take().unwrap_or_default();
         Ok(WriteStatus::Taken)
@@ -206,17 +225,61 @@ impl SinkWriter for Background {
     fn commit(&mut self, handle: &StageHandle) -> Poll<Result<(), ConnectorError>> {
         flatten(self.poll_commit(handle))
     }
+
+    fn room(&self) -> Room {
+        (self.room)()
+    }
 }
 
-fn execute(writer: &mut impl BlockingWriter, command: Command) -> Reply {
-    let result = match command {
-        Command::Recover(staged) => writer.recover(&staged).map(|()| Reply::Recovered),
-        Command::Write(mut batch) => writer.write(&batch).map(|()| {
-            batch.clear();
-            Reply::Written(batch)
-        }),
-        Command::Stage(checkpoint) => writer.stage(checkpoint).map(|handle| Reply::Staged(checkpoint, handle)),
-        Command::Commit(handle) => writer.commit(&handle).map(|()| Reply::Committed(handle)),
-    };
-    result.unwrap_or_else(Reply::Failed)
+/// A thread that executes commands in order, until the first error.
+struct Thread<C, R> {
+    /// What it writes to, for errors.
+    name: String,
+    commands: Sender<C>,
+    replies: Receiver<Result<R, ConnectorError>>,
+}
+
+impl<C: Send + 'static, R: Send + 'static> Thread<C, R> {
+    fn start(
+        name: &str,
+        waker: Waker,
+        mut execute: impl FnMut(C) -> Result<R, ConnectorError> + Send + 'static,
+    ) -> Result<Self, ConnectorError> {
+        let (commands, command_receiver) = unbounded();
+        let (reply_sender, replies) = unbounded();
+        let wake_at_end = waker.clone();
+        spawn(name, wake_at_end, move || {
+            for command in command_receiver {
+                let reply = execute(command);
+                let has_failed = reply.is_err();
+                // Without a receiver nobody wants to know.
+                let is_abandoned = reply_sender.send(reply).is_err();
+                if has_failed || is_abandoned {
+                    return;
+                }
+                waker();
+            }
+        })?;
+        Ok(Thread { name: name.to_owned(), commands, replies })
+    }
+
+    /// Hands a command to the thread.
+    fn send(&self, command: C) -> Result<(), ConnectorError> {
+        self.commands.send(command).map_err(|_| self.stopped())
+    }
+
+    /// Its next answer, if there is one already.
+    fn reply(&self) -> Result<Option<R>, ConnectorError> {
+        match self.replies.try_recv() {
+            Ok(reply) => reply.map(Some),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(self.stopped()),
+        }
+    }
+
+    /// It has ended; if it told why, that was taken in before, or is now.
+    fn stopped(&self) -> ConnectorError {
+        let told = self.replies.try_iter().find_map(Result::err);
+        told.unwrap_or_else(|| ConnectorError::Stopped { what: format!("the thread that writes {}", self.name) })
+    }
 }

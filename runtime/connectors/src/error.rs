@@ -73,6 +73,19 @@ pub enum ConnectorError {
         source: io::Error,
     },
 
+    /// There is no more room.
+    #[error(
+        "cannot write {path} at byte {offset}: the disk is full\n\nhint: make room; what was committed is safe, and the job can go on from its last checkpoint"
+    )]
+    Full {
+        /// The file.
+        path: String,
+        /// How many bytes had been written.
+        offset: u64,
+        /// What the system says.
+        source: io::Error,
+    },
+
     /// The program that read our output has ended.
     #[error("cannot write to stdout: the program that reads it has closed it (after {offset} bytes)")]
     ClosedPipe {

@@ -63,6 +63,24 @@ pub trait SinkWriter {
 
     /// Makes visible what `handle` names. Called again until it is ready; doing it twice does no harm.
     fn commit(&mut self, handle: &StageHandle) -> Poll<Result<(), ConnectorError>>;
+
+    /// How much more output can wait for its commit.
+    fn room(&self) -> Room {
+        Room::Enough
+    }
+}
+
+/// How much more output a writer can hold until it is committed.
+///
+/// A writer takes the records of the open epoch in any case: only when that is complete can a checkpoint relieve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Enough.
+    Enough,
+    /// Little: a checkpoint should be taken early.
+    Little,
+    /// None: sources should wait until a checkpoint has been committed.
+    Exhausted,
 }
 
 /// Whether a batch was taken.
@@ -75,5 +93,5 @@ pub enum WriteStatus {
 }
 
 /// Names staged output for ever: it is what a snapshot stores.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StageHandle(pub Vec<u8>);

@@ -1,5 +1,6 @@
 //! Connector `file`: reads files as text, writes folders of JSON lines.
 
+mod name;
 mod part;
 mod sink;
 mod source;

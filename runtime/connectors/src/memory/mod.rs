@@ -20,8 +20,9 @@
 
 mod sink;
 mod source;
+mod writer;
 
-pub use sink::MemorySink;
+pub use sink::{MemoryFault, MemorySink};
 pub use source::{MemorySource, MemorySplit};
 
 use crate::{Connector, ConnectorError, Sink, Source};

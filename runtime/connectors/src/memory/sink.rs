@@ -1,12 +1,13 @@
-//! A sink that keeps what it gets.
+//! A sink that keeps what it gets: the simplest outside system that takes outboxes in transactions.
 
 use super::MemoryRecord;
-use crate::background::{Background, BlockingWriter};
-use crate::{ConnectorError, Delivery, Sink, SinkContext, SinkWriter, StageHandle, Waker, WriteStatus};
+use super::writer::{Direct, MemoryWriter};
+use crate::background::Background;
+use crate::outbox::{self, OutboxId, OutboxSettings, Target};
+use crate::{ConnectorError, Delivery, Outcome, Sink, SinkContext, SinkWriter, Waker};
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
-use std::thread;
 use std::time::Duration;
 use tidewheel_types::Batch;
 
@@ -16,16 +17,40 @@ pub struct MemorySink {
     state: Arc<Mutex<State>>,
     /// How long a batch takes to write.
     delay: Option<Duration>,
+    settings: OutboxSettings,
+}
+
+/// What goes wrong, once, at a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryFault {
+    /// The transaction fails, and nothing of it has become visible.
+    BeforeCommit,
+    /// The transaction succeeds, and nobody hears of it.
+    AfterCommit,
 }
 
 #[derive(Default)]
-struct State {
-    written: BTreeMap<usize, Vec<MemoryRecord>>,
-    /// By the handle's bytes.
-    staged: BTreeMap<Vec<u8>, Vec<MemoryRecord>>,
+pub(super) struct State {
+    /// What has been written and not committed, as it came.
+    pub(super) uncommitted: BTreeMap<Uncommitted, Vec<MemoryRecord>>,
     committed: Vec<MemoryRecord>,
-    is_full: bool,
+    /// By lineage, sink and shard: the newest checkpoint that has been committed.
+    marks: BTreeMap<(String, String, usize), u64>,
+    /// By lineage, sink and shard: the attempt that commits; none before it does.
+    fences: BTreeMap<(String, String, usize), u64>,
+    fault: Option<MemoryFault>,
+    pub(super) is_full: bool,
     wakers: Vec<Waker>,
+}
+
+/// Which output it is; that of checkpoint `u64::MAX` is not staged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Uncommitted {
+    pub(super) shard: usize,
+    pub(super) lineage: String,
+    pub(super) sink: String,
+    pub(super) attempt: u64,
+    pub(super) checkpoint: u64,
 }
 
 impl MemorySink {
@@ -39,6 +64,11 @@ impl MemorySink {
         MemorySink { delay: Some(delay), ..MemorySink::default() }
     }
 
+    /// The same sink, with outboxes of this kind.
+    pub fn with_outboxes(self, settings: OutboxSettings) -> Self {
+        MemorySink { settings, ..self }
+    }
+
     /// What has become visible, in order of commit.
     pub fn committed(&self) -> Vec<MemoryRecord> {
         self.lock().committed.clone()
@@ -47,8 +77,12 @@ impl MemorySink {
     /// Everything taken: committed, staged, and written since, each by shard.
     pub fn taken(&self) -> Vec<MemoryRecord> {
         let state = self.lock();
-        let uncommitted = state.staged.values().chain(state.written.values()).flatten();
-        state.committed.iter().chain(uncommitted).cloned().collect()
+        state.committed.iter().chain(state.uncommitted.values().flatten()).cloned().collect()
+    }
+
+    /// Lets the next commit fail.
+    pub fn fail_commit(&self, fault: MemoryFault) {
+        self.lock().fault = Some(fault);
     }
 
     /// While full, the sink takes no batch; a slow one does, until its queue is full.
@@ -60,7 +94,7 @@ impl MemorySink {
         wakers.iter().for_each(|waker| waker());
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves nothing half done here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,10 +103,14 @@ impl MemorySink {
 impl Sink for MemorySink {
     fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         self.lock().wakers.push(context.waker.clone());
-        let writer = Writer { sink: self.clone(), lineage: context.lineage, shard: context.shard };
+        let target = MemoryTarget { sink: self.clone(), context: context.clone() };
+        let (outbox, outboxes, uncommitted) = outbox::parts(&context, target, &self.settings)?;
+        let writer = MemoryWriter::new(self.clone(), &context, outbox, self.delay);
+        let settings = self.settings.clone();
+        let room = move || uncommitted.room(&settings);
         Ok(match self.delay {
-            None => Box::new(writer),
-            Some(_) => Box::new(Background::start("memory", writer, context.waker)?),
+            None => Box::new(Direct::new(self.clone(), writer, outboxes, room)),
+            Some(_) => Box::new(Background::start("memory", writer, outboxes, context.waker)?.with_room(room)),
         })
     }
 
@@ -81,64 +119,70 @@ impl Sink for MemorySink {
     }
 }
 
-struct Writer {
+/// The sink as one task of an attempt sees it.
+struct MemoryTarget {
     sink: MemorySink,
-    lineage: String,
-    shard: usize,
+    context: SinkContext,
 }
 
-impl BlockingWriter for Writer {
-    fn write(&mut self, batch: &Batch) -> Result<(), ConnectorError> {
-        if let Some(delay) = self.sink.delay {
-            thread::sleep(delay);
-        }
-        let mut state = self.sink.lock();
-        state.written.entry(self.shard).or_default().extend(MemoryRecord::from_batch(batch));
-        Ok(())
-    }
-
-    fn recover(&mut self, staged: &[StageHandle]) -> Result<(), ConnectorError> {
-        self.sink.lock().written.remove(&self.shard);
-        staged.iter().try_for_each(|handle| BlockingWriter::commit(self, handle))
-    }
-
-    fn stage(&mut self, checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError> {
-        let handle = format!("{}-{}-{checkpoint}", self.lineage, self.shard).into_bytes();
-        let mut state = self.sink.lock();
-        let Some(written) = state.written.remove(&self.shard) else { return Ok(None) };
-        state.staged.insert(handle.clone(), written);
-        Ok(Some(StageHandle(handle)))
-    }
-
-    fn commit(&mut self, handle: &StageHandle) -> Result<(), ConnectorError> {
-        let mut state = self.sink.lock();
-        // The second time there is nothing to commit any more.
-        let staged = state.staged.remove(&handle.0).unwrap_or_default();
-        state.committed.extend(staged);
-        Ok(())
+impl MemoryTarget {
+    fn shard(&self, shard: usize) -> (String, String, usize) {
+        (self.context.lineage.clone(), self.context.sink.clone(), shard)
     }
 }
 
-/// A sink without delay needs no thread.
-impl SinkWriter for Writer {
-    fn write(&mut self, batch: &mut Batch) -> Result<WriteStatus, ConnectorError> {
-        if self.sink.lock().is_full {
-            return Ok(WriteStatus::Full);
+impl Target for MemoryTarget {
+    fn fence(&mut self, shard: usize) -> Result<(), ConnectorError> {
+        let SinkContext { lineage, sink, attempt, .. } = &self.context;
+        let mut state = self.sink.lock();
+        let fence = state.fences.entry(self.shard(shard)).or_default();
+        *fence = (*fence).max(*attempt);
+        state.uncommitted.retain(|of, _| {
+            let is_earlier = of.shard == shard && of.lineage == *lineage && of.sink == *sink && of.attempt < *attempt;
+            !is_earlier
+        });
+        Ok(())
+    }
+
+    fn outcome(&mut self, outbox: &OutboxId) -> Result<Outcome, ConnectorError> {
+        let mark = self.sink.lock().marks.get(&self.shard(outbox.shard)).copied();
+        Ok(if mark >= Some(outbox.checkpoint) { Outcome::Committed } else { Outcome::Open })
+    }
+
+    fn commit(
+        &mut self,
+        outbox: &OutboxId,
+        records: &mut dyn Iterator<Item = Result<Batch, ConnectorError>>,
+    ) -> Result<(), ConnectorError> {
+        let mut taken = Vec::new();
+        for batch in records {
+            taken.extend(MemoryRecord::from_batch(&batch?));
         }
-        BlockingWriter::write(self, batch)?;
-        batch.clear();
-        Ok(WriteStatus::Taken)
-    }
-
-    fn recover(&mut self, staged: &[StageHandle]) -> Poll<Result<(), ConnectorError>> {
-        Poll::Ready(BlockingWriter::recover(self, staged))
-    }
-
-    fn stage(&mut self, checkpoint: u64) -> Poll<Result<Option<StageHandle>, ConnectorError>> {
-        Poll::Ready(BlockingWriter::stage(self, checkpoint))
-    }
-
-    fn commit(&mut self, handle: &StageHandle) -> Poll<Result<(), ConnectorError>> {
-        Poll::Ready(BlockingWriter::commit(self, handle))
+        let path = "memory".to_owned();
+        let shard = self.shard(outbox.shard);
+        let mut state = self.sink.lock();
+        if state.fences.get(&shard).is_some_and(|&attempt| attempt > self.context.attempt) {
+            let reason = "a later start of the job has taken over".to_owned();
+            return Err(ConnectorError::CommitFailed { path, reason });
+        }
+        let fault = state.fault.take();
+        if fault == Some(MemoryFault::BeforeCommit) {
+            return Err(ConnectorError::CommitFailed { path, reason: "the test wants it so".to_owned() });
+        }
+        state.committed.append(&mut taken);
+        state.marks.insert(shard, outbox.checkpoint);
+        let OutboxId { lineage, sink, shard, checkpoint } = outbox;
+        state.uncommitted.retain(|of, _| {
+            let is_it =
+                of.shard == *shard && of.lineage == *lineage && of.sink == *sink && of.checkpoint == *checkpoint;
+            !is_it
+        });
+        match fault {
+            Some(_) => {
+                let source = io::Error::new(ErrorKind::TimedOut, "no answer");
+                Err(ConnectorError::CommitInDoubt { path, source })
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! it again. A stage waits until everything is written.
 
 use crate::background::{Background, BlockingWriter};
-use crate::{Connector, ConnectorError, Delivery, Sink, SinkContext, SinkWriter, Source, StageHandle};
+use crate::transaction::{AtLeastOnce, NoPiece};
+use crate::{Connector, ConnectorError, Delivery, Sink, SinkContext, SinkWriter, Source};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ struct StdoutSink;
 
 impl Sink for StdoutSink {
     fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
-        Ok(Box::new(Background::start(NAME, LineWriter::new(io::stdout()), context.waker)?))
+        Ok(Box::new(Background::start(NAME, LineWriter::new(io::stdout()), AtLeastOnce, context.waker)?))
     }
 
     fn delivery(&self) -> Delivery {
@@ -52,6 +53,8 @@ impl<W: Write + Send + 'static> LineWriter<W> {
 }
 
 impl<W: Write + Send + 'static> BlockingWriter for LineWriter<W> {
+    type Piece = NoPiece;
+
     fn write(&mut self, batch: &Batch) -> Result<(), ConnectorError> {
         self.lines.clear();
         for value in batch.values.iter() {
@@ -70,16 +73,8 @@ impl<W: Write + Send + 'static> BlockingWriter for LineWriter<W> {
         }
     }
 
-    fn recover(&mut self, _staged: &[StageHandle]) -> Result<(), ConnectorError> {
-        Ok(())
-    }
-
-    fn stage(&mut self, _checkpoint: u64) -> Result<Option<StageHandle>, ConnectorError> {
+    fn cut(&mut self, _checkpoint: u64) -> Result<Option<NoPiece>, ConnectorError> {
         Ok(None)
-    }
-
-    fn commit(&mut self, _handle: &StageHandle) -> Result<(), ConnectorError> {
-        Ok(())
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tidewheel_connectors::{
-    ConnectorError, Malformed, ReadStatus, Registry, Sink, SinkContext, SinkWriter, Source, SplitReader, StageHandle,
-    Waker, WriteStatus,
+    ConnectorError, Malformed, ReadStatus, Registry, Room, Sink, SinkContext, SinkWriter, Source, SplitReader,
+    StageHandle, Waker, WriteStatus,
 };
 use tidewheel_types::job::Options;
 use tidewheel_types::{Batch, SplitIndex};
@@ -124,7 +124,34 @@ impl Shard {
     }
 
     pub(crate) fn open_with(sink: &dyn Sink, context: SinkContext, park: Park) -> Result<Self, ConnectorError> {
-        Ok(Shard { writer: sink.open(context)?, park })
+        let mut shard = Shard { writer: sink.open(context)?, park };
+        shard.recover(&[])?;
+        Ok(shard)
+    }
+
+    /// Opens a shard of a later attempt, which settles what an earlier one has staged.
+    pub(crate) fn reopen(
+        sink: &dyn Sink,
+        context: SinkContext,
+        park: Park,
+        staged: &[StageHandle],
+    ) -> Result<Self, ConnectorError> {
+        let mut shard = Shard { writer: sink.open(context)?, park };
+        shard.recover(staged)?;
+        Ok(shard)
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        self.writer.room()
+    }
+
+    fn recover(&mut self, staged: &[StageHandle]) -> Result<(), ConnectorError> {
+        loop {
+            match self.writer.recover(staged) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => self.park.wait(),
+            }
+        }
     }
 
     /// Writes values, waiting for room.

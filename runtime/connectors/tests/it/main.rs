@@ -5,5 +5,7 @@ mod file_source;
 mod harness;
 mod memory;
 mod nexmark;
+mod outbox;
 mod positions;
+mod recovery;
 mod stdio;
