@@ -2,10 +2,12 @@
 
 mod check;
 mod cli;
+mod contract;
 mod examples;
 mod fatal;
 mod readme;
 mod resources;
 mod running_job;
+mod state;
 mod tidy;
 mod untrusted;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tidewheel_tests::{build_dir, folder_with, repo_root, run, tidewheel};
+use tidewheel_types::job::JobSpec;
 
 /// The pages, from the root of the repository.
 fn pages() -> Vec<PathBuf> {
@@ -74,7 +75,9 @@ fn cargo(arguments: &[&str]) -> Output {
 /// What `command` says of itself; its subcommand is the last word. `None`: it has no such subcommand.
 fn help(command: &[&str]) -> Option<String> {
     let output = match command {
-        ["tidewheel", subcommand] => tidewheel().args([subcommand, "--help"]).output().expect("the program starts"),
+        ["tidewheel", subcommands @ ..] => {
+            tidewheel().args(subcommands).arg("--help").output().expect("the program starts")
+        }
         ["cargo", "xtask", subcommand] => cargo(&["xtask", subcommand, "--help"]),
         _ => return None,
     };
@@ -87,7 +90,7 @@ fn fault(command: &str) -> Option<String> {
     let command = command.split(" #").next().unwrap_or(command).replace(['[', ']', '…'], " ");
     let words: Vec<&str> = command.split_whitespace().collect();
     let (known, more) = match words.as_slice() {
-        ["cargo", "xtask", _, ..] => words.split_at(3),
+        ["cargo", "xtask", _, ..] | ["tidewheel", "state", _, ..] => words.split_at(3),
         ["tidewheel", _, ..] => words.split_at(2),
         ["cargo", "build" | "test" | "fmt" | "clippy", ..] => return None,
         _ => return Some(format!("`{command}` is no command that these tests know")),
@@ -159,6 +162,26 @@ fn the_commands_of_the_readme_work() {
         assert!(stdout.contains(&out.display().to_string()), "{stdout}");
         assert_eq!(lines_in(&out), 33_909, "the results of one run");
     }
+}
+
+#[test]
+fn the_defaults_that_the_readme_tells_are_the_defaults() {
+    let page = read(Path::new("README.md"));
+    let told = blocks(&page, "toml").into_iter().find(|block| block.contains("[restart]")).expect("it is told");
+    let parse = |tables: &str| {
+        let job = "name = 'x'\n[sources.s]\nconnector = 'stdin'\n[sinks.t]\nconnector = 'stdout'\ninput = 's'\n";
+        let mut spec = JobSpec::parse(&format!("{job}{tables}"), "job.toml").unwrap();
+        let checkpoint = spec.checkpoint.as_mut().expect("a table");
+        (checkpoint.line, spec.state.line, spec.restart.line) = (0, 0, 0);
+        (spec.checkpoint, spec.state, spec.restart)
+    };
+    assert_eq!(parse(&told), parse("[checkpoint]"));
+    // What is told as a comment can be written, too.
+    let all = told.replace("\n# ", "\n").replace("backend = \"memory\"", "backend = \"rocksdb\"");
+    let (checkpoint, state, restart) = parse(&all);
+    assert_eq!(checkpoint.unwrap().store.as_deref(), Some("s3://bucket/job"));
+    assert_eq!(state.backend, parse("[checkpoint]\n[state]\nbackend = 'rocksdb'").1.backend);
+    assert!(restart.max.is_some());
 }
 
 /// The table of the demo against the expected results of the example, worked out here once more.

@@ -18,7 +18,15 @@ struct FakeJob {
 }
 
 fn checkpoint() -> Checkpoint {
-    Checkpoint { id: 7, attempt: 2, epoch: 4_711, created_ms: 1_700_000_000_000, duration_ms: 1_200, bytes: 3 << 20 }
+    Checkpoint {
+        id: 7,
+        attempt: 2,
+        epoch: 4_711,
+        created_ms: 1_700_000_000_000,
+        duration_ms: 1_200,
+        bytes: 3 << 20,
+        bytes_added: 64 << 10,
+    }
 }
 
 impl JobApi for FakeJob {
@@ -131,8 +139,11 @@ fn checkpoints_are_listed() {
     let fixture = Fixture::new();
     let text = fixture.run(&["checkpoints", "copy"]);
     let (heading, row) = text.stdout.split_once('\n').unwrap();
-    assert_eq!(heading.split_whitespace().collect::<Vec<_>>(), ["ID", "ATTEMPT", "EPOCH", "SIZE", "DURATION", "AGE"]);
-    assert!(row.contains("7        2   4711  3.0 MiB     1.2 s  "), "{row}");
+    assert_eq!(
+        heading.split_whitespace().collect::<Vec<_>>(),
+        ["ID", "ATTEMPT", "EPOCH", "SIZE", "ADDED", "DURATION", "AGE"]
+    );
+    assert!(row.contains("7        2   4711  3.0 MiB  64.0 KiB     1.2 s  "), "{row}");
     assert_eq!((text.code, text.stderr.as_str()), (0, "7 completed, 0 failed\n"));
     let json = fixture.run(&["checkpoints", "--json", fixture.data.to_str().unwrap()]);
     let json: Value = serde_json::from_str(&json.stdout).unwrap();

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use tidewheel_types::OperatorId;
+use tidewheel_types::contract::StoredState;
 use tidewheel_types::description::StateKind;
 
 /// The format of manifests that this version writes; newer ones are refused.
@@ -41,6 +43,17 @@ pub struct Manifest {
     pub sinks: BTreeMap<String, SinkState>,
     /// Event time has ended: every source has come to its end, or the job was drained.
     pub finished: bool,
+}
+
+impl Manifest {
+    /// The states of its operators, as a [`Contract`](tidewheel_types::contract::Contract) compares them with those that
+    /// a job declares.
+    pub fn stored_states(&self) -> Vec<(OperatorId, Vec<StoredState>)> {
+        let operators = self.operators.iter();
+        operators
+            .map(|(id, operator)| (OperatorId::new(id), operator.states.iter().map(StoredState::from).collect()))
+            .collect()
+    }
 }
 
 /// A source.
@@ -97,6 +110,19 @@ pub struct StateEntry {
     pub clock: String,
     /// The schema versions of the values that are there; it may name too many, never too few.
     pub versions: Vec<u32>,
+}
+
+impl From<&StateEntry> for StoredState {
+    fn from(entry: &StateEntry) -> StoredState {
+        StoredState {
+            name: entry.name.clone(),
+            kind: entry.kind,
+            format: entry.format.clone(),
+            schema: entry.schema.clone(),
+            version: entry.version,
+            versions: entry.versions.iter().copied().collect(),
+        }
+    }
 }
 
 /// The state of an operator on one worker.

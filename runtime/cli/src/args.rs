@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Savepoint(Savepoint),
     /// Stop a running job, all its output committed.
     Stop(Stop),
+    /// Look into the state in a savepoint.
+    #[command(subcommand)]
+    State(State),
 }
 
 #[derive(Debug, Args)]
@@ -131,7 +134,7 @@ pub(crate) struct Jobs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Checkpoints {
-    /// The name of a running job, or a job's data folder.
+    /// The job's name, its data folder, or its job file.
     #[arg(required_unless_present = "store")]
     pub(crate) job: Option<String>,
 
@@ -146,7 +149,7 @@ pub(crate) struct Checkpoints {
 
 #[derive(Debug, Args)]
 pub(crate) struct Savepoint {
-    /// The job's name, or its data folder.
+    /// The job's name, its data folder, or its job file.
     pub(crate) job: String,
 
     /// The folder it goes into, under a name of its own; `savepoints` in the data folder if not given.
@@ -160,7 +163,7 @@ pub(crate) struct Savepoint {
 
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
-    /// The job's name, or its data folder.
+    /// The job's name, its data folder, or its job file.
     pub(crate) job: String,
 
     /// Take a savepoint with which a job can be started again, also another one.
@@ -178,6 +181,97 @@ pub(crate) struct Stop {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum State {
+    /// List the states with their number of entries.
+    List(StateList),
+    /// Show all that a state holds for one key.
+    Get(StateGet),
+    /// Show a state's entries, in the order of the savepoint.
+    Scan(StateScan),
+    /// Count a state's entries and keys.
+    Count(StateCount),
+    /// Write all entries of one or all states to stdout, one JSON object a line.
+    Export(StateExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateList {
+    #[command(flatten)]
+    pub(crate) from: FromSavepoint,
+
+    /// Print a JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateGet {
+    /// OPERATOR.STATE.
+    pub(crate) state: String,
+
+    /// The key, as text.
+    #[arg(required_unless_present = "key_hex")]
+    pub(crate) key: Option<String>,
+
+    /// The key, as pairs of hexadecimal digits.
+    #[arg(long, value_name = "HEX", conflicts_with = "key")]
+    pub(crate) key_hex: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) from: FromSavepoint,
+
+    /// Print a JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateScan {
+    /// OPERATOR.STATE.
+    pub(crate) state: String,
+
+    /// At most this many entries.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+
+    #[command(flatten)]
+    pub(crate) from: FromSavepoint,
+
+    /// Print a JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateCount {
+    /// OPERATOR.STATE.
+    pub(crate) state: String,
+
+    #[command(flatten)]
+    pub(crate) from: FromSavepoint,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateExport {
+    /// OPERATOR.STATE; all states if not given.
+    pub(crate) state: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) from: FromSavepoint,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FromSavepoint {
+    /// The savepoint.
+    #[arg(long, value_name = "URL")]
+    pub(crate) savepoint: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Checkpoints(checkpoints) => commands::checkpoints::execute(checkpoints),
         Command::Savepoint(savepoint) => commands::savepoint::execute(savepoint),
         Command::Stop(stop) => commands::stop::execute(stop),
+        Command::State(state) => commands::state::execute(state),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

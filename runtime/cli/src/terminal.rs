@@ -5,7 +5,8 @@
 //! own commands reach the terminal as they are.
 
 use crate::escape;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether a live line stands on the terminal.
@@ -75,11 +76,39 @@ pub(crate) fn print_json(json: &str) -> io::Result<()> {
     write_data(&format!("{}\n", escape::json(json)))
 }
 
-/// Writes to stdout. A reader that has gone away (`| head`) is no error.
+/// Many JSON values to stdout, one a line.
+pub(crate) struct JsonLines {
+    stdout: BufWriter<StdoutLock<'static>>,
+}
+
+impl JsonLines {
+    pub(crate) fn new() -> JsonLines {
+        JsonLines { stdout: BufWriter::new(io::stdout().lock()) }
+    }
+
+    /// Writes one, and says whether somebody still reads.
+    pub(crate) fn print(&mut self, value: &serde_json::Value) -> io::Result<ControlFlow<()>> {
+        let line = format!("{}\n", escape::json(&value.to_string()));
+        reading(self.stdout.write_all(line.as_bytes()))
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        reading(self.stdout.flush()).map(|_| ())
+    }
+}
+
+/// A reader that has gone away (`| head`) is no error, and the end.
+fn reading(written: io::Result<()>) -> io::Result<ControlFlow<()>> {
+    match written {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes to stdout.
 fn write_data(data: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(data.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+    reading(stdout.write_all(data.as_bytes()).and_then(|()| stdout.flush())).map(|_| ())
 }

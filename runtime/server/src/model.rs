@@ -117,6 +117,8 @@ pub struct Checkpoint {
     pub duration_ms: u64,
     /// Size of all files it needs.
     pub bytes: u64,
+    /// What it added to them.
+    pub bytes_added: u64,
 }
 
 /// The checkpoints of a job.

@@ -29,7 +29,15 @@ struct FakeJob {
 }
 
 fn checkpoint() -> Checkpoint {
-    Checkpoint { id: 7, attempt: 2, epoch: 4_711, created_ms: 1_700_000_000_000, duration_ms: 120, bytes: 4_096 }
+    Checkpoint {
+        id: 7,
+        attempt: 2,
+        epoch: 4_711,
+        created_ms: 1_700_000_000_000,
+        duration_ms: 120,
+        bytes: 4_096,
+        bytes_added: 64,
+    }
 }
 
 fn status() -> JobStatus {
@@ -148,7 +156,7 @@ fn the_words_of_the_api() {
     fixture.go_on.send(Ok(())).unwrap();
     let savepoint = json!({
         "url": "file:///data/savepoints/7", "id": 7, "attempt": 2, "epoch": 4711, "created_ms": 1_700_000_000_000_i64,
-        "duration_ms": 120, "bytes": 4096,
+        "duration_ms": 120, "bytes": 4096, "bytes_added": 64,
     });
     assert_eq!(fixture.raw("POST", "/v1/job/savepoints", ""), (200, savepoint));
     let request = fixture.began.recv_timeout(LIMIT).unwrap();

@@ -4,32 +4,97 @@ use super::{now_ms, running};
 use crate::args;
 use crate::render::{self, Align};
 use crate::terminal;
-use anyhow::Result;
-use tidewheel_server::model::Checkpoints;
+use anyhow::{Result, bail};
+use serde::Serialize;
+use std::path::Path;
+use tidewheel_checkpoint::{CheckpointEntry, Log, Manifest, Store};
+use tidewheel_cluster::ClusterError;
+use tidewheel_server::model::{Checkpoint, Checkpoints};
 
 /// Lists those that are kept, newest first, and how taking them went.
 pub(crate) fn execute(checkpoints: &args::Checkpoints) -> Result<()> {
-    super::refuse_what_is_not_there(&[(checkpoints.store.is_some(), "--store")])?;
-    let job = running::find(checkpoints.job.as_deref().unwrap_or_default())?;
-    let found = running::connect(&job)?.checkpoints()?;
-    if checkpoints.json {
+    match (&checkpoints.store, &checkpoints.job) {
+        (Some(url), _) => show_store(url, checkpoints.json),
+        (None, Some(job)) => show_job(job, checkpoints.json),
+        (None, None) => bail!("no job"),
+    }
+}
+
+fn show_job(job: &str, json: bool) -> Result<()> {
+    let job = running::find(job)?;
+    let mut client = match running::connect(&job) {
+        Ok(client) => client,
+        Err(error) => {
+            // A job that does not run has its checkpoints all the same, unless they are elsewhere.
+            let folder = job.folder.join("checkpoints");
+            let is_silent = matches!(error.downcast_ref(), Some(ClusterError::Unreachable { .. }));
+            return if is_silent && folder.is_dir() { show_store(&folder.to_string_lossy(), json) } else { Err(error) };
+        }
+    };
+    let found = client.checkpoints()?;
+    if json {
         return Ok(terminal::print_json(&serde_json::to_string(&found)?)?);
     }
-    terminal::print(&text(&found, now_ms()))?;
+    terminal::print(&text(&found.kept, now_ms()))?;
     terminal::say(&how_it_went(&found, now_ms()));
     Ok(())
 }
 
-fn text(found: &Checkpoints, now_ms: i64) -> String {
+/// What is in a store.
+#[derive(Serialize)]
+struct InStore {
+    kept: Vec<Checkpoint>,
+    damaged: Vec<Damaged>,
+}
+
+/// A checkpoint that cannot be read.
+#[derive(Serialize)]
+struct Damaged {
+    slot: u64,
+    error: String,
+}
+
+fn show_store(url: &str, json: bool) -> Result<()> {
+    let mut found = InStore { kept: Vec::new(), damaged: Vec::new() };
+    for CheckpointEntry { slot, manifest } in Log::open(Store::open(url, Path::new(""))?).checkpoints()? {
+        match manifest {
+            Ok(manifest) => found.kept.push(checkpoint(&manifest)),
+            Err(error) => found.damaged.push(Damaged { slot, error: error.to_string() }),
+        }
+    }
+    if json {
+        return Ok(terminal::print_json(&serde_json::to_string(&found)?)?);
+    }
+    terminal::print(&text(&found.kept, now_ms()))?;
+    for Damaged { slot, error } in &found.damaged {
+        terminal::say(&format!("slot {slot} cannot be read: {error}"));
+    }
+    Ok(())
+}
+
+/// A checkpoint as it is told of.
+fn checkpoint(manifest: &Manifest) -> Checkpoint {
+    Checkpoint {
+        id: manifest.checkpoint,
+        attempt: manifest.attempt,
+        epoch: manifest.epoch,
+        created_ms: manifest.created_ms,
+        duration_ms: manifest.duration_ms,
+        bytes: manifest.state_bytes(),
+        bytes_added: manifest.bytes,
+    }
+}
+
+fn text(kept: &[Checkpoint], now_ms: i64) -> String {
     let right = Align::Right;
-    let columns =
-        [("ID", right), ("ATTEMPT", right), ("EPOCH", right), ("SIZE", right), ("DURATION", right), ("AGE", right)];
-    let rows = found.kept.iter().map(|checkpoint| {
+    let columns = ["ID", "ATTEMPT", "EPOCH", "SIZE", "ADDED", "DURATION", "AGE"].map(|name| (name, right));
+    let rows = kept.iter().map(|checkpoint| {
         vec![
             checkpoint.id.to_string(),
             checkpoint.attempt.to_string(),
             checkpoint.epoch.to_string(),
             render::bytes(checkpoint.bytes),
+            render::bytes(checkpoint.bytes_added),
             render::span_ms(checkpoint.duration_ms.try_into().unwrap_or(i64::MAX)),
             render::span_ms(now_ms.saturating_sub(checkpoint.created_ms).max(0)),
         ]
@@ -67,6 +132,7 @@ mod tests {
             created_ms: id as i64 * 1_000,
             duration_ms: 40,
             bytes,
+            bytes_added: 64,
         };
         let mut found = Checkpoints {
             completed: 1_204,
@@ -74,10 +140,10 @@ mod tests {
             ..Checkpoints::default()
         };
         assert_eq!(
-            text(&found, 13_500),
-            "ID  ATTEMPT  EPOCH     SIZE  DURATION    AGE\n\
-             12        1   1200  3.0 MiB     40 ms  1.5 s\n\
-             11        1   1100    700 B     40 ms  2.5 s\n"
+            text(&found.kept, 13_500),
+            "ID  ATTEMPT  EPOCH     SIZE  ADDED  DURATION    AGE\n\
+             12        1   1200  3.0 MiB   64 B     40 ms  1.5 s\n\
+             11        1   1100    700 B   64 B     40 ms  2.5 s\n"
         );
         assert_eq!(how_it_went(&found, 13_500), "1,204 completed, 0 failed");
         found.failed = 3;

@@ -103,6 +103,7 @@ mod tests {
                 created_ms: 59_000,
                 duration_ms: 10,
                 bytes: 100,
+                bytes_added: 10,
             }),
             in_progress: None,
             restarts: Vec::new(),

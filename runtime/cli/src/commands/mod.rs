@@ -6,6 +6,7 @@ pub(crate) mod inspect;
 pub(crate) mod jobs;
 pub(crate) mod run;
 pub(crate) mod savepoint;
+pub(crate) mod state;
 pub(crate) mod stop;
 
 mod running;
@@ -22,9 +23,7 @@ use tidewheel_types::job::JobSpec;
 
 /// Reads, checks and plans a job; its components are compiled, and each has been opened once.
 fn plan(job_file: &Path, settings: &Settings) -> Result<(JobSpec, Plan)> {
-    let text = std::fs::read_to_string(job_file).with_context(|| format!("cannot read {}", job_file.display()))?;
-    let spec = JobSpec::parse_with(&text, &job_file.to_string_lossy(), &settings.settings)?;
-    let folder = job_file.parent().unwrap_or(Path::new(""));
+    let (spec, folder) = read(job_file, &settings.settings)?;
     let plan = Plan::new(&spec, folder, &Registry::built_in(), &guest_runtime()?)?;
     preflight::check(&spec, &plan, folder)?;
     Ok((spec, plan))
@@ -51,6 +50,18 @@ fn place(url_or_path: &str) -> Result<String> {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Reads a job file, and says from which folder its paths are.
+fn read<'a>(job_file: &'a Path, settings: &[String]) -> Result<(JobSpec, &'a Path)> {
+    let text = std::fs::read_to_string(job_file).with_context(|| format!("cannot read {}", job_file.display()))?;
+    let spec = JobSpec::parse_with(&text, &job_file.to_string_lossy(), settings)?;
+    Ok((spec, job_file.parent().unwrap_or(Path::new(""))))
+}
+
+/// Where a job keeps its state and is spoken to, if nothing else is said: `.tidewheel/NAME` beside its file.
+fn data_folder(job_file: &Path, name: &str) -> PathBuf {
+    job_file.with_file_name(".tidewheel").join(name)
 }
 
 /// The runtime of components, with compiled code kept in the user's cache folder.

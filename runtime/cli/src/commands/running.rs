@@ -1,4 +1,4 @@
-//! `JOB` on the command line: the name of a running job, or a job's data folder.
+//! `JOB` on the command line: the name of a running job, its data folder, or its job file.
 
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(super) struct Found {
     pub(super) folder: PathBuf,
 }
 
-/// Finds the job: a running one of this name, or else the data folder.
+/// Finds the job: a running one of this name, or else that of the folder or file.
 pub(super) fn find(job: &str) -> Result<Found> {
     find_among(job, &Registry::of_user()?.running_jobs()?)
 }
@@ -38,10 +38,14 @@ fn find_among(job: &str, running: &[RunningJob]) -> Result<Found> {
     if Path::new(job).is_dir() {
         return Ok(Found { name: job.to_owned(), folder: PathBuf::from(job) });
     }
+    if Path::new(job).is_file() {
+        let (spec, _) = super::read(Path::new(job), &[])?;
+        return Ok(Found { folder: super::data_folder(Path::new(job), &spec.name), name: spec.name });
+    }
     match nearest(job, running.iter().map(|running| running.job.as_str())) {
         Some(nearest) => bail!("no job {job:?} is running\n\nhint: did you mean {nearest:?}?"),
         None => bail!(
-            "no job {job:?} is running, and there is no such folder\n\nhint: `tidewheel jobs` lists the running ones"
+            "no job {job:?} is running, and there is no such folder or file\n\nhint: `tidewheel jobs` lists the running ones"
         ),
     }
 }
@@ -67,10 +71,14 @@ mod tests {
         assert_eq!(find("twin"), Err(several.to_owned()));
         let slip = "no job \"cpoy\" is running\n\nhint: did you mean \"copy\"?";
         assert_eq!(find("cpoy"), Err(slip.to_owned()));
-        let none = "no job \"other-one\" is running, and there is no such folder\n\n\
+        let none = "no job \"other-one\" is running, and there is no such folder or file\n\n\
                     hint: `tidewheel jobs` lists the running ones";
         assert_eq!(find("other-one"), Err(none.to_owned()));
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(find(folder.path().to_str().unwrap()), Ok(folder.path().to_owned()));
+        let file = folder.path().join("job.toml");
+        let text = "name = 'shop'\n[sources.a]\nconnector = 'stdin'\n[sinks.b]\nconnector = 'stdout'\ninput = 'a'";
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(find(file.to_str().unwrap()), Ok(folder.path().join(".tidewheel/shop")));
     }
 }
