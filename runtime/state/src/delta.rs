@@ -5,11 +5,13 @@
 
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::key_table::LOOKAHEAD;
 use crate::snapshot::LocalFile;
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::{TOMBSTONE, ValueHead};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use tidewheel_types::key_group::KeyGroups;
@@ -143,8 +145,11 @@ impl<'t> EntryList<'t> {
             by_prefix.then_with(|| self.entry(left).0.cmp(self.entry(right).0)).then(left.start.cmp(&right.start))
         });
         for (number, place) in places.iter().enumerate() {
+            // The entries lie anywhere. Those that come soon are fetched together, as in a `KeyTable`.
+            black_box(places.get(number + LOOKAHEAD).map(|ahead| self.bytes[ahead.start]));
             let (key, value) = self.entry(place);
-            let is_last = places.get(number + 1).is_none_or(|next| self.entry(next).0 != key);
+            let is_same = |next: &Place| next.prefix == place.prefix && self.entry(next).0 == key;
+            let is_last = !places.get(number + 1).is_some_and(is_same);
             if is_last {
                 each(key, value)?;
             }
