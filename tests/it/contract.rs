@@ -29,7 +29,7 @@ input = 'count'
     );
     let folder = folder_with(&[("job.toml", &job), ("in.txt", "one\n")]);
     let store = Store::open("saved", folder.path()).unwrap();
-    complete(&store, manifest(&[("count", states, Vec::new())]), false, []).unwrap();
+    complete(&store, &manifest(&[("count", states, Vec::new())]), false).unwrap();
     folder
 }
 

@@ -57,16 +57,16 @@ fn savepoint(folder: &Path) {
         let key_group = group_of(key);
         writer.push(&Row { state, kind, key_group, key, namespace, user_key, version, value, expiry_ms }).unwrap();
     }
-    let rows = writer.finish().unwrap();
+    let file = writer.finish().unwrap();
     let states = vec![
         state(0, "total", StateKind::Value, "postcard", "(u8, String)", &[1, 2]),
         state(1, "sum", StateKind::Value, "fixed", "u64", &[1]),
         state(2, "seen", Map, "json", "Seen", &[1]),
         state(3, "log", List, "text", "", &[1]),
     ];
-    let task = TaskState { worker: 0, key_groups: 0..KEY_GROUPS, files: vec![rows.file.clone()] };
+    let task = TaskState { worker: 0, key_groups: 0..KEY_GROUPS, files: vec![file] };
     let none = vec![state(0, "none", StateKind::Value, "raw", "", &[1])];
-    complete(&store, manifest(&[("count", states, vec![task]), ("other", none, Vec::new())]), false, [rows]).unwrap();
+    complete(&store, &manifest(&[("count", states, vec![task]), ("other", none, Vec::new())]), false).unwrap();
 }
 
 /// The manifest of a job with these operators, with their states and tasks.

@@ -18,22 +18,21 @@
 //! | `expiry` | when the entry expires; null: never |
 
 mod columns;
-mod reader;
+mod footer;
 mod rows;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use reader::Reader;
 pub use rows::Rows;
 pub use writer::Writer;
 
 use crate::error::CheckpointError;
-use crate::manifest::{FORMAT, FileRef, Manifest};
+use crate::manifest::{FORMAT, Manifest, TaskState};
 use crate::sealed;
 use crate::store::{PutOnce, Store};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::ops::Range;
 use tidewheel_types::description::StateKind;
 
 /// The name of the manifest.
@@ -102,44 +101,47 @@ pub struct Row<'a> {
     pub expiry_ms: Option<i64>,
 }
 
-/// A file of rows that has been written, and what is where in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowsFile {
-    /// The file.
-    pub file: FileRef,
-    /// Number of rows.
-    pub rows: u64,
-    /// Its row groups, in order.
-    groups: Vec<RowGroup>,
-    /// What comes after the row groups.
-    footer: Piece,
-}
-
-/// A row group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct RowGroup {
-    rows: u64,
-    /// The least and the largest key group.
-    key_groups: (u16, u16),
-    piece: Piece,
-}
-
-/// Bytes of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Piece {
-    start: u64,
-    bytes: u64,
-    crc32c: u32,
-}
-
 /// `savepoint.json`.
 #[derive(Serialize, Deserialize)]
-struct SavepointFile {
+struct SavepointFile<M = Manifest> {
     format: u32,
     drained: bool,
-    manifest: Manifest,
-    /// The files of rows that the manifest names, by name.
-    rows: BTreeMap<String, RowsFile>,
+    manifest: M,
+}
+
+/// A savepoint that is complete.
+#[derive(Clone, Debug)]
+pub struct Savepoint {
+    store: Store,
+    /// Positions, states, and the files of rows: one for each task.
+    pub manifest: Manifest,
+    /// Whether event time was brought to its end before it was taken.
+    pub drained: bool,
+}
+
+impl Savepoint {
+    /// Opens the savepoint in a store, and looks whether all its files are there, with their sizes.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Missing`] if there is none, or if it was never completed; others if it is not as it was
+    /// written.
+    pub fn open(store: &Store) -> Result<Savepoint, CheckpointError> {
+        let file: SavepointFile = sealed::open(&store.get(MANIFEST)?, &store.name_of(MANIFEST))?;
+        file.manifest.files().try_for_each(|file| store.check_size(file))?;
+        Ok(Savepoint { store: store.clone(), manifest: file.manifest, drained: file.drained })
+    }
+
+    /// The rows of an operator in these key groups: task by task, each in the order in which they were written.
+    pub fn rows(&self, operator: &str, key_groups: Range<u16>) -> Rows {
+        let tasks = self.manifest.operators.get(operator).into_iter().flat_map(|operator| &operator.tasks);
+        let overlap = |task: &&TaskState| overlaps(&task.key_groups, &key_groups);
+        let files = tasks.filter(overlap).flat_map(|task| task.files.clone()).collect();
+        Rows::new(self.store.clone(), operator.to_owned(), key_groups, files)
+    }
+}
+
+fn overlaps(one: &Range<u16>, other: &Range<u16>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 /// Fails if a savepoint is there already: before anything is written into it.
@@ -157,21 +159,11 @@ pub fn check_free(store: &Store) -> Result<(), CheckpointError> {
 /// brought to its end first.
 ///
 /// # Errors
-/// [`CheckpointError::Exists`] if a savepoint is there already, or if the store refuses.
-///
-/// # Panics
-/// If the manifest names a file that is not among `files`.
-pub fn complete(
-    store: &Store,
-    manifest: Manifest,
-    drained: bool,
-    files: impl IntoIterator<Item = RowsFile>,
-) -> Result<(), CheckpointError> {
-    let rows: BTreeMap<String, RowsFile> = files.into_iter().map(|file| (file.file.name.clone(), file)).collect();
-    for file in manifest.files() {
-        assert!(rows.get(&file.name).is_some_and(|rows| rows.file == *file), "{} has been written", file.name);
-    }
-    let bytes = sealed::seal(&SavepointFile { format: FORMAT, drained, manifest, rows });
+/// [`CheckpointError::Exists`] if a savepoint is there already; [`CheckpointError::Missing`] if one of its files is not;
+/// or if the store refuses.
+pub fn complete(store: &Store, manifest: &Manifest, drained: bool) -> Result<(), CheckpointError> {
+    manifest.files().try_for_each(|file| store.check_size(file))?;
+    let bytes = sealed::seal(&SavepointFile { format: FORMAT, drained, manifest });
     match store.put_once(MANIFEST, &bytes.into())? {
         PutOnce::Done | PutOnce::DoneAfterDoubt => Ok(()),
         PutOnce::Taken(_) => Err(CheckpointError::Exists { file: store.name_of(MANIFEST) }),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
-use tidewheel_checkpoint::savepoint::{self, Reader, Row, RowKind, Writer};
+use tidewheel_checkpoint::savepoint::{self, Row, RowKind, Savepoint, Writer};
 use tidewheel_checkpoint::{
     CheckpointError, FORMAT, FileName, FileRef, Log, Manifest, OperatorState, Patience, Restore, Store, TaskState,
 };
@@ -259,9 +259,8 @@ fn a_savepoint_in_a_bucket_is_read_in_parts() {
         writer.push(&row(key_group, &value)).unwrap();
     }
     let file = writer.finish().unwrap();
-    assert_eq!(file.rows, 40);
-    savepoint::complete(&store, manifest(1, 1, std::slice::from_ref(&file.file)), false, [file]).unwrap();
-    let reader = Reader::open(&store).unwrap();
+    savepoint::complete(&store, &manifest(1, 1, &[file]), false).unwrap();
+    let reader = Savepoint::open(&store).unwrap();
     let mut rows = reader.rows("count", 20..22);
     for key_group in 20..22 {
         assert_eq!(rows.next().unwrap(), Some(row(key_group, &value)));

@@ -9,8 +9,14 @@ use crate::manifest::{FORMAT, FileRef, Manifest, OperatorState, TaskState};
 use crate::sealed;
 use crate::slot;
 use crate::store::Store;
+use crate::store::stepped::{Fate, Gate};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// A manifest of an attempt, with these files.
 pub(crate) fn manifest(attempt: u64, checkpoint: u64, files: &[FileRef]) -> Manifest {
@@ -238,4 +244,36 @@ fn a_manifest_of_a_later_version_is_refused() {
     let error = Log::open(store).begin_attempt().unwrap_err();
     assert!(matches!(error, CheckpointError::NewerFormat { format, known: FORMAT, .. } if format == FORMAT + 1));
     assert!(error.to_string().contains("use the version that wrote it, or a later one"), "{error}");
+}
+
+#[test]
+fn a_full_disk_fails_the_checkpoint_and_not_the_next() {
+    let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let gate = Arc::new(Gate::default());
+    let store = gate.join(0, &objects);
+    let is_full = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !gate.settle().is_empty() {
+                gate.grant(0, if is_full.load(Ordering::SeqCst) { Fate::Full } else { Fate::Done });
+            }
+        });
+        let mut log = Log::open(store.clone());
+        log.begin_attempt().unwrap();
+        let first = [file(&store, 1, 0)];
+        assert_eq!(log.publish(manifest(1, 1, &first)).unwrap(), 2);
+        is_full.store(true, Ordering::SeqCst);
+        let error = put_file(&store, 1, 1).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write `memory:/files/1-0-1.sst`: "), "{error}");
+        assert!(error.contains("no storage space; see that the store can be reached, has room"), "{error}");
+        let error = log.publish(manifest(1, 2, &first)).unwrap_err();
+        assert!(matches!(error, CheckpointError::InDoubt { slot: 3, .. }), "{error}");
+        log.retain(1, &BTreeSet::new()).unwrap();
+        assert_eq!(log.newest().unwrap().unwrap().manifest, manifest(1, 1, &first));
+        is_full.store(false, Ordering::SeqCst);
+        let second = [first[0].clone(), file(&store, 1, 2)];
+        assert_eq!(log.publish(manifest(1, 3, &second)).unwrap(), 3);
+        log.verify(&log.newest().unwrap().unwrap()).unwrap();
+        gate.left(0);
+    });
 }

@@ -1,12 +1,13 @@
 //! Going through rows, one row group in memory at a time.
 
 use super::columns::ReadGroup;
-use super::{Piece, Row, RowGroup, RowsFile};
+use super::footer::{self, Footer, Piece};
+use super::{Row, overlaps};
 use crate::error::CheckpointError;
+use crate::manifest::FileRef;
 use crate::store::Store;
 use bytes::{Buf, Bytes};
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedRowGroupReader;
@@ -18,16 +19,16 @@ pub struct Rows {
     store: Store,
     operator: String,
     key_groups: Range<u16>,
-    files: std::vec::IntoIter<RowsFile>,
+    files: std::vec::IntoIter<FileRef>,
     /// The file that is being read, and which of its row groups is next.
-    file: Option<(RowsFile, ParquetMetaData, usize)>,
+    file: Option<(FileRef, Footer, usize)>,
     group: ReadGroup,
     /// The row of the group that is next.
     row: usize,
 }
 
 impl Rows {
-    pub(super) fn new(store: Store, operator: String, key_groups: Range<u16>, files: Vec<RowsFile>) -> Rows {
+    pub(super) fn new(store: Store, operator: String, key_groups: Range<u16>, files: Vec<FileRef>) -> Rows {
         let files = files.into_iter();
         Rows { store, operator, key_groups, files, file: None, group: ReadGroup::default(), row: 0 }
     }
@@ -51,28 +52,28 @@ impl Rows {
             }
         };
         self.row = row + 1;
-        let named = || self.file.as_ref().map_or(String::new(), |(file, ..)| self.store.name_of(&file.file.name));
+        let named = || self.file.as_ref().map_or(String::new(), |(file, ..)| self.store.name_of(&file.name));
         self.group.row(row, &self.operator).map(Some).map_err(|what| CheckpointError::damaged(named(), what))
     }
 
     /// Reads the next row group that has rows in the range. `false` if there is none.
     fn next_group(&mut self) -> Result<bool, CheckpointError> {
         loop {
-            let Some((file, metadata, next)) = &mut self.file else {
-                match self.files.next() {
-                    Some(file) => self.file = open(&self.store, file, &self.key_groups)?,
-                    None => return Ok(false),
-                }
-                continue;
-            };
-            let Some(group) = file.groups.get(*next) else {
-                self.file = None;
+            let Some((file, footer, next)) = &mut self.file else {
+                let Some(file) = self.files.next() else { return Ok(false) };
+                let footer = footer::read(&self.store, &file)?;
+                self.file = Some((file, footer, 0));
                 continue;
             };
             let index = *next;
+            let Some(group) = footer.groups.get(index) else {
+                self.file = None;
+                continue;
+            };
             *next += 1;
-            if overlaps(group, &self.key_groups) {
-                self.group = read_group(&self.store, file, metadata, index)?;
+            let (least, largest) = group.key_groups;
+            if overlaps(&(least..largest.saturating_add(1)), &self.key_groups) {
+                self.group = read_group(&self.store, file, footer, index)?;
                 self.row = 0;
                 return Ok(true);
             }
@@ -80,68 +81,37 @@ impl Rows {
     }
 }
 
-fn overlaps(group: &RowGroup, key_groups: &Range<u16>) -> bool {
-    let (least, largest) = group.key_groups;
-    least < key_groups.end && largest >= key_groups.start
-}
-
-/// Reads what a file says of its row groups. `None` if it has no rows in the range.
-fn open(
-    store: &Store,
-    file: RowsFile,
-    key_groups: &Range<u16>,
-) -> Result<Option<(RowsFile, ParquetMetaData, usize)>, CheckpointError> {
-    if !file.groups.iter().any(|group| overlaps(group, key_groups)) {
-        return Ok(None);
-    }
-    let window = fetch(store, &file, file.footer)?;
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(&window);
-    let metadata = metadata.map_err(|source| failed(store, &file, source))?;
-    let rows: Vec<u64> = metadata.row_groups().iter().map(|group| group.num_rows() as u64).collect();
-    let expected: Vec<u64> = file.groups.iter().map(|group| group.rows).collect();
-    if rows != expected || rows.iter().sum::<u64>() != file.rows {
-        let what = format!("it has {} rows, not {}", rows.iter().sum::<u64>(), file.rows);
-        return Err(CheckpointError::damaged(store.name_of(&file.file.name), what));
-    }
-    Ok(Some((file, metadata, 0)))
-}
-
-fn read_group(
-    store: &Store,
-    file: &RowsFile,
-    metadata: &ParquetMetaData,
-    index: usize,
-) -> Result<ReadGroup, CheckpointError> {
-    let window = Arc::new(fetch(store, file, file.groups[index].piece)?);
+fn read_group(store: &Store, file: &FileRef, footer: &Footer, index: usize) -> Result<ReadGroup, CheckpointError> {
+    let window = Arc::new(fetch(store, file, footer.groups[index].piece)?);
     let properties = Arc::new(ReaderProperties::builder().set_read_bloom_filter(false).build());
-    let pages = metadata.page_index_for_row_group(index);
-    let group = SerializedRowGroupReader::new(window, metadata.row_group(index), pages, properties);
+    let pages = footer.metadata.page_index_for_row_group(index);
+    let group = SerializedRowGroupReader::new(window, footer.metadata.row_group(index), pages, properties);
     group.and_then(|group| ReadGroup::read(&group)).map_err(|source| failed(store, file, source))
 }
 
 /// Reads a piece of a file, and checks it.
-fn fetch(store: &Store, file: &RowsFile, piece: Piece) -> Result<Window, CheckpointError> {
-    let bytes = store.get_range(&file.file.name, piece.start..piece.start + piece.bytes)?;
+fn fetch(store: &Store, file: &FileRef, piece: Piece) -> Result<Window, CheckpointError> {
+    let bytes = store.get_range(&file.name, piece.start..piece.start + piece.bytes)?;
     let found = crc32c::crc32c(&bytes);
     if found != piece.crc32c {
         let what = format!(
             "the checksum of the {} bytes at {} is {found:08x}, not {:08x}",
             piece.bytes, piece.start, piece.crc32c
         );
-        return Err(CheckpointError::damaged(store.name_of(&file.file.name), what));
+        return Err(CheckpointError::damaged(store.name_of(&file.name), what));
     }
-    Ok(Window { file_bytes: file.file.bytes, start: piece.start, bytes })
+    Ok(Window { file_bytes: file.bytes, start: piece.start, bytes })
 }
 
-fn failed(store: &Store, file: &RowsFile, source: ParquetError) -> CheckpointError {
-    CheckpointError::Parquet { action: "read", file: store.name_of(&file.file.name), source }
+fn failed(store: &Store, file: &FileRef, source: ParquetError) -> CheckpointError {
+    CheckpointError::Parquet { action: "read", file: store.name_of(&file.name), source }
 }
 
 /// A file of which a piece is in memory, as the Parquet reader wants to see it.
-struct Window {
-    file_bytes: u64,
-    start: u64,
-    bytes: Bytes,
+pub(super) struct Window {
+    pub(super) file_bytes: u64,
+    pub(super) start: u64,
+    pub(super) bytes: Bytes,
 }
 
 impl Window {

@@ -1,6 +1,7 @@
 //! Savepoints come back as they were written, in parts and in whole, and say what is wrong with them.
 
-use super::{MANIFEST, Reader, Row, RowKind, Writer, check_free, complete};
+use super::footer;
+use super::{MANIFEST, Row, RowKind, Savepoint, Writer, check_free, complete};
 use crate::error::CheckpointError;
 use crate::log::tests::manifest;
 use crate::manifest::{Manifest, TaskState};
@@ -87,14 +88,14 @@ fn write(store: &Store, tasks: &[(Range<u16>, Vec<Owned>)]) -> Manifest {
     let states = (0..).zip(tasks).zip(&files).map(|((worker, (key_groups, _)), file)| TaskState {
         worker,
         key_groups: key_groups.clone(),
-        files: vec![file.file.clone()],
+        files: vec![file.clone()],
     });
     manifest.operators.get_mut("count").unwrap().tasks = states.collect();
-    complete(store, manifest.clone(), true, files).unwrap();
+    complete(store, &manifest, true).unwrap();
     manifest
 }
 
-fn read(reader: &Reader, key_groups: Range<u16>) -> Result<Vec<Owned>, CheckpointError> {
+fn read(reader: &Savepoint, key_groups: Range<u16>) -> Result<Vec<Owned>, CheckpointError> {
     let (mut rows, mut read) = (reader.rows("count", key_groups), Vec::new());
     while let Some(row) = rows.next()? {
         read.push(Owned::of(row));
@@ -131,9 +132,8 @@ proptest! {
         let (low, high): (Vec<Owned>, Vec<Owned>) = rows.iter().cloned().partition(|row| row.key_group < 50);
         let store = memory();
         let manifest = write(&store, &[(0..50, low), (50..128, high)]);
-        let reader = Reader::open(&store).unwrap();
-        prop_assert_eq!(reader.manifest(), &manifest);
-        prop_assert_eq!(reader.row_count("count"), rows.len() as u64);
+        let reader = Savepoint::open(&store).unwrap();
+        prop_assert_eq!(&reader.manifest, &manifest);
         prop_assert_eq!(read(&reader, 0..128).unwrap(), rows.clone());
         let range = first..(first + count).min(128);
         rows.retain(|row| range.contains(&row.key_group));
@@ -148,9 +148,10 @@ fn many_rows_are_read_in_parts_from_a_folder() {
     check_free(&store).unwrap();
     let rows = many(0..64, 4000);
     write(&store, &[(0..64, rows.clone())]);
-    let reader = Reader::open(&store).unwrap();
-    assert!(reader.is_drained());
-    let groups = &reader.savepoint.rows["rows/count-0.parquet"].groups;
+    let reader = Savepoint::open(&store).unwrap();
+    assert!(reader.drained);
+    let file = reader.manifest.files().next().unwrap();
+    let groups = footer::read(&store, file).unwrap().groups;
     assert!(groups.len() >= 4, "{} row groups", groups.len());
     assert!(groups.iter().all(|group| group.piece.bytes < 12 << 20));
     assert!(read(&reader, 0..128).unwrap() == rows);
@@ -172,19 +173,19 @@ fn many_rows_are_read_in_parts_from_a_folder() {
 #[test]
 fn a_savepoint_is_there_once_it_is_complete_and_only_once() {
     let store = memory();
-    assert!(Reader::open(&store).err().unwrap().is_missing());
+    assert!(Savepoint::open(&store).err().unwrap().is_missing());
     let mut unfinished = Writer::new(&store, "count", 0).unwrap();
     unfinished.push(&many(0..1, 1)[0].row()).unwrap();
     drop(unfinished);
     assert_eq!(store.list("").unwrap(), [], "what was not finished never appears");
     write(&store, &[(0..128, Vec::new())]);
     assert!(matches!(check_free(&store), Err(CheckpointError::Exists { .. })));
-    let error = complete(&store, manifest(3, 7, &[]), false, []).unwrap_err();
+    let error = complete(&store, &manifest(3, 7, &[]), false).unwrap_err();
     assert_eq!(
         error.to_string(),
         "`memory:/savepoint.json` is there already; name another place, or remove it if nothing needs it"
     );
-    assert_eq!(read(&Reader::open(&store).unwrap(), 0..128).unwrap(), []);
+    assert_eq!(read(&Savepoint::open(&store).unwrap(), 0..128).unwrap(), []);
 }
 
 #[test]
@@ -197,17 +198,17 @@ fn a_savepoint_that_is_not_as_it_was_is_refused() {
         let mut flipped = whole.to_vec();
         flipped[at] ^= 0x10;
         store.put(name, flipped).unwrap();
-        let error = read(&Reader::open(&store).unwrap(), 0..128).unwrap_err();
+        let error = read(&Savepoint::open(&store).unwrap(), 0..128).unwrap_err();
         assert!(matches!(error, CheckpointError::Damaged { .. }), "byte {at}: {error}");
     }
     store.put(name, whole.slice(..whole.len() - 1)).unwrap();
-    let error = Reader::open(&store).err().unwrap().to_string();
+    let error = Savepoint::open(&store).err().unwrap().to_string();
     assert!(error.starts_with("`memory:/rows/count-0.parquet` is damaged: it has "), "{error}");
     store.remove(&[name.to_owned()]).unwrap();
-    assert!(Reader::open(&store).err().unwrap().is_missing());
+    assert!(Savepoint::open(&store).err().unwrap().is_missing());
 
     let manifest = store.get(MANIFEST).unwrap();
     store.put(MANIFEST, manifest.slice(..manifest.len() - 30)).unwrap();
-    let error = Reader::open(&store).err().unwrap().to_string();
+    let error = Savepoint::open(&store).err().unwrap().to_string();
     assert!(error.starts_with("`memory:/savepoint.json` is damaged: it is cut off after "), "{error}");
 }

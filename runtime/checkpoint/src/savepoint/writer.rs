@@ -1,7 +1,8 @@
 //! Writing the rows of one task.
 
 use super::columns::{self, NewGroup};
-use super::{FOLDER, Piece, Row, RowGroup, RowsFile};
+use super::footer::{self, Piece, RowGroup};
+use super::{FOLDER, Row};
 use crate::error::CheckpointError;
 use crate::manifest::FileRef;
 use crate::store::{Store, Upload};
@@ -25,7 +26,6 @@ pub struct Writer {
     file: SerializedFileWriter<Pieces>,
     group: NewGroup,
     groups: Vec<RowGroup>,
-    rows: u64,
 }
 
 impl Writer {
@@ -39,7 +39,7 @@ impl Writer {
         let file = SerializedFileWriter::new(pieces, columns::schema(), columns::properties())
             .map_err(|source| failed(store, &name, source))?;
         let (store, operator) = (store.clone(), operator.to_owned());
-        Ok(Writer { store, name, operator, file, group: NewGroup::default(), groups: Vec::new(), rows: 0 })
+        Ok(Writer { store, name, operator, file, group: NewGroup::default(), groups: Vec::new() })
     }
 
     /// Adds a row.
@@ -48,26 +48,25 @@ impl Writer {
     /// If the store refuses.
     pub fn push(&mut self, row: &Row<'_>) -> Result<(), CheckpointError> {
         self.group.push(row);
-        self.rows += 1;
         if self.group.rows() >= GROUP_ROWS_MAX || self.group.bytes() >= GROUP_BYTES {
             self.end_group()?;
         }
         Ok(())
     }
 
-    /// Completes the file.
+    /// Completes the file, and says what it is.
     ///
     /// # Errors
     /// If the store refuses.
-    pub fn finish(mut self) -> Result<RowsFile, CheckpointError> {
+    pub fn finish(mut self) -> Result<FileRef, CheckpointError> {
         if self.group.rows() > 0 {
             self.end_group()?;
         }
-        let Writer { store, name, file, groups, rows, .. } = self;
-        let mut pieces = file.into_inner().map_err(|source| failed(&store, &name, source))?;
-        let footer = pieces.cut();
+        let Writer { store, name, mut file, groups, .. } = self;
+        file.append_key_value_metadata(footer::metadata(&groups));
+        let pieces = file.into_inner().map_err(|source| failed(&store, &name, source))?;
         let (bytes, crc32c) = pieces.upload.finish()?;
-        Ok(RowsFile { file: FileRef { name, bytes, crc32c }, rows, groups, footer })
+        Ok(FileRef { name, bytes, crc32c })
     }
 
     fn end_group(&mut self) -> Result<(), CheckpointError> {

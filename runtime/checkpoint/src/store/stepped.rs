@@ -12,6 +12,7 @@ use object_store::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) enum Fate {
     AnswerLost,
     /// A put fails, and is done later.
     Late,
+    /// A put finds no room; the rest is done.
+    Full,
 }
 
 /// Where requests wait for their turn.
@@ -124,7 +127,7 @@ pub(crate) fn fault() -> Error {
 
 /// Reads that are not done fail.
 fn read(fate: Fate) -> Result<()> {
-    if fate == Fate::Done { Ok(()) } else { Err(fault()) }
+    if matches!(fate, Fate::Done | Fate::Full) { Ok(()) } else { Err(fault()) }
 }
 
 #[async_trait]
@@ -133,6 +136,9 @@ impl ObjectStore for Stepped {
         match self.gate.turn(self.who) {
             Fate::Done => self.objects.put_opts(path, payload, options).await,
             Fate::Refused => Err(fault()),
+            Fate::Full => {
+                Err(Error::Generic { store: "test", source: Box::new(io::Error::from(io::ErrorKind::StorageFull)) })
+            }
             Fate::AnswerLost => {
                 let _ = self.objects.put_opts(path, payload, options).await;
                 Err(fault())

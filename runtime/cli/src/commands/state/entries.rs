@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
-use tidewheel_checkpoint::savepoint::{Reader, Row, RowKind};
+use tidewheel_checkpoint::savepoint::{Row, RowKind, Savepoint};
 use tidewheel_checkpoint::{StateEntry, Store};
 use tidewheel_types::description::StateKind;
 use tidewheel_types::job::nearest;
@@ -14,7 +14,7 @@ use tidewheel_types::key_group::{KeyGroup, KeyGroups, hash_key};
 /// A savepoint.
 pub(super) struct Opened {
     url: String,
-    reader: Reader,
+    savepoint: Savepoint,
 }
 
 /// A state in it, with its operator.
@@ -26,12 +26,12 @@ pub(super) struct StoredIn<'a> {
 
 impl Opened {
     pub(super) fn open(url: &str) -> Result<Opened> {
-        Ok(Opened { url: url.to_owned(), reader: open(url)? })
+        Ok(Opened { url: url.to_owned(), savepoint: open(url)? })
     }
 
     /// All states, by operator.
     pub(super) fn states(&self) -> Vec<StoredIn<'_>> {
-        let operators = self.reader.manifest().operators.iter();
+        let operators = self.savepoint.manifest.operators.iter();
         operators
             .flat_map(|(operator, state)| state.states.iter().map(move |entry| StoredIn { operator, entry }))
             .collect()
@@ -54,7 +54,7 @@ impl Opened {
 
     /// The operators that have state.
     pub(super) fn operators(&self) -> impl Iterator<Item = &str> {
-        self.reader.manifest().operators.keys().map(String::as_str)
+        self.savepoint.manifest.operators.keys().map(String::as_str)
     }
 
     /// Goes through all rows of an operator.
@@ -63,7 +63,7 @@ impl Opened {
         operator: &str,
         mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        self.each_in(operator, 0..self.reader.manifest().max_parallelism, &mut each)
+        self.each_in(operator, 0..self.savepoint.manifest.max_parallelism, &mut each)
     }
 
     /// Goes through the entries of a state, those of one key together, until told to stop.
@@ -85,7 +85,7 @@ impl Opened {
         key: &[u8],
         mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let groups = KeyGroups::new(self.reader.manifest().max_parallelism, 1);
+        let groups = KeyGroups::new(self.savepoint.manifest.max_parallelism, 1);
         let KeyGroup(group) = groups.group_of_hash(hash_key(key));
         self.each_in(state.operator, group..group + 1, &mut |row| match state.has(row) && row.key == key {
             true => each(row),
@@ -99,7 +99,7 @@ impl Opened {
         key_groups: Range<u16>,
         each: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let mut rows = self.reader.rows(operator, key_groups);
+        let mut rows = self.savepoint.rows(operator, key_groups);
         while let Some(row) = rows.next()? {
             if each(&row)?.is_break() {
                 break;
@@ -110,8 +110,8 @@ impl Opened {
 }
 
 /// Opens the savepoint at a URL or path.
-pub(crate) fn open(url: &str) -> Result<Reader> {
-    Ok(Reader::open(&Store::open(url, Path::new(""))?)?)
+pub(crate) fn open(url: &str) -> Result<Savepoint> {
+    Ok(Savepoint::open(&Store::open(url, Path::new(""))?)?)
 }
 
 impl StoredIn<'_> {
