@@ -83,6 +83,13 @@ impl<'t> EntryList<'t> {
         }
     }
 
+    /// Makes room for so many more entries of so many bytes, so that a list that is growing need not be copied, and held
+    /// twice.
+    pub(crate) fn reserve(&mut self, entries: usize, bytes: usize) {
+        self.places.reserve_exact(entries);
+        self.bytes.reserve_exact(bytes);
+    }
+
     /// Bytes of keys and values.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()

@@ -5,7 +5,7 @@ use crate::delta::EntryList;
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId};
 use crate::restore::{self, CheckedEntry, Folders};
-use crate::state_file;
+use crate::state_file::{self, Layout};
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::ValueHead;
@@ -143,7 +143,9 @@ pub fn open_rows<E: From<StateError>>(
             versions.entry(*id).or_default().extend(found);
         }
         let name = format!("base-{}.sst", chain.len());
-        let file = state_file::write(&folders.files, name, |file| entries.sorted(|key, value| file.add(key, value)));
+        let file = state_file::write(&folders.files, name, Layout::Whole, |file| {
+            entries.sorted(|key, value| file.add(key, value))
+        });
         chain.extend(file?);
     }
     for state in &mut table.states {

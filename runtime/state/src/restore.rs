@@ -8,7 +8,7 @@ use crate::backend::{RestoredTask, StateSettings};
 use crate::error::StateError;
 use crate::key_codec::EntryKey;
 use crate::snapshot::LocalFile;
-use crate::state_file;
+use crate::state_file::{self, Layout};
 use crate::value_codec::ValueHead;
 use std::fs;
 use std::ops::Range;
@@ -51,7 +51,7 @@ pub(crate) fn chain(
     {
         return task.files.iter().map(|file| adopt(file, folders)).collect();
     }
-    let base = state_file::write(&folders.files, "base.sst".to_owned(), |base| {
+    let base = state_file::write(&folders.files, "base.sst".to_owned(), Layout::Parts, |base| {
         tasks.iter().try_for_each(|task| {
             let files: Vec<&Path> = task.files.iter().map(PathBuf::as_path).collect();
             state_file::merged(&files, &common(&task.key_groups, own), &folders.scratch, &mut |key, value| {

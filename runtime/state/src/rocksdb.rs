@@ -8,7 +8,7 @@
 //! - **Freezing** copies what has changed. A background thread sorts it and writes it to a state file, which goes into the
 //!   RocksDB as it is (`ingestion.rs`) and is the snapshot's increment as well. Until then what was frozen stays in the
 //!   cache, so reads see cache → frozen → RocksDB. So it is at a checkpoint; and also in between, as a **spill**
-//!   (`spill.rs`), when what has changed takes a third of the cache. The next checkpoint takes the files of the spills.
+//!   (`spill.rs`), when what has changed takes a quarter of the cache. The next checkpoint takes the files of the spills.
 //! - **Tombstones** are empty values, and a compaction filter removes them for good, and what has expired (`database.rs`).
 
 mod collections;
@@ -86,7 +86,7 @@ enum Store {
 
 /// What has changed may take one of so many parts of the cache before it is spilled; what is on its way into the
 /// RocksDB another one. The rest is for what can be evicted.
-const SPILL_PART: usize = 3;
+const SPILL_PART: usize = 4;
 
 /// How long a worker waits for the disk before the job fails.
 const WAIT_MAX: Duration = Duration::from_secs(120);
@@ -120,7 +120,7 @@ pub(crate) fn open(
         stores,
         collections: Collections::new(key_groups),
         share: TaskShare::new(memory),
-        spiller: Spiller::new(&settings.folder, max_parallelism, table.clone(), is_tracking)?,
+        spiller: Spiller::new(Arc::clone(&database), max_parallelism, table.clone(), is_tracking)?,
         spilled: Vec::new(),
         ingestion: Arc::new(Ingestion::new(Arc::clone(&database))),
         settled: 0,

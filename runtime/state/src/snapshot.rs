@@ -5,7 +5,7 @@ use crate::delta::{Delta, EntryList, SpilledFile};
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId, TIMERS};
 use crate::restore::Folders;
-use crate::state_file;
+use crate::state_file::{self, Layout};
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::{TOMBSTONE, ValueHead};
@@ -66,8 +66,9 @@ impl SnapshotWriter {
         if !entries.is_empty() {
             entries.versions().iter().for_each(|(&id, versions)| self.add_versions(id, versions));
             let name = self.next_name(checkpoint);
-            added =
-                state_file::write(&self.folders.files, name, |file| entries.sorted(|key, value| file.add(key, value)))?;
+            added = state_file::write(&self.folders.files, name, Layout::Whole, |file| {
+                entries.sorted(|key, value| file.add(key, value))
+            })?;
         }
         if let Some(written) = written {
             written(added.as_ref().map(|file| &*file.path))?;
@@ -125,7 +126,7 @@ impl SnapshotWriter {
         let is_whole = first == 0;
         let mut versions: BTreeMap<StateId, BTreeSet<u32>> = BTreeMap::new();
         let table = &self.table;
-        let merged = state_file::write(&self.folders.files, name, |file| {
+        let merged = state_file::write(&self.folders.files, name, Layout::Parts, |file| {
             state_file::merged(&files, &self.key_groups, &self.folders.scratch, &mut |key, stored| {
                 let (state, head) = read_entry(key, stored)?;
                 let live = head.filter(|head| state == TIMERS || !table.is_expired(state, head.expiry, time));

@@ -6,8 +6,8 @@
 use crate::error::StateError;
 use crate::snapshot::LocalFile;
 use rocksdb::{
-    BlockBasedOptions, DB, DBCompressionType, DBRawIterator, ErrorKind, IngestExternalFileOptions, LogLevel, Options,
-    ReadOptions, SstFileWriter,
+    BlockBasedIndexType, BlockBasedOptions, DB, DBCompressionType, DBRawIterator, ErrorKind, IngestExternalFileOptions,
+    LogLevel, Options, ReadOptions, SstFileWriter,
 };
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -20,10 +20,43 @@ const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// What an iterator reads ahead.
 const READ_AHEAD_BYTES: usize = 1 << 20;
 
-/// How state files are written.
-pub(crate) fn options() -> Options {
+/// Bytes of a block before compression: most reads are of one small entry, and have to read and unpack all of its block.
+const BLOCK_BYTES: usize = 1 << 10;
+
+/// The same, in large files, whose index is held in memory while they are written.
+const LARGE_BLOCK_BYTES: usize = 4 << 10;
+
+/// How index and filter of a file are laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Each in one piece: a look-up finds them at once. They are built in memory, as was what they are of.
+    Whole,
+    /// The index in parts, which are read by the part, and no filter, which would be held in memory while it is written:
+    /// the file may hold all of a task's state. RocksDB makes smaller ones with filters of it when it compacts it.
+    Parts,
+}
+
+/// How tables are laid out.
+pub(crate) fn table_options(layout: Layout) -> BlockBasedOptions {
     let mut table = BlockBasedOptions::default();
-    table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+    match layout {
+        Layout::Whole => {
+            table.set_block_size(BLOCK_BYTES);
+            table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+        }
+        Layout::Parts => {
+            table.set_block_size(LARGE_BLOCK_BYTES);
+            table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        }
+    }
+    table
+}
+
+/// How state files are written.
+fn options(layout: Layout) -> Options {
+    let mut table = table_options(layout);
+    // Only those who write them or read all of them use this.
+    table.disable_cache();
     let mut options = Options::default();
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_block_based_table_factory(&table);
@@ -49,10 +82,11 @@ impl StateFile<'_> {
 pub(crate) fn write<E: From<StateError>>(
     folder: &Path,
     name: String,
+    layout: Layout,
     fill: impl FnOnce(&mut StateFile<'_>) -> Result<(), E>,
 ) -> Result<Option<LocalFile>, E> {
     let path = folder.join(&name);
-    let options = options();
+    let options = options(layout);
     let mut file = StateFile { writer: SstFileWriter::create(&options), path: &path, entries: 0 };
     file.writer.open(&path).map_err(StateError::rocksdb("create the state file", &path))?;
     fill(&mut file)?;
@@ -165,7 +199,7 @@ pub(crate) fn empty_folder(folder: &Path) -> Result<(), StateError> {
 fn ingest(files: &[&Path], scratch: &Path) -> Result<DB, Fault> {
     let folder = scratch.join("db");
     empty_folder(&folder).map_err(Fault::Known)?;
-    let mut options = options();
+    let mut options = options(Layout::Parts);
     options.create_if_missing(true);
     options.set_disable_auto_compactions(true);
     options.set_log_level(LogLevel::Fatal);

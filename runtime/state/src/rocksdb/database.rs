@@ -8,20 +8,19 @@
 use super::shared::{SharedMemory, environment};
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId};
-use crate::state_file;
+use crate::state_file::{self, Layout};
 use crate::ttl::{StateTime, TtlClock};
 use crate::value_codec::expiry_of;
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
-    BlockBasedOptions, DB, DBCompressionType, DBRawIterator, DataBlockIndexType, ErrorKind, IngestExternalFileOptions,
-    LogLevel, Options, ReadOptions,
+    DB, DBCompressionType, DBRawIterator, DataBlockIndexType, ErrorKind, IngestExternalFileOptions, LogLevel, Options,
+    ReadOptions,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-
-/// As in [`state_file`]: one look-up in a hundred of a key that is not there reads a block.
-const BLOOM_BITS_PER_KEY: f64 = 10.0;
+use std::thread;
+use std::time::Duration;
 
 /// Files that are not sorted into levels yet, at which they are compacted. Each costs a look-up a test of its filter, a
 /// tenth of a microsecond; compacting too early writes the levels below too often.
@@ -29,6 +28,14 @@ const UNSORTED_FILES: i32 = 8;
 
 /// Files that a task keeps open.
 const OPEN_FILES_MAX: i32 = 256;
+
+/// Unsorted files at which spills wait for them to be compacted.
+const UNSORTED_FILES_MAX: u64 = 24;
+
+const COMPACTION_WAIT: Duration = Duration::from_millis(5);
+
+/// So that nobody waits longer than 30 s.
+const COMPACTION_WAITS_MAX: u32 = 6000;
 
 /// Keys read in one call: enough to share work, few enough that the blocks they pin do not fill the block cache.
 const READ_KEYS: usize = 128;
@@ -121,6 +128,19 @@ impl Database {
         ingested.map_err(StateError::working_state("put a state file into", &self.folder))
     }
 
+    /// Waits until so many files have been compacted that another one does no harm, but not for ever: a disk that works
+    /// slowly makes reads slow, one that does not work fails a write.
+    pub(super) fn wait_for_compaction(&self) {
+        for _ in 0..COMPACTION_WAITS_MAX {
+            let unsorted = self.db.property_int_value("rocksdb.num-files-at-level0").unwrap_or_default();
+            if unsorted.unwrap_or_default() < UNSORTED_FILES_MAX {
+                return;
+            }
+            // RocksDB tells nobody when a compaction is done.
+            thread::sleep(COMPACTION_WAIT);
+        }
+    }
+
     /// Takes in a file of a snapshot.
     pub(super) fn ingest_restored(&self, file: &Path) -> Result<(), StateError> {
         self.ingest(file, true).map_err(|error| match error {
@@ -192,20 +212,21 @@ impl Database {
 
 /// For point reads of small values, in files that come ready-made.
 fn options(memory: &SharedMemory) -> Options {
-    let mut table = BlockBasedOptions::default();
+    let mut table = state_file::table_options(Layout::Whole);
     table.set_block_cache(memory.block_cache());
-    table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
-    table.set_optimize_filters_for_memory(true);
     // All that is held of files is in the block cache, and so within the budget.
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    // Nearly every look-up tests the filters of all unsorted files.
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&table);
-    options.set_compression_type(DBCompressionType::Lz4);
+    // Unpacking a block takes longer than finding it, and this copy goes nowhere.
+    options.set_compression_type(DBCompressionType::None);
     options.set_level_zero_file_num_compaction_trigger(UNSORTED_FILES);
-    // Files are never refused: the worker waits for them to be taken in, which bounds them.
+    // RocksDB does not refuse files; spills wait for their compaction instead (`wait_for_compaction`).
     options.set_level_zero_slowdown_writes_trigger(1 << 20);
     options.set_level_zero_stop_writes_trigger(1 << 20);
     options.set_target_file_size_base(memory.file_bytes());
@@ -213,7 +234,9 @@ fn options(memory: &SharedMemory) -> Options {
     options.set_compaction_readahead_size(READ_AHEAD_BYTES);
     options.set_max_background_jobs(2);
     options.set_max_open_files(OPEN_FILES_MAX);
-    options.set_write_buffer_size(64 << 10);
+    // Nothing is written to one. It says up to which size unsorted files count as such.
+    options.set_write_buffer_size(memory.file_bytes() as usize * 4);
+    options.set_arena_block_size(64 << 10);
     options.set_periodic_compaction_seconds(EXPIRY_COMPACTION_S);
     options.set_log_level(LogLevel::Error);
     options.set_keep_log_file_num(1);
@@ -272,7 +295,7 @@ impl KeyBatch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Database, ExpiryClocks, KeyBatch, SharedMemory, state_file};
+    use super::{Database, ExpiryClocks, KeyBatch, Layout, SharedMemory, state_file};
     use crate::error::StateError;
     use crate::key_codec::{EntryKey, StateId};
     use crate::ttl::{StateTime, TtlClock};
@@ -299,7 +322,7 @@ mod tests {
         let fill = |file: &mut state_file::StateFile<'_>| {
             entries.iter().try_for_each(|(name, stored)| file.add(&key(name), stored))
         };
-        let file = state_file::write::<StateError>(folder, format!("{number}.sst"), fill).unwrap();
+        let file = state_file::write::<StateError>(folder, format!("{number}.sst"), Layout::Whole, fill).unwrap();
         database.ingest(&file.expect("it has entries").path, true).unwrap();
     }
 

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// | part | for |
 /// |---|---|
-/// | 40 % | the write-back caches: equal parts for all tasks, and within a task whatever its states need |
-/// | 30 % | one block cache for all tasks, with the blocks, indices and bloom filters of the files |
-/// | 30 % | what is on its way: copies of changed rows that are sorted and written, and what RocksDB needs to compact |
+/// | 35 % | the write-back caches: equal parts for all tasks, and within a task whatever its states need |
+/// | 25 % | one block cache for all tasks, with the blocks, indices and bloom filters of the files |
+/// | 40 % | what is on its way: copies of changed rows that are sorted and written, and what RocksDB needs to compact |
 ///
 /// There are no write buffers of RocksDB: nothing is ever written through one.
 pub struct SharedMemory {
@@ -22,13 +22,16 @@ pub struct SharedMemory {
     tasks: AtomicUsize,
 }
 
+const CACHES_PERCENT: usize = 35;
+const BLOCK_CACHE_PERCENT: usize = 25;
+
 /// Threads that compact, for all tasks of the process.
 const COMPACTION_THREADS: i32 = 2;
 
 impl SharedMemory {
     /// A budget of so many bytes. Of less than 8 MiB it cannot be kept.
     pub fn new(bytes: usize) -> Self {
-        let block_cache = Cache::new_lru_cache(bytes / 10 * 3);
+        let block_cache = Cache::new_lru_cache(bytes / 100 * BLOCK_CACHE_PERCENT);
         SharedMemory { bytes, block_cache, tasks: AtomicUsize::new(0) }
     }
 
@@ -67,7 +70,7 @@ impl TaskShare {
     /// Bytes that the task's cache may hold now.
     #[inline]
     pub(super) fn cache_bytes(&self) -> usize {
-        self.0.bytes / 10 * 4 / self.0.tasks.load(Ordering::Relaxed).max(1)
+        self.0.bytes / 100 * CACHES_PERCENT / self.0.tasks.load(Ordering::Relaxed).max(1)
     }
 }
 

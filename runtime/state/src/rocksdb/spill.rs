@@ -1,12 +1,13 @@
 //! Spills: changed state is written to files between checkpoints, when it takes too much of the cache.
 
+use super::database::Database;
 use super::ingestion::{ReadyFile, Ticket};
 use crate::delta::{EntryList, Frozen, SpilledFile};
 use crate::error::StateError;
-use crate::state_file;
+use crate::state_file::{self, Layout};
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -26,6 +27,7 @@ struct SpillWriter {
     table: StateTable,
     /// Whether the files belong to the next checkpoint.
     keep: bool,
+    database: Arc<Database>,
 }
 
 struct Spill {
@@ -37,11 +39,16 @@ struct Spill {
 }
 
 impl Spiller {
-    /// Spills to the folder `spilled` of a working folder.
-    pub(super) fn new(folder: &Path, max_parallelism: u16, table: StateTable, keep: bool) -> Result<Self, StateError> {
-        let folder = folder.join("spilled");
+    /// Spills to the folder `spilled` of the working folder.
+    pub(super) fn new(
+        database: Arc<Database>,
+        max_parallelism: u16,
+        table: StateTable,
+        keep: bool,
+    ) -> Result<Self, StateError> {
+        let folder = database.folder().join("spilled");
         state_file::empty_folder(&folder)?;
-        let writer = Arc::new(SpillWriter { folder, max_parallelism, table, keep });
+        let writer = Arc::new(SpillWriter { folder, max_parallelism, table, keep, database });
         Ok(Spiller { writer, thread: None, number: 0 })
     }
 
@@ -83,6 +90,8 @@ impl Drop for Spiller {
 
 impl SpillWriter {
     fn run(&self, spill: Spill) {
+        // What has not been compacted makes every read slower. The worker waits for spills, so it is held up in time.
+        self.database.wait_for_compaction();
         let Spill { number, parts, time, ticket, done } = spill;
         let spilled = self.write(number, parts, time).inspect_err(|error| ticket.fail(error)).and_then(|spilled| {
             let file = spilled.as_ref().map(|spilled| &spilled.file.path);
@@ -103,7 +112,9 @@ impl SpillWriter {
         parts.into_iter().for_each(|part| part.add_to(&mut entries));
         let versions = entries.versions().clone();
         let name = format!("{number}.sst");
-        let file = state_file::write(&self.folder, name, |file| entries.sorted(|key, value| file.add(key, value)))?;
+        let file = state_file::write(&self.folder, name, Layout::Whole, |file| {
+            entries.sorted(|key, value| file.add(key, value))
+        })?;
         Ok(file.map(|file| SpilledFile { file, versions }))
     }
 }

@@ -21,6 +21,18 @@ pub(crate) struct FrozenValues {
     pub(crate) rows: Vec<u8>,
 }
 
+impl FrozenValues {
+    /// Number of rows.
+    fn len(&self) -> usize {
+        let (mut rows, mut rest) = (0, &self.rows[..]);
+        while let Some((head, after)) = rest.split_first_chunk::<HEAD_BYTES>() {
+            rest = &after[(u32::from_le_bytes(*head) >> 1) as usize..];
+            rows += 1;
+        }
+        rows
+    }
+}
+
 /// Adds a row.
 #[inline]
 pub(crate) fn push_row(rows: &mut Vec<u8>, row: &[u8], was_saved: bool) {
@@ -38,6 +50,9 @@ impl Frozen for FrozenValues {
             self.states.iter().for_each(|&state| entries.delete(state, &key, &[]));
             gone = &gone[packed_key_end(gone)..];
         }
+        let (rows, bytes) = (self.len(), self.rows.len());
+        // An entry takes some bytes more than a row of one state.
+        entries.reserve(rows * self.states.len(), (bytes + rows * 2 * HEAD_BYTES) * self.states.len());
         let mut rest = &self.rows[..];
         while let Some((head, after)) = rest.split_first_chunk::<HEAD_BYTES>() {
             let head = u32::from_le_bytes(*head);
