@@ -283,3 +283,91 @@ impl<C: Send + 'static, R: Send + 'static> Thread<C, R> {
         told.unwrap_or_else(|| ConnectorError::Stopped { what: format!("the thread that writes {}", self.name) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Background, BlockingWriter};
+    use crate::transaction::{Outcome, Transaction};
+    use crate::{ConnectorError, SinkWriter, StageHandle, Waker, WriteStatus};
+    use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+    use std::sync::Arc;
+    use std::task::Poll;
+    use std::time::Duration;
+    use tidewheel_types::{Batch, Origin};
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    /// Tells of every batch; a piece is how many there were.
+    struct Counter {
+        written: Sender<()>,
+        count: u8,
+    }
+
+    impl BlockingWriter for Counter {
+        type Piece = u8;
+
+        fn write(&mut self, _batch: &Batch) -> Result<(), ConnectorError> {
+            self.count += 1;
+            self.written.send(()).expect("the test listens");
+            Ok(())
+        }
+
+        fn cut(&mut self, _checkpoint: u64) -> Result<Option<u8>, ConnectorError> {
+            Ok(Some(std::mem::take(&mut self.count)))
+        }
+    }
+
+    /// Stages when it is allowed to.
+    struct Gate(Receiver<()>);
+
+    impl Transaction<u8> for Gate {
+        fn fence(&mut self, _named: &[StageHandle]) -> Result<(), ConnectorError> {
+            Ok(())
+        }
+
+        fn stage(&mut self, piece: u8) -> Result<StageHandle, ConnectorError> {
+            self.0.recv_timeout(TIMEOUT).expect("the gate opens");
+            Ok(StageHandle(vec![piece]))
+        }
+
+        fn outcome(&mut self, _handle: &StageHandle) -> Result<Outcome, ConnectorError> {
+            Ok(Outcome::Open)
+        }
+
+        fn commit(&mut self, _handle: &StageHandle) -> Result<(), ConnectorError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stage_holds_up_no_writes_and_they_belong_to_the_next() {
+        let (written_sender, written) = unbounded();
+        let (open_gate, gate) = bounded(1);
+        let (wake, woken) = unbounded();
+        let waker: Waker = Arc::new(move || _ = wake.send(()));
+        let counter = Counter { written: written_sender, count: 0 };
+        let mut writer = Background::start("test", counter, Gate(gate), waker).expect("started");
+        let write = |writer: &mut Background<u8>| {
+            let mut batch = Batch::default();
+            batch.push(0, b"", b"", Origin::default());
+            while writer.write(&mut batch).expect("no error") == WriteStatus::Full {
+                woken.recv_timeout(TIMEOUT).expect("woken");
+            }
+            written.recv_timeout(TIMEOUT).expect("it is written although a stage is under way");
+        };
+        (0..3).for_each(|_| write(&mut writer));
+        assert!(writer.stage(1).is_pending());
+        (0..20).for_each(|_| write(&mut writer));
+        let staged = |writer: &mut Background<u8>, checkpoint| {
+            open_gate.send(()).expect("the gate is there");
+            loop {
+                match writer.stage(checkpoint) {
+                    Poll::Ready(handle) => return handle.expect("no error").expect("something was written").0,
+                    Poll::Pending => woken.recv_timeout(TIMEOUT).expect("woken"),
+                }
+            }
+        };
+        assert_eq!(staged(&mut writer, 1), [3]);
+        assert_eq!(staged(&mut writer, 2), [20]);
+    }
+}

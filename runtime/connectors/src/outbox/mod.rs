@@ -5,7 +5,8 @@
 //! has*, and look that mark up. A small outbox travels in the handle; a large one is a file that the handle names, in a
 //! folder that every later attempt must be able to read.
 //!
-//! In reading order: [`records`] how records are bytes; [`writer`] an outbox being filled; [`stage`] what becomes of it.
+//! In reading order: `records.rs`, how records are bytes; `writer.rs`, an outbox being filled; `stage.rs`, what becomes
+//! of it.
 
 mod records;
 mod stage;

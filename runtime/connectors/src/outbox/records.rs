@@ -116,8 +116,10 @@ mod tests {
     use tidewheel_types::{Batch, Origin};
 
     type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+    /// Time, key, value, change, headers.
+    type Record = (i64, Vec<u8>, Vec<u8>, u8, Headers);
 
-    fn batch(records: &[(i64, Vec<u8>, Vec<u8>, u8, Headers)]) -> Batch {
+    fn batch(records: &[Record]) -> Batch {
         let mut batch = Batch::default();
         for (offset, (time, key, value, change, headers)) in records.iter().enumerate() {
             let mut one = Batch::default();

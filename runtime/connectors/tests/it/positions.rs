@@ -182,6 +182,9 @@ fn what_cannot_be_read_again_is_refused_with_the_way_out() {
     let stdin = source("stdin", "", Path::new("")).expect("a source");
     let error = stdin.open(0, SplitIndex(0), Some(&position), Park::new().waker()).err().expect("an error");
     assert!(error.to_string().contains("hint: write the input to a file first"), "{error}");
+    let device = source("file", "path = '/dev/null'\nformat = 'lines'", Path::new("")).expect("a source");
+    let error = device.open(0, SplitIndex(0), Some(&position), Park::new().waker()).err().expect("an error");
+    assert!(error.to_string().contains("is no regular file"), "{error}");
 }
 
 #[test]
