@@ -171,6 +171,9 @@ fn count_batch(backend: &mut dyn tidewheel_state::Backend, batch: &[[u8; 8]], va
     for (place, value) in values.chunks_mut(value_bytes).enumerate() {
         let count = cells.get(place).map_or(0, |cell| u64::from_le_bytes(*cell.first_chunk().expect("a counter")));
         value[..8].copy_from_slice(&(count + 1).to_le_bytes());
+        // The rest is not to be packed away.
+        let mut random = Random(hash_key(&batch[place]) | 1);
+        value[8..].chunks_mut(8).for_each(|part| part.copy_from_slice(&random.next().to_le_bytes()[..part.len()]));
     }
     let writes = keys.iter().zip(values.chunks(value_bytes)).enumerate();
     let mut writes = writes.map(|(place, (key, value))| (place, *key, StateIndex(0), Write::Put(value)));

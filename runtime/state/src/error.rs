@@ -118,7 +118,11 @@ pub enum StateError {
         fix: &'static str,
     },
     /// Something has gone wrong with the state that a task works on, on another thread.
-    #[error("the state in the working folder `{}` cannot be used any more: {what}", folder.display())]
+    #[error(
+        "the state in the working folder `{}` cannot be used any more: {what}; see whether its disk has room and works, \
+         then restart the job: it restores its last checkpoint",
+        folder.display()
+    )]
     WorkingStateLost {
         /// The working folder of the task.
         folder: PathBuf,

@@ -20,8 +20,9 @@ const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// What an iterator reads ahead.
 const READ_AHEAD_BYTES: usize = 1 << 20;
 
-/// Bytes of a block before compression: most reads are of one small entry, and have to read and unpack all of its block.
-const BLOCK_BYTES: usize = 1 << 10;
+/// Bytes of a block before compression: most reads are of one small entry, and have to read and unpack all of its block;
+/// but each block takes some 30 bytes of the index, which is in memory.
+const BLOCK_BYTES: usize = 2 << 10;
 
 /// The same, in large files, whose index is held in memory while they are written.
 const LARGE_BLOCK_BYTES: usize = 4 << 10;

@@ -13,8 +13,8 @@ use crate::ttl::{StateTime, TtlClock};
 use crate::value_codec::expiry_of;
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
-    DB, DBCompressionType, DBRawIterator, DataBlockIndexType, ErrorKind, IngestExternalFileOptions, LogLevel, Options,
-    ReadOptions,
+    BlockBasedIndexType, DB, DBCompressionType, DBRawIterator, DataBlockIndexType, ErrorKind,
+    IngestExternalFileOptions, LogLevel, Options, ReadOptions,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -214,6 +214,8 @@ impl Database {
 fn options(memory: &SharedMemory) -> Options {
     let mut table = state_file::table_options(Layout::Whole);
     table.set_block_cache(memory.block_cache());
+    // In parts, of which those stay in the cache that are used: of large values it is some hundredths of the state.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     // All that is held of files is in the block cache, and so within the budget.
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// | part | for |
 /// |---|---|
-/// | 35 % | the write-back caches: equal parts for all tasks, and within a task whatever its states need |
+/// | 28 % | the write-back caches: equal parts for all tasks, and within a task whatever its states need |
 /// | 25 % | one block cache for all tasks, with the blocks, indices and bloom filters of the files |
-/// | 40 % | what is on its way: copies of changed rows that are sorted and written, and what RocksDB needs to compact |
+/// | 47 % | what is on its way: copies of changed rows that are sorted and written, and what RocksDB needs to compact |
 ///
 /// There are no write buffers of RocksDB: nothing is ever written through one.
 pub struct SharedMemory {
@@ -22,7 +22,7 @@ pub struct SharedMemory {
     tasks: AtomicUsize,
 }
 
-const CACHES_PERCENT: usize = 35;
+const CACHES_PERCENT: usize = 28;
 const BLOCK_CACHE_PERCENT: usize = 25;
 
 /// Threads that compact, for all tasks of the process.
