@@ -77,7 +77,7 @@ enum Store {
     /// In [`RocksDbState::riding`], in the cell of the state's index.
     Riding,
     /// In a row of its own: one cell.
-    Value(CachedValues),
+    Value(Box<CachedValues>),
     /// In [`RocksDbState::collections`].
     List,
     /// In [`RocksDbState::collections`].
@@ -140,7 +140,7 @@ fn stores(declared: &[StateDecl], key_groups: KeyGroups) -> Result<(usize, Vec<S
             _ if rides(state) && index >= riding => return Err(StateError::RidesTooLate { state: name() }),
             StateKind::Value | StateKind::Aggregating if rides(state) => Store::Riding,
             _ if rides(state) => return Err(StateError::RidesButIsNoValue { state: name() }),
-            StateKind::Value | StateKind::Aggregating => Store::Value(CachedValues::new(1, key_groups)),
+            StateKind::Value | StateKind::Aggregating => Store::Value(Box::new(CachedValues::new(1, key_groups))),
             StateKind::List => Store::List,
             StateKind::Map => Store::Map,
         })
@@ -172,14 +172,14 @@ impl RocksDbState {
     /// The caches of values.
     fn values(&self) -> impl Iterator<Item = &CachedValues> {
         std::iter::once(&self.riding).chain(self.stores.iter().filter_map(|store| match store {
-            Store::Value(values) => Some(values),
+            Store::Value(values) => Some(&**values),
             _ => None,
         }))
     }
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut CachedValues> {
         std::iter::once(&mut self.riding).chain(self.stores.iter_mut().filter_map(|store| match store {
-            Store::Value(values) => Some(values),
+            Store::Value(values) => Some(&mut **values),
             _ => None,
         }))
     }

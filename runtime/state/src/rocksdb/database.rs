@@ -332,7 +332,11 @@ mod tests {
         let mut keys = KeyBatch::default();
         keys.push(0, |bytes| bytes.extend_from_slice(&key(name)));
         let mut found = None;
-        database.get_many(&mut keys, |_, stored| Ok(found = stored.map(<[u8]>::to_vec))).unwrap();
+        let read = database.get_many(&mut keys, |_, stored| {
+            found = stored.map(<[u8]>::to_vec);
+            Ok(())
+        });
+        read.unwrap();
         found
     }
 
