@@ -182,6 +182,19 @@ pub enum GuestError {
         source: FrameError,
     },
 
+    /// Values of state of an older schema version could not be taken to the newest.
+    #[error("cannot migrate state {state} from version {version}: {source}")]
+    Migrate {
+        /// The state's name.
+        state: String,
+        /// The version its values were written under.
+        version: u32,
+        /// Which of the values given is to blame, if it is one.
+        value: Option<usize>,
+        /// What `migrate` did.
+        source: Box<GuestError>,
+    },
+
     /// The host gave a frame that is none: the caller's fault.
     #[error("the frame for `{function}` breaks the contract: {source}")]
     BadInput {
@@ -210,21 +223,31 @@ impl GuestError {
     pub fn is_poison(&self) -> bool {
         match self {
             GuestError::Trapped(trap) => !BEFORE_ANY_CALL.contains(&trap.function),
+            GuestError::Migrate { source, .. } => source.is_poison(),
             error => matches!(error, GuestError::BadFrame { .. }),
+        }
+    }
+
+    /// How and where the guest was stopped, if it was.
+    pub fn trap(&self) -> Option<&Trap> {
+        match self {
+            GuestError::Trapped(trap) => Some(trap),
+            GuestError::Migrate { source, .. } => source.trap(),
+            _ => None,
         }
     }
 
     /// The record that the guest has blamed for a trap: surely one of the call's, but it may be the wrong one.
     pub fn blamed(&self) -> Option<&Blamed> {
-        match self {
-            GuestError::Trapped(trap) => trap.blamed.as_ref(),
-            _ => None,
-        }
+        self.trap().and_then(|trap| trap.blamed.as_ref())
     }
 
     /// Whether the guest asks for the same batch again later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, GuestError::Failed { code: 2, .. })
+        match self {
+            GuestError::Migrate { source, .. } => source.is_retryable(),
+            error => matches!(error, GuestError::Failed { code: 2, .. }),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! memory has grown near the limit. State, timers and output are the host's.
 
 mod functions;
+mod migration;
 
 pub(crate) use functions::Functions;
 
@@ -11,20 +12,20 @@ use crate::bindings::types;
 use crate::component::Component;
 use crate::deadline::ticks;
 use crate::error::GuestError;
-use crate::frame::{Frame, FrameWriter, column};
+use crate::frame::Frame;
 use crate::host::HostState;
 use crate::host::log::Log;
 use crate::host::metrics::{InstanceMetrics, Metrics};
 use crate::host::state::StateAccess;
 use crate::host::wasi::Virtual;
 use crate::limits::{Limits, MemoryLimiter};
-use crate::output::{CallShape, Contract, Output, check_migrated};
+use crate::output::{CallShape, Contract, Output};
 use crate::runtime::Runtime;
 use crate::trap;
 use std::cell::RefCell;
 use std::rc::Rc;
 use tidewheel_types::description::StateKind;
-use tidewheel_types::keyed_state::{Cells, KeyedState, StateIndex};
+use tidewheel_types::keyed_state::KeyedState;
 use wasmtime::Store;
 
 /// An exported function that takes a frame and returns one.
@@ -216,28 +217,6 @@ impl Instance {
             live.store.data_mut().metrics.commit();
         }
         Ok(output)
-    }
-
-    /// Takes values of `state` that were written under an older schema version to the newest.
-    ///
-    /// # Panics
-    /// If a value is absent.
-    pub fn migrate(&mut self, state: StateIndex, version: u32, values: &Cells) -> Result<Cells, GuestError> {
-        const FUNCTION: &str = "migrate";
-        assert!((0..values.len()).all(|index| values.get(index).is_some()), "only values that are there are migrated");
-        let world = self.component.world();
-        let mut input = std::mem::take(&mut self.frame);
-        let mut writer = FrameWriter::new(&mut input, &[column::CELL_ENDS, column::CELLS]);
-        writer.numbers(column::CELL_ENDS, &values.ends);
-        writer.numbers(column::CELLS, &values.bytes);
-        writer.finish();
-        let migrated = self.enter(FUNCTION, Call::NONE, 0, |live| {
-            let function = live.functions.migrate();
-            let function = function.ok_or(GuestError::NotInWorld { world, function: FUNCTION })?;
-            Ok(function.call(&mut live.store, (state.0, version, &input)).map(|(result,)| result))
-        });
-        self.frame = input;
-        check_migrated(&migrated?, values.len()).map_err(|source| self.broken(FUNCTION, source))
     }
 
     /// Runs a call of a guest's function: fresh memory if need be, time that passes, and what comes of a failure.

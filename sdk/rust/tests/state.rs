@@ -92,6 +92,20 @@ fn what_is_not_written_for_its_time_to_live_is_gone() {
 }
 
 #[test]
+fn a_long_list_is_read_past_what_has_expired() {
+    let mut harness = Harness::<Forgetful>::new();
+    for at in 0..3000 {
+        harness.advance_watermark(EventTime(at / 300));
+        harness.send_all([("a", EventTime(0), if at % 2 == 0 { "one" } else { "two" })]);
+        harness.records();
+    }
+    assert_eq!(see(&mut harness, "look").list.len(), 3000);
+    harness.advance_watermark(EventTime(12));
+    let list = see(&mut harness, "look").list;
+    assert_eq!((list.len(), list[0].as_str()), (2100, "one"));
+}
+
+#[test]
 fn before_the_first_watermark_and_at_the_end_no_event_time_passes() {
     let mut harness = Harness::<Forgetful>::new();
     see(&mut harness, "one");

@@ -217,7 +217,10 @@ fn values_are_migrated() {
     let new = count.migrate(StateIndex(0), 1, &old).unwrap();
     assert_eq!((new.get(0), new.get(1)), (Some(&7u64.to_le_bytes()[..]), Some(&9u64.to_le_bytes()[..])));
     let error = count.migrate(StateIndex(0), 0, &old).unwrap_err();
-    assert_eq!(error.to_string(), "`migrate` failed: no version 0 of state 0 (code 1)");
+    assert_eq!(
+        error.to_string(),
+        "cannot migrate state count from version 0: `migrate` failed: no version 0 of state 0 (code 1)"
+    );
 }
 
 #[test]

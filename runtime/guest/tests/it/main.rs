@@ -2,8 +2,10 @@
 
 mod calls;
 mod guests;
+mod keyed;
 mod limits;
 mod loading;
+mod migration;
 mod modules;
 mod state;
 mod wasi;

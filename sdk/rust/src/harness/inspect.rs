@@ -1,10 +1,10 @@
 //! Looking at what an operator did: outputs, rejections, timers, state, log and metrics.
 
 use super::{EmittedRecord, Harness, RejectedRecord};
-use crate::format::{Decode, Format};
+use crate::format::{Decode, Format, FormatError};
 use crate::operator::Operator;
 use crate::ports::Output;
-use crate::state::{List, Map, MapKey, SingleState, StateField};
+use crate::state::{AggregateFunction, Aggregating, List, Map, MapKey, Reducing, StateField, Value};
 use crate::time::EventTime;
 
 impl<O: Operator> Harness<O> {
@@ -96,4 +96,37 @@ impl<O: Operator> Harness<O> {
 
 fn decode_state<F: Decode + for<'a> Format<Value<'a> = T>, T>(bytes: &[u8]) -> T {
     F::decode(bytes).unwrap_or_else(|error| panic!("a value of state is {error}"))
+}
+
+/// A state of one value.
+pub trait SingleState: StateField {
+    /// What a test sees of it.
+    type Seen;
+
+    /// Reads it.
+    fn see(bytes: &[u8]) -> Result<Self::Seen, FormatError>;
+}
+
+impl<T, F: Decode + for<'a> Format<Value<'a> = T>> SingleState for Value<T, F> {
+    type Seen = T;
+
+    fn see(bytes: &[u8]) -> Result<T, FormatError> {
+        F::decode(bytes)
+    }
+}
+
+impl<T, R, F: Decode + for<'a> Format<Value<'a> = T>> SingleState for Reducing<T, R, F> {
+    type Seen = T;
+
+    fn see(bytes: &[u8]) -> Result<T, FormatError> {
+        F::decode(bytes)
+    }
+}
+
+impl<A: AggregateFunction, F: Decode + for<'a> Format<Value<'a> = A::Acc>> SingleState for Aggregating<A, F> {
+    type Seen = A::Out;
+
+    fn see(bytes: &[u8]) -> Result<A::Out, FormatError> {
+        F::decode(bytes).map(|acc| A::result(&acc))
+    }
 }

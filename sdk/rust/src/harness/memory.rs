@@ -167,10 +167,9 @@ pub(crate) fn list_read(state: u32, group: u32, start: u64, limit: u32) -> Entri
     HOST.with_borrow_mut(|host| {
         let place = host.place(state, &group.to_le_bytes(), 0);
         let (rules, clocks) = (&host.rules[state as usize], host.clocks);
-        let stored = host.lists.get_mut(&place).into_iter().flatten();
-        let elements = stored.filter(|element| rules.is_live(element, clocks)).enumerate().skip(start as usize);
-        let read = |(at, element)| Some(((at as u64).to_be_bytes(), read(rules, clocks, element)?));
-        entries(elements.filter_map(read), limit)
+        let stored = host.lists.get_mut(&place).into_iter().flatten().enumerate().skip(start as usize);
+        let read = |(at, element): (usize, _)| Some(((at as u64).to_be_bytes(), read(rules, clocks, element)?));
+        entries(stored.filter_map(read), limit)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Starting from older state: a savepoint of another harness, or single values as an older version has written them.
 
+use super::inspect::SingleState;
 use super::memory::Place;
 use super::stored::{Clocks, Stored};
 use super::{Harness, Panes};
@@ -7,7 +8,7 @@ use crate::aggregate::Aggregate;
 use crate::error::{Error, Result};
 use crate::format::{EncodeAs, Postcard};
 use crate::operator::Operator;
-use crate::state::{List, Map, MapKey, SingleState, StateField, StateItem};
+use crate::state::{List, Map, MapKey, StateField, StateItem};
 use crate::time::EventTime;
 use crate::wit::keyed::tidewheel::operator::description::StateDecl;
 use std::collections::{BTreeMap, BTreeSet};

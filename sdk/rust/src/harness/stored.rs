@@ -90,7 +90,7 @@ impl Rules {
         if self.follows_watermark { clocks.event_time } else { clocks.now }
     }
 
-    pub(super) fn is_live(&self, stored: &Stored, clocks: Clocks) -> bool {
+    fn is_live(&self, stored: &Stored, clocks: Clocks) -> bool {
         stored.expiry.is_none_or(|expiry| expiry > self.time(clocks))
     }
 

@@ -61,8 +61,10 @@ impl<T, F: for<'a> Format<Value<'a> = T>> List<T, F> {
                 return None;
             }
             let page = host::list_read(self.state, self.group, start, PAGE);
-            start += (page.value_ends.len() / 4) as u64;
-            more = page.more;
+            // An element keeps its index, also when others before it have expired.
+            let last = page.keys.last_chunk::<8>().map(|index| u64::from_be_bytes(*index));
+            start = last.map_or(start, |last| last + 1);
+            more = page.more && last.is_some();
             Some(page)
         });
         let stored = pages.flat_map(|page| {

@@ -18,7 +18,7 @@ pub use value::Value;
 pub use value_forms::{AggregateFunction, Aggregating, ReduceFunction, Reducing};
 
 use crate::batch::Batch;
-use crate::format::{Format, FormatError};
+use crate::format::Format;
 use crate::frame::{ABSENT, append, id, push_word, word};
 use crate::wit::keyed::tidewheel::operator::description::{StateDecl, StateKind};
 use std::ops::Range;
@@ -88,19 +88,10 @@ pub trait StateField {
     fn end_call(&mut self, succeeded: bool);
 }
 
-/// What a state holds one or many of, for migrations and the harness.
+/// What a state holds one or many of: for migrations, and for the harness.
 pub trait StateItem: StateField {
     /// The format of a value, an element or the value of an entry.
     type Format: Format;
-}
-
-/// A state of one value, for the harness.
-pub trait SingleState: StateField {
-    /// What a test sees of it.
-    type Seen;
-
-    /// Reads it.
-    fn see(bytes: &[u8]) -> Result<Self::Seen, FormatError>;
 }
 
 /// A group, as state fields see it.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::{Decode, Encode, Format, FormatError, Postcard};
 use crate::state::bytes_value::BytesValue;
-use crate::state::{Group, SingleState, StateField, StateItem, StateOptions, Writes};
+use crate::state::{Group, StateField, StateItem, StateOptions, Writes};
 use crate::wit::keyed::tidewheel::operator::description::{StateDecl, StateKind};
 use std::marker::PhantomData;
 
@@ -102,12 +102,4 @@ impl<T, F: Format> StateField for Value<T, F> {
 
 impl<T, F: Format> StateItem for Value<T, F> {
     type Format = F;
-}
-
-impl<T, F: Decode + for<'a> Format<Value<'a> = T>> SingleState for Value<T, F> {
-    type Seen = T;
-
-    fn see(bytes: &[u8]) -> Result<T, FormatError> {
-        F::decode(bytes)
-    }
 }

@@ -3,8 +3,8 @@
 //! To the host they are value state: they ride in the batch, and what is kept is the reduced value or the accumulator.
 
 use crate::error::Result;
-use crate::format::{Decode, Encode, Format, FormatError, Postcard};
-use crate::state::{Group, SingleState, StateField, StateItem, StateOptions, Value, Writes};
+use crate::format::{Decode, Encode, Format, Postcard};
+use crate::state::{Group, StateField, StateItem, StateOptions, Value, Writes};
 use crate::wit::keyed::tidewheel::operator::description::StateDecl;
 use std::marker::PhantomData;
 
@@ -227,19 +227,3 @@ macro_rules! is_a_value {
 
 is_a_value!([T, R, F: Format] Reducing<T, R, F>, Value<T, F>, |value| Reducing { value, function: PhantomData });
 is_a_value!([A: AggregateFunction, F: Format] Aggregating<A, F>, Value<A::Acc, F>, |value| Aggregating { value });
-
-impl<T, R, F: Decode + for<'a> Format<Value<'a> = T>> SingleState for Reducing<T, R, F> {
-    type Seen = T;
-
-    fn see(bytes: &[u8]) -> Result<T, FormatError> {
-        F::decode(bytes)
-    }
-}
-
-impl<A: AggregateFunction, F: Decode + for<'a> Format<Value<'a> = A::Acc>> SingleState for Aggregating<A, F> {
-    type Seen = A::Out;
-
-    fn see(bytes: &[u8]) -> Result<A::Out, FormatError> {
-        F::decode(bytes).map(|acc| A::result(&acc))
-    }
-}

@@ -2,6 +2,7 @@
 //!
 //! The fixtures do not use the SDK, on purpose: they must be able to do what it makes impossible.
 
+pub mod migrating;
 pub mod poison;
 
 /// World `stateless`.
