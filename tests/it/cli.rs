@@ -62,7 +62,7 @@ fn wrong_flags() {
         &[],
         &["chek", "job.toml"],
         &format!(
-            "error: unrecognized subcommand 'chek'\n\n  tip: a similar subcommand exists: 'check'\n\n\
+            "error: unrecognized subcommand 'chek'\n\n  tip: some similar subcommands exist: 'checkpoints', 'check'\n\n\
              Usage: tidewheel [OPTIONS] <COMMAND>\n{more}"
         ),
     );
@@ -101,6 +101,39 @@ fn wrong_job_files() {
         "error: job.toml:8: sink \"out\" writes to stdout, and so would --json\n\n\
          hint: run without --json, or use another sink\n",
     );
+}
+
+#[test]
+fn flags_that_are_not_there_yet() {
+    for (flags, named) in [
+        (&["--processes", "2"][..], "--processes"),
+        (&["--hosts", "a:1,b:1", "--process", "0"], "--hosts"),
+        (&["--data-dir", "x"], "--data-dir"),
+        (&["--from-savepoint", "x"], "--from-savepoint"),
+        (&["--allow-duplicates"], "--allow-duplicates"),
+    ] {
+        let said =
+            format!("error: {named} is not there yet: this version runs a job in one process, from its beginning\n");
+        check_refused(&[("job.toml", WRONG_JOB)], &[&["run", "job.toml"], flags].concat(), &said);
+    }
+}
+
+#[test]
+fn settings_go_before_the_file() {
+    let job = echo_job().replace("echo.wasm", "nowhere.wasm");
+    let component = guest("echo").display().to_string();
+    let setting = format!("operators.echo.component={component}");
+    let folder = folder_with(&[("job.toml", &job)]);
+    let ended = run(folder.path(), &["check", "job.toml", "--set", &setting]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, "job.toml: ok (1 source, 1 operator, 1 sink)\n"));
+    check_refused(
+        &[("job.toml", &job)],
+        &["run", "job.toml", "--set", "operators.ehco.component=x.wasm"],
+        "error: --set operators.ehco.component: the job has no operator \"ehco\"\n\nhint: did you mean \"echo\"?\n",
+    );
+    let ended = run(folder.path(), &["check", "job.toml", "--set", "checkpoint.interval=9ms"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.starts_with("error: --set checkpoint.interval: \"interval\""), "{}", ended.stderr);
 }
 
 #[test]

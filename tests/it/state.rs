@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 use tidewheel_checkpoint::savepoint::{Row, RowKind, Writer, complete};
-use tidewheel_checkpoint::{FORMAT, Manifest, OperatorState, StateEntry, Store, TaskState};
+use tidewheel_checkpoint::{FORMAT, Log, Manifest, OperatorState, StateEntry, Store, TaskState};
 use tidewheel_tests::{Ended, run};
 use tidewheel_types::description::StateKind::{self, List, Map};
 use tidewheel_types::key_group::{KeyGroup, KeyGroups, hash_key};
@@ -188,6 +188,21 @@ fn states_are_exported() {
     let states: Vec<&str> = all.iter().map(|entry| entry["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["total", "total", "sum", "seen", "seen", "log", "log"], "timers are no state");
     assert_eq!(all[2]["window_start"], 1_436_918_400_000_i64);
+}
+
+#[test]
+fn checkpoints_of_a_store_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(Store::open("store", folder.path()).unwrap());
+    let attempt = log.begin_attempt().unwrap();
+    log.publish(Manifest { attempt: attempt.number, ..manifest(&[]) }).unwrap();
+    let text = run(folder.path(), &["checkpoints", "--store", "store"]);
+    let (_, row) = text.stdout.split_once('\n').unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!((text.code, &cells[..9]), (0, &["7", "1", "4711", "0", "B", "1", "B", "10", "ms"][..]));
+    let json = run(folder.path(), &["checkpoints", "--store", "store", "--json"]).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["kept"][0]["id"], &json["damaged"]), (&json!(7), &json!([])));
 }
 
 #[test]
