@@ -78,8 +78,10 @@ pub struct Attempt {
     pub number: u64,
     /// The slot that says so.
     pub slot: u64,
-    /// What it starts from; `None`: nothing.
+    /// The checkpoint that it starts from, if any.
     pub restore: Option<Restore>,
+    /// The URL of the savepoint that it starts from, if any; with neither it starts with nothing.
+    pub savepoint: Option<String>,
 }
 
 /// What an attempt starts from.
@@ -123,7 +125,19 @@ impl Log {
     /// # Errors
     /// If the newest checkpoint's manifest cannot be read, if another attempt is beginning, or if the store refuses.
     pub fn begin_attempt(&mut self) -> Result<Attempt, CheckpointError> {
-        self.begin(|log, slots| log.newest_of(slots))
+        self.begin(|log, slots| match log.newest_of(slots)? {
+            Some(restore) => Ok((Some(restore), None)),
+            None => Ok((None, log.savepoint_of(slots)?)),
+        })
+    }
+
+    /// Begins an attempt that starts from the savepoint at `url`, whatever was there before. So do the attempts after it,
+    /// until one has completed a checkpoint.
+    ///
+    /// # Errors
+    /// If another attempt is beginning, or if the store refuses.
+    pub fn begin_attempt_from_savepoint(&mut self, url: &str) -> Result<Attempt, CheckpointError> {
+        self.begin(|_, _| Ok((None, Some(url.to_owned()))))
     }
 
     /// Begins an attempt that restores the checkpoint in a slot, or nothing, whatever came after it.
@@ -133,30 +147,33 @@ impl Log {
     /// # Errors
     /// If the manifest cannot be read, if another attempt is beginning, or if the store refuses.
     pub fn begin_attempt_from(&mut self, slot: Option<u64>) -> Result<Attempt, CheckpointError> {
-        self.begin(|log, _| slot.map(|slot| Ok(Restore { slot, manifest: log.load(slot)? })).transpose())
+        self.begin(|log, _| {
+            let restore = slot.map(|slot| Ok(Restore { slot, manifest: log.load(slot)? }));
+            Ok((restore.transpose()?, None))
+        })
     }
 
     fn begin(
         &mut self,
-        choose: impl Fn(&Log, &[u64]) -> Result<Option<Restore>, CheckpointError>,
+        choose: impl Fn(&Log, &[u64]) -> Result<(Option<Restore>, Option<String>), CheckpointError>,
     ) -> Result<Attempt, CheckpointError> {
         let number = self.claim()?;
         for _ in 0..RACES_MAX {
             let slots = slot::list(&self.store)?;
-            let restore = match choose(self, &slots) {
+            let (restore, savepoint) = match choose(self, &slots) {
                 // What was listed may be gone by now, if the attempt that is being replaced still runs.
                 Err(_) if slot::list(&self.store)?.last() != slots.last() => continue,
                 chosen => chosen?,
             };
             let slot = slots.last().map_or(1, |newest| newest + 1);
             let from = restore.as_ref().map(|restore| restore.slot);
-            let bytes = self.encode(slot, &Content::Attempt { number, from });
+            let bytes = self.encode(slot, &Content::Attempt { number, from, savepoint: savepoint.clone() });
             match self.store.put_once(&slot::name(slot), &bytes)? {
                 PutOnce::Taken(_) => {}
                 PutOnce::Done | PutOnce::DoneAfterDoubt => {
                     self.check_not_replaced(number)?;
                     self.own = Some(Own { attempt: number, next: slot + 1, is_in_doubt: false, kept: Kept::default() });
-                    return Ok(Attempt { number, slot, restore });
+                    return Ok(Attempt { number, slot, restore, savepoint });
                 }
             }
         }

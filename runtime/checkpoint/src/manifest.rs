@@ -41,8 +41,11 @@ pub struct Manifest {
     pub operators: BTreeMap<String, OperatorState>,
     /// By sink.
     pub sinks: BTreeMap<String, SinkState>,
-    /// Event time has ended: every source has come to its end, or the job was drained.
+    /// Every source has come to its end, and everything it brought has been processed.
     pub finished: bool,
+    /// Event time was brought to its end before, although sources have more.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 impl Manifest {

@@ -33,6 +33,9 @@ pub(crate) enum Content {
         number: u64,
         /// The slot of the manifest that it restores; `None`: it starts with nothing.
         from: Option<u64>,
+        /// The savepoint that it starts from, if it restores no manifest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        savepoint: Option<String>,
     },
     /// A checkpoint is complete.
     Checkpoint(Box<Manifest>),

@@ -116,6 +116,7 @@ fn manifest(attempt: u64, checkpoint: u64, files: &[FileRef]) -> Manifest {
         operators: [("count".to_owned(), operator)].into(),
         sinks: BTreeMap::new(),
         finished: false,
+        drained: false,
     }
 }
 

@@ -37,6 +37,15 @@ impl Log {
         Ok(Some(Restore { slot: entry.slot, manifest: entry.manifest? }))
     }
 
+    /// The savepoint that the newest attempt started from, if that is the newest slot.
+    pub(super) fn savepoint_of(&self, slots: &[u64]) -> Result<Option<String>, CheckpointError> {
+        let Some(&newest) = slots.last() else { return Ok(None) };
+        match slot::read(&self.store, newest)?.content {
+            Content::Attempt { savepoint, .. } => Ok(savepoint),
+            Content::Checkpoint(_) | Content::Swap(_) => Ok(None),
+        }
+    }
+
     /// The manifest in a slot.
     ///
     /// # Errors
