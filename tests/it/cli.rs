@@ -108,13 +108,18 @@ fn flags_that_are_not_there_yet() {
     for (flags, named) in [
         (&["--processes", "2"][..], "--processes"),
         (&["--hosts", "a:1,b:1", "--process", "0"], "--hosts"),
-        (&["--data-dir", "x"], "--data-dir"),
-        (&["--from-savepoint", "x"], "--from-savepoint"),
         (&["--allow-duplicates"], "--allow-duplicates"),
     ] {
-        let said =
-            format!("error: {named} is not there yet: this version runs a job in one process, from its beginning\n");
+        let said = format!("error: {named} is not there yet: this version runs a job in one process\n");
         check_refused(&[("job.toml", WRONG_JOB)], &[&["run", "job.toml"], flags].concat(), &said);
+    }
+}
+
+#[test]
+fn flags_of_jobs_that_keep_what_they_have_done() {
+    for (flags, named) in [(["--data-dir", "x"], "--data-dir"), (["--from-savepoint", "x"], "--from-savepoint")] {
+        let said = format!("error: {named} is for jobs that take checkpoints\n\nhint: add a table [checkpoint]\n");
+        check_refused(&[("job.toml", &echo_job())], &[&["run", "job.toml"], &flags[..]].concat(), &said);
     }
 }
 

@@ -6,6 +6,7 @@ mod contract;
 mod examples;
 mod fatal;
 mod readme;
+mod recovery;
 mod resources;
 mod running_job;
 mod state;

@@ -91,6 +91,7 @@ pub(crate) fn manifest(operators: &[(&str, Vec<StateEntry>, Vec<TaskState>)]) ->
         operators: operators.collect(),
         sinks: [].into(),
         finished: false,
+        drained: false,
     }
 }
 

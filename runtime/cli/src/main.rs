@@ -65,11 +65,19 @@ fn is_failure(error: &anyhow::Error) -> bool {
 
 /// A job failed while it ran, or while its workers were started.
 #[derive(Debug)]
-struct JobFailed(EngineError);
+enum JobFailed {
+    /// In this process.
+    Engine(EngineError),
+    /// In its worker processes; this is what the user is told.
+    Reason(String),
+}
 
 impl std::fmt::Display for JobFailed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        match self {
+            JobFailed::Engine(error) => error.fmt(f),
+            JobFailed::Reason(reason) => f.write_str(reason),
+        }
     }
 }
 
@@ -77,7 +85,11 @@ impl std::error::Error for JobFailed {}
 
 /// `error: `, what went wrong with its causes, and after a blank line the way out, if one is known.
 fn describe(error: &anyhow::Error) -> String {
-    let engine_error = error.downcast_ref::<JobFailed>().map(|failed| &failed.0).or_else(|| error.downcast_ref());
+    let engine_error = match error.downcast_ref::<JobFailed>() {
+        Some(JobFailed::Engine(error)) => Some(error),
+        Some(JobFailed::Reason(reason)) => return format!("error: {reason}"),
+        None => error.downcast_ref(),
+    };
     match engine_error {
         Some(error) => describe_engine(error),
         None => format!("error: {}", with_causes(error.as_ref())),

@@ -5,11 +5,18 @@
 //! others a whole epoch apart from then on.)
 //!
 //! An epoch is closed when it is old enough or its byte budget is spent, only if something happened in it, and never
-//! while the epoch before the last one is still open at a sink: so at most three are open at once.
+//! while the epoch before the last one is still open at a sink: so at most three are open at once. The end of an epoch
+//! may be a checkpoint: `snapshots.rs`.
 
+mod snapshots;
+
+use crate::checkpoint::{CheckpointPolicy, Publisher, Tasks};
+use crate::control::{JobControl, Request};
 use crate::credit::Credit;
+use crate::error::EngineError;
 use crate::metrics::JobMetrics;
-use crate::streams::{Command, Report};
+use crate::streams::{CheckpointId, Command, Report};
+use snapshots::Snapshots;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +32,7 @@ use timely::scheduling::Activator;
 pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 
 /// The byte budget of a job's first epochs.
-pub(crate) const BUDGET_BYTES_START: u64 = 256 << 10;
+const BUDGET_BYTES_START: u64 = 256 << 10;
 
 /// Limits of the byte budget.
 const BUDGET_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 20;
@@ -34,14 +41,16 @@ const BUDGET_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 20;
 const EDGE_BYTES_AIM: u64 = 1 << 20;
 
 /// Where the job is on its way to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Phase {
+    /// Sinks settle what an earlier attempt left; so many have not yet said that they are ready.
+    Starting(usize),
     /// Sources have more.
     Running,
-    /// All sources have ended; what they sent, up to this epoch, is being processed.
-    Draining(Epoch),
-    /// Everything is processed; the sinks commit in this epoch.
-    Finishing(Epoch),
+    /// No source reads any more; what they sent, up to this epoch, is being processed. Somebody may have asked for it.
+    Draining(Epoch, Option<Request>),
+    /// Everything is processed; this is the last checkpoint, after whose commits the job is over.
+    Last(CheckpointId),
     /// The capability is gone.
     Done,
 }
@@ -51,12 +60,18 @@ pub(crate) struct ControllerParts {
     pub(crate) commands: Output<Epoch, Vec<Command>>,
     pub(crate) probe: ProbeHandle<Epoch>,
     /// Filled by the end of the report stream on this worker.
-    pub(crate) reports: Rc<RefCell<Vec<(Epoch, Report)>>>,
+    pub(crate) reports: Rc<RefCell<Vec<Report>>>,
     pub(crate) activator: Activator,
     pub(crate) edges: Vec<Arc<Credit>>,
     pub(crate) metrics: Arc<JobMetrics>,
     /// Number of source instances, over all workers.
     pub(crate) source_instances: usize,
+    pub(crate) tasks: Tasks,
+    pub(crate) policy: CheckpointPolicy,
+    pub(crate) first_checkpoint: CheckpointId,
+    /// Writes manifests; none in a job without checkpoints.
+    pub(crate) publisher: Option<Publisher>,
+    pub(crate) control: JobControl,
 }
 
 /// The controller.
@@ -71,66 +86,112 @@ pub(crate) struct Controller {
     ended: usize,
     budget: u64,
     phase: Phase,
+    snapshots: Snapshots,
+    /// The earliest alarm that has been set and has not rung.
+    alarm: Option<Instant>,
 }
 
 impl Controller {
-    pub(crate) fn new(parts: ControllerParts, capability: Capability<Epoch>) -> Self {
+    pub(crate) fn new(parts: ControllerParts, capability: Capability<Epoch>, now: Instant) -> Self {
         Controller {
-            parts,
             capability: Some(capability),
             open: 0,
             began: None,
             spent: false,
             ended: 0,
             budget: BUDGET_BYTES_START,
-            phase: Phase::Running,
+            phase: Phase::Starting(parts.tasks.sinks),
+            snapshots: Snapshots::new(parts.policy.clone(), parts.tasks, parts.first_checkpoint, now),
+            alarm: None,
+            parts,
         }
     }
 
-    /// One activation: on reports, on the clock, when the probe has moved.
-    pub(crate) fn run(&mut self, now: Instant) {
-        self.read_reports(now);
-        match self.phase {
-            Phase::Running => self.close_if_due(now),
-            Phase::Draining(last) if self.open <= last => self.close_if_due(now),
-            Phase::Draining(last) if self.is_complete(last) => {
-                self.send(Command::Finish);
-                self.phase = Phase::Finishing(self.open);
-                self.close();
+    /// One activation: on reports, on requests, on the clock, when the probe has moved.
+    pub(crate) fn run(&mut self, now: Instant) -> Result<(), EngineError> {
+        for report in self.parts.reports.take() {
+            self.read_report(report, now)?;
+        }
+        self.give_up_overdue(now)?;
+        self.advance(now);
+        self.close_if_due(now);
+        self.set_alarm(now);
+        Ok(())
+    }
+
+    fn read_report(&mut self, report: Report, now: Instant) -> Result<(), EngineError> {
+        match report {
+            // What is told of an epoch that somebody else's report has closed is out of date; that something happened
+            // is not.
+            Report::Active(epoch) | Report::Spent(epoch) if epoch < self.open => self.snapshots.happened = true,
+            Report::Active(_) => {
+                self.snapshots.happened = true;
+                self.began.get_or_insert(now);
             }
-            Phase::Finishing(last) if self.is_complete(last) => {
-                self.capability = None;
-                self.phase = Phase::Done;
+            Report::Spent(_) => {
+                self.snapshots.happened = true;
+                self.close_soon(now);
             }
-            Phase::Draining(_) | Phase::Finishing(_) | Phase::Done => {}
+            Report::Ended => {
+                self.ended += 1;
+                self.snapshots.happened = true;
+                self.began.get_or_insert(now);
+                self.send_share();
+            }
+            Report::Ready => {
+                if let Phase::Starting(waiting) = &mut self.phase {
+                    *waiting -= 1;
+                }
+            }
+            Report::Part { checkpoint, part } => self.part(checkpoint, part),
+            Report::PartFailed { checkpoint, reason } => self.failed(checkpoint, &reason, now)?,
+            Report::Published { checkpoint, bytes } => self.published(checkpoint, bytes, now),
+            Report::PublishFailed { checkpoint, reason } => self.failed(checkpoint, &reason, now)?,
+            Report::SavepointFinished { checkpoint, error } => self.savepoint_finished(checkpoint, error)?,
+            Report::Committed(checkpoint) => self.snapshots.protocol.committed(checkpoint),
+        }
+        Ok(())
+    }
+
+    /// Takes the steps towards the job's end that can be taken.
+    fn advance(&mut self, now: Instant) {
+        self.answer_committed();
+        match &mut self.phase {
+            Phase::Starting(0) => {
+                self.phase = Phase::Running;
+                // Sources read nothing before they have their share, and have it when this epoch is over.
+                self.send_share();
+                self.close_soon(now);
+                self.advance(now);
+            }
+            Phase::Running if self.ended == self.parts.source_instances => {
+                self.phase = Phase::Draining(self.open, None);
+                self.close_soon(now);
+            }
+            Phase::Running if self.snapshots.protocol.is_idle() => self.begin_if_wanted(now),
+            Phase::Draining(last, _) if self.open <= *last => {}
+            Phase::Draining(last, request) => {
+                let (last, request) = (*last, request.take());
+                match self.is_complete(last) && self.snapshots.protocol.is_idle() {
+                    true => self.begin_last(request, now),
+                    false => self.phase = Phase::Draining(last, request),
+                }
+            }
+            Phase::Last(checkpoint) => {
+                let checkpoint = *checkpoint;
+                self.end_if_over(checkpoint);
+            }
+            Phase::Starting(_) | Phase::Running | Phase::Done => {}
         }
     }
 
-    fn read_reports(&mut self, now: Instant) {
-        let mut ended_now = false;
-        for (epoch, report) in self.parts.reports.take() {
-            match report {
-                Report::Ended => {
-                    self.ended += 1;
-                    ended_now = true;
-                    self.began.get_or_insert(now);
-                }
-                // What is told of an epoch that somebody else's report has closed is out of date.
-                Report::Active | Report::Spent if epoch < self.open => {}
-                Report::Active => _ = self.began.get_or_insert(now),
-                Report::Spent => {
-                    self.began.get_or_insert(now);
-                    self.spent = true;
-                }
-            }
-        }
-        if ended_now {
-            self.send_share();
-        }
-        if self.phase == Phase::Running && self.ended == self.parts.source_instances {
-            self.phase = Phase::Draining(self.open);
-            self.began.get_or_insert(now);
-            self.spent = true;
+    /// The job is over when its last checkpoint is published and committed and everybody has their answer.
+    fn end_if_over(&mut self, checkpoint: CheckpointId) {
+        let snapshots = &self.snapshots;
+        if snapshots.protocol.is_idle() && snapshots.protocol.is_committed(checkpoint) && snapshots.ending.is_empty() {
+            self.parts.control.close();
+            self.capability = None;
+            self.phase = Phase::Done;
         }
     }
 
@@ -139,14 +200,31 @@ impl Controller {
         !self.parts.probe.less_equal(&epoch)
     }
 
+    /// Something has happened in the open epoch for which it should not stay open.
+    fn close_soon(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
+        self.spent = true;
+    }
+
     fn close_if_due(&mut self, now: Instant) {
-        let Some(began) = self.began else { return };
+        let Some(began) = self.began.filter(|_| self.capability.is_some()) else { return };
         let age = now.saturating_duration_since(began);
         if !self.spent && age < EPOCH {
             self.parts.activator.activate_after(EPOCH - age);
         } else if self.open < 2 || self.is_complete(self.open - 2) {
             self.adapt_budget();
             self.close();
+        }
+    }
+
+    /// Has the controller activated when a checkpoint is due or takes too long.
+    fn set_alarm(&mut self, now: Instant) {
+        self.alarm.take_if(|alarm| *alarm <= now);
+        let Some(at) = self.snapshots.alarm().filter(|_| self.capability.is_some()) else { return };
+        // Timely keeps every delayed activation it is asked for.
+        if self.alarm.is_none_or(|alarm| at < alarm) {
+            self.alarm = Some(at);
+            self.parts.activator.activate_after(at.saturating_duration_since(now));
         }
     }
 
@@ -166,8 +244,11 @@ impl Controller {
         }
     }
 
-    /// Deals the budget out to the source instances that still read.
+    /// Deals the budget out to the source instances that still read; to none before the sinks are ready.
     fn send_share(&mut self) {
+        if let Phase::Starting(_) = self.phase {
+            return;
+        }
         let active = self.parts.source_instances - self.ended;
         self.send(Command::Share(self.budget / active.max(1) as u64));
     }

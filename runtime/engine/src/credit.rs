@@ -4,9 +4,12 @@
 //! epoch, the bytes sent less the bytes taken. A sender over the limit returns and is activated again when enough has
 //! been taken: it never blocks its thread. The receiver always takes the oldest open epoch, and younger epochs never
 //! use its credit, so a wait always ends.
+//!
+//! Each process counts what its own workers send. What workers of another process take is given back to it on a
+//! connection beside the data.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use tidewheel_types::Epoch;
 use timely::scheduling::SyncActivator;
 
@@ -16,9 +19,20 @@ pub(crate) const EDGE_BYTES_MAX: i64 = 4 << 20;
 /// Epochs that may be open at once, with room to spare: the controller keeps them to three.
 const SLOTS: usize = 8;
 
-/// One edge of the job within a process; shared by all its workers.
+/// The way of credit back to another process.
+pub(crate) trait GiveBack: Send + Sync {
+    /// `bytes` that `process` had sent on `edge` in `epoch` have been taken. It never blocks.
+    fn give_back(&self, process: u32, edge: u32, epoch: Epoch, bytes: u64);
+}
+
+/// One edge of the job: what the workers of this process have sent on it.
 #[derive(Default)]
 pub(crate) struct Credit {
+    /// Its place in the plan.
+    edge: u32,
+    /// This process, and the way to the others, if there are any.
+    process: u32,
+    others: Option<Arc<dyn GiveBack>>,
     /// Bytes on their way, per epoch modulo [`SLOTS`].
     on_the_way: [AtomicI64; SLOTS],
     /// Most bytes sent in one epoch since somebody asked.
@@ -28,6 +42,11 @@ pub(crate) struct Credit {
 }
 
 impl Credit {
+    /// The edge at place `edge` of the plan, in process `process`.
+    pub(crate) fn new(edge: u32, process: u32, others: Option<Arc<dyn GiveBack>>) -> Self {
+        Credit { edge, process, others, ..Credit::default() }
+    }
+
     /// Counts `bytes` as sent in `epoch`.
     pub(crate) fn send(&self, epoch: Epoch, bytes: usize) {
         let slot = epoch as usize % SLOTS;
@@ -36,8 +55,16 @@ impl Credit {
         self.largest.fetch_max(sent, Ordering::Relaxed);
     }
 
-    /// Counts `bytes` of `epoch` as taken and wakes the senders that may go on.
-    pub(crate) fn take(&self, epoch: Epoch, bytes: usize) {
+    /// Counts `bytes` of `epoch`, which `process` had sent, as taken.
+    pub(crate) fn take(&self, process: u32, epoch: Epoch, bytes: usize) {
+        match &self.others {
+            Some(others) if process != self.process => others.give_back(process, self.edge, epoch, bytes as u64),
+            _ => self.given_back(epoch, bytes as u64),
+        }
+    }
+
+    /// `bytes` of `epoch` that this process had sent have been taken: wakes the senders that may go on.
+    pub(crate) fn given_back(&self, epoch: Epoch, bytes: u64) {
         let slot = epoch as usize % SLOTS;
         let before = self.on_the_way[slot].fetch_sub(bytes as i64, Ordering::AcqRel);
         if before > EDGE_BYTES_MAX / 2 && before - bytes as i64 <= EDGE_BYTES_MAX / 2 {
@@ -93,10 +120,10 @@ mod tests {
         assert!(!credit.allows(3, &sender));
         assert!(credit.allows(4, &sender), "epoch 4 has its own credit");
 
-        credit.take(3, 1);
+        credit.take(0, 3, 1);
         activations.borrow_mut().advance();
         assert_eq!(activations.borrow().empty_for(), None, "a little taken wakes nobody");
-        credit.take(3, EDGE_BYTES_MAX as usize / 2);
+        credit.take(0, 3, EDGE_BYTES_MAX as usize / 2);
         activations.borrow_mut().advance();
         assert!(activations.borrow().empty_for().is_some(), "half of it taken wakes the sender");
         assert!(credit.allows(3, &sender));

@@ -1,20 +1,23 @@
 //! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
 
-use crate::controller::{BUDGET_BYTES_START, Controller, ControllerParts};
+use crate::checkpoint::{Checkpoints, Tasks, Uploader, has_part};
+use crate::control::JobControl;
+use crate::controller::{Controller, ControllerParts};
 use crate::credit::Credit;
 use crate::error::EngineError;
 use crate::fatal;
 use crate::inbox::{DataInput, Inbox, Input};
 use crate::metrics::{JobMetrics, NodeMetrics};
-use crate::operator::FunctionTask;
 use crate::operator::keyed::Keyed;
 use crate::operator::rekey::Rekey;
 use crate::operator::stateless::Stateless;
 use crate::operator::window::Window;
+use crate::operator::{FunctionTask, TaskState};
 use crate::outputs::{Outputs, Port};
 use crate::parcel::{ByKey, Parcel, Rebalance};
 use crate::plan::{Edge, Function, Node, Plan, Role, Route, SourceNode};
 use crate::refuse::Refusals;
+use crate::reporter::{ReportSender, Reporter};
 use crate::sink::SinkTask;
 use crate::source::{SideOutput, SourceParts, SourceTask, SplitTask};
 use crate::streams::{Command, Report};
@@ -25,15 +28,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-use tidewheel_connectors::{ConnectorError, Sink, SinkContext};
+use tidewheel_connectors::{ConnectorError, Position, Sink, SinkContext};
 use tidewheel_guest::InstanceSettings;
-use tidewheel_state::MemoryState;
 use tidewheel_types::keyed_state::KeyedState;
 use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex};
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Broadcast;
-use timely::dataflow::operators::{Capability, Concatenate, Probe};
+use timely::dataflow::operators::{Concatenate, Probe};
 use timely::dataflow::{ProbeHandle, Scope, Stream};
 use timely::scheduling::{Activator, SyncActivator};
 
@@ -45,14 +47,26 @@ pub(crate) struct Shared {
     /// Per node of the plan.
     pub(crate) metrics: Vec<Arc<NodeMetrics>>,
     pub(crate) job_metrics: Arc<JobMetrics>,
-    pub(crate) lineage: String,
+    /// This process, and the workers of all.
+    pub(crate) process: u32,
     pub(crate) workers: usize,
+    pub(crate) control: JobControl,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 impl Shared {
     /// Source instances of the job, over all workers.
     fn source_instances(&self) -> usize {
-        self.plan.nodes.iter().filter(|node| matches!(node.role, Role::Source(_))).count() * self.workers
+        self.nodes(|role| matches!(role, Role::Source(_)))
+    }
+
+    /// Tasks that have a part in checkpoints, over all workers.
+    fn tasks(&self) -> Tasks {
+        Tasks { parts: self.nodes(has_part), sinks: self.nodes(|role| matches!(role, Role::Sink(_))) }
+    }
+
+    fn nodes(&self, is_wanted: impl Fn(&Role) -> bool) -> usize {
+        self.plan.nodes.iter().filter(|node| is_wanted(&node.role)).count() * self.workers
     }
 }
 
@@ -73,13 +87,14 @@ type Side<'a, D> = Stream<'a, Epoch, Vec<D>>;
 ///
 /// What fails on the way ends the process there and then: timely cannot take a dataflow apart that is half built.
 pub(crate) fn build(scope: Scope<'_, Epoch>, shared: &Arc<Shared>) -> Driver {
-    let (probe, reports) = (ProbeHandle::new(), Rc::default());
-    let (controller, commands) = controller(scope, shared, &probe, &reports);
-    let mut graph = Graph { scope, shared, commands, watermarks: None, data: BTreeMap::new(), sinks: Vec::new() };
-    let (watermarks, source_reports) = graph.sources();
-    graph.watermarks = Some(watermarks);
+    let (probe, reports, reporter) = (ProbeHandle::new(), Rc::default(), Reporter::default());
+    let (controller, commands) = controller(scope, shared, &probe, &reports, &reporter);
+    send_reports(scope, commands.clone(), reporter.clone(), reports, controller.clone());
+    let uploader = shared.checkpoints.uploader(scope.index(), &reporter);
+    let (data, sinks) = (BTreeMap::new(), Vec::new());
+    let mut graph = Graph { scope, shared, commands, watermarks: None, reporter, uploader, data, sinks };
+    graph.watermarks = Some(graph.sources());
     graph.operators_and_sinks();
-    collect_reports(scope, source_reports, reports, controller.clone());
     scope.concatenate(graph.sinks).probe_with(&probe);
     Driver { probe, controller }
 }
@@ -89,45 +104,64 @@ fn controller<'a>(
     scope: Scope<'a, Epoch>,
     shared: &Arc<Shared>,
     probe: &ProbeHandle<Epoch>,
-    reports: &Rc<RefCell<Vec<(Epoch, Report)>>>,
+    reports: &Rc<RefCell<Vec<Report>>>,
+    reporter: &Reporter,
 ) -> (Activator, Side<'a, Command>) {
     let mut builder = OperatorBuilder::new("controller".to_owned(), scope);
-    let activator = scope.activator_for(builder.operator_info().address);
+    let address = builder.operator_info().address;
+    let activator = scope.activator_for(address.clone());
     let (output, commands) = builder.new_output::<Vec<Command>>();
-    let parts = ControllerParts {
-        commands: output,
-        probe: probe.clone(),
-        reports: reports.clone(),
-        activator: activator.clone(),
-        edges: shared.credits.clone(),
-        metrics: shared.job_metrics.clone(),
-        source_instances: shared.source_instances(),
-    };
     builder.build(|mut capabilities| {
         let capability = capabilities.pop().filter(|_| scope.index() == 0);
-        let mut controller = capability.map(|capability| Controller::new(parts, capability));
+        let mut controller = capability.map(|capability| {
+            shared.control.attach(scope.worker().sync_activator_for(address.to_vec()));
+            let parts = ControllerParts {
+                commands: output,
+                probe: probe.clone(),
+                reports: reports.clone(),
+                activator: activator.clone(),
+                edges: shared.credits.clone(),
+                metrics: shared.job_metrics.clone(),
+                source_instances: shared.source_instances(),
+                tasks: shared.tasks(),
+                policy: shared.checkpoints.policy(),
+                first_checkpoint: shared.checkpoints.first(),
+                publisher: shared.checkpoints.publisher(reporter),
+                control: shared.control.clone(),
+            };
+            Controller::new(parts, capability, Instant::now())
+        });
         move |_frontiers| {
             if let Some(controller) = &mut controller {
-                controller.run(Instant::now());
+                controller.run(Instant::now()).unwrap_or_else(|error| fatal::fail(error));
             }
         }
     });
     (activator, broadcast(commands))
 }
 
-/// The report stream ends on worker 0, in memory, outside the probe.
-fn collect_reports<'a>(
+/// The report stream: from every worker's reporter to memory on worker 0, outside the probe.
+fn send_reports<'a>(
     scope: Scope<'a, Epoch>,
-    streams: Vec<Side<'a, Report>>,
-    reports: Rc<RefCell<Vec<(Epoch, Report)>>>,
+    commands: Side<'a, Command>,
+    reporter: Reporter,
+    reports: Rc<RefCell<Vec<Report>>>,
     controller: Activator,
 ) {
     let mut builder = OperatorBuilder::new("reports".to_owned(), scope);
-    let mut input = builder.new_input(scope.concatenate(streams), Exchange::new(|_: &Report| 0));
+    reporter.attach(scope.worker().sync_activator_for(builder.operator_info().address.to_vec()));
+    let commands: Box<dyn Input<Vec<Command>>> = Box::new(builder.new_input(commands, Pipeline));
+    let (output, sent) = builder.new_output::<Vec<Report>>();
+    builder.build(|mut capabilities| {
+        let mut sender = ReportSender { reporter, commands, output, capability: capabilities.pop() };
+        move |frontiers| sender.run(frontiers)
+    });
+    let mut builder = OperatorBuilder::new("reports-end".to_owned(), scope);
+    let mut input = builder.new_input(sent, Exchange::new(|_: &Report| 0));
     builder.build(|_| {
         move |_frontiers| {
-            input.for_each(|epoch, arrived| {
-                reports.borrow_mut().extend(arrived.drain(..).map(|report| (*epoch.time(), report)));
+            input.for_each(|_, arrived| {
+                reports.borrow_mut().append(arrived);
                 controller.activate();
             });
         }
@@ -147,6 +181,9 @@ struct Graph<'a, 's> {
     shared: &'s Arc<Shared>,
     commands: Side<'a, Command>,
     watermarks: Option<Side<'a, Update>>,
+    reporter: Reporter,
+    /// Makes snapshots of operators safe; none in a job without checkpoints.
+    uploader: Option<Uploader>,
     /// The streams of the output ports that somebody reads, by node and port.
     data: BTreeMap<(usize, usize), Data<'a>>,
     /// The ends of the sinks, which carry nothing: the probe watches them.
@@ -154,63 +191,60 @@ struct Graph<'a, 's> {
 }
 
 impl<'a> Graph<'a, '_> {
-    fn sources(&mut self) -> (Side<'a, Update>, Vec<Side<'a, Report>>) {
-        let (mut watermarks, mut reports) = (Vec::new(), Vec::new());
+    fn sources(&mut self) -> Side<'a, Update> {
         let shared = self.shared.clone();
-        for (index, node) in shared.plan.nodes.iter().enumerate() {
-            if let Role::Source(source) = &node.role {
-                let (watermark, report) = self.source(index, node, source);
-                watermarks.push(watermark);
-                reports.push(report);
-            }
-        }
-        (broadcast(self.scope.concatenate(watermarks)), reports)
+        let sources = shared.plan.nodes.iter().enumerate().filter_map(|(index, node)| match &node.role {
+            Role::Source(source) => Some(self.source(index, node, source)),
+            _ => None,
+        });
+        let watermarks: Vec<_> = sources.collect();
+        broadcast(self.scope.concatenate(watermarks))
     }
 
-    fn source(&mut self, index: usize, node: &Node, source: &SourceNode) -> (Side<'a, Update>, Side<'a, Report>) {
+    fn source(&mut self, index: usize, node: &Node, source: &SourceNode) -> Side<'a, Update> {
         let mut builder = OperatorBuilder::new(node.id.to_string(), self.scope);
         let (activator, sync) = self.activators(&builder);
         let commands: Box<dyn Input<Vec<Command>>> = Box::new(builder.new_input(self.commands.clone(), Pipeline));
         let mut outputs = self.outputs(&mut builder, index, sync.clone());
         let (watermark_output, watermarks) = builder.new_output::<Vec<Update>>();
-        let (report_output, reports) = builder.new_output::<Vec<Report>>();
         let splits = self.open_splits(node, source, index as u32, &sync);
         let refusals = self.refusals(index, None);
-        let (worker, share) = (self.scope.index() as u32, BUDGET_BYTES_START as usize / self.shared.source_instances());
-        let parts = |outputs, [watermark, report]: [Option<Capability<Epoch>>; 2]| SourceParts {
-            id: node.id.clone(),
-            source: index as u32,
-            worker,
-            splits,
-            key: source.key.clone(),
-            event_time: source.event_time.clone(),
-            refusals,
-            outputs,
-            commands,
-            watermarks: SideOutput { output: watermark_output, capability: watermark },
-            reports: SideOutput { output: report_output, capability: report },
-            activator,
-            share,
-        };
+        let (worker, reporter) = (self.scope.index() as u32, self.reporter.clone());
         builder.build(|mut capabilities| {
-            let report = capabilities.pop();
-            let watermark = capabilities.pop();
+            let watermarks = SideOutput { output: watermark_output, capability: capabilities.pop() };
             outputs.start(capabilities);
-            let mut task = SourceTask::new(parts(outputs, [watermark, report]));
+            let mut task = SourceTask::new(SourceParts {
+                id: node.id.clone(),
+                source: index as u32,
+                worker,
+                splits,
+                key: source.key.clone(),
+                event_time: source.event_time.clone(),
+                refusals,
+                outputs,
+                commands,
+                watermarks,
+                reporter,
+                activator,
+            });
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
         });
-        (watermarks, reports)
+        watermarks
     }
 
-    /// Opens the splits of this worker: each worker gets every so many-th.
+    /// Opens the splits of this worker, each where the last checkpoint left it: each worker gets every so many-th.
     fn open_splits(&self, node: &Node, source: &SourceNode, index: u32, task: &SyncActivator) -> Vec<SplitTask> {
         let now = Instant::now();
-        let mine = (self.scope.index()..source.splits).step_by(self.scope.peers());
+        let mine = (self.scope.index()..source.splits.len()).step_by(self.scope.peers());
         mine.map(|split| {
+            let name = &source.splits[split];
+            let restored = self.shared.checkpoints.split(&node.id, name);
             let clock = SplitClock::new(source.out_of_orderness_ms, source.idle_after, now);
-            let number = split as u32;
-            let open = |waker| source.source.open(index, SplitIndex(number), None, waker);
-            SplitTask::open(number, clock, task.clone(), open).unwrap_or_else(|error| connector_failed(&node.id, error))
+            let open = |position: Option<&Position>, waker| {
+                source.source.open(index, SplitIndex(split as u32), position, waker)
+            };
+            SplitTask::open(name, split as u32, clock, restored, task.clone(), open)
+                .unwrap_or_else(|error| connector_failed(&node.id, error))
         })
         .collect()
     }
@@ -229,14 +263,15 @@ impl<'a> Graph<'a, '_> {
                     self.task(index, ANY_EPOCH, |_| stateless);
                 }
                 Role::Keyed(function) => {
-                    let state = memory_state(function);
-                    let task = self.function(index, function, Some(state.clone()));
+                    let state = self.state(&node.id, function);
+                    let task = self.function(index, function, Some(state.shared()));
                     self.task(index, OPEN_EPOCH, |_| Keyed::new(node.id.clone(), task, state));
                 }
                 Role::Window(function, windows) => {
+                    let state = self.state(&node.id, function);
                     let task = self.function(index, function, None);
                     let metrics = shared.metrics[index].clone();
-                    let window = Window::new(task, *windows, node.late_port(), memory_state(function), metrics);
+                    let window = Window::new(task, *windows, node.late_port(), state, metrics);
                     self.task(index, OPEN_EPOCH, |_| window);
                 }
                 Role::Sink(sink) => self.sink(index, &node.id, sink.as_ref()),
@@ -244,14 +279,24 @@ impl<'a> Graph<'a, '_> {
         }
     }
 
+    /// The state of an operator on this worker.
+    fn state(&self, id: &OperatorId, function: &Function) -> TaskState {
+        let worker = self.scope.index();
+        let opened = self.shared.checkpoints.open_state(id, function, worker, self.uploader.as_ref());
+        TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
+    }
+
     fn sink(&mut self, index: usize, id: &OperatorId, sink: &dyn Sink) {
-        let (lineage, sink_name) = (self.shared.lineage.clone(), id.to_string());
-        let (shard, shards) = (self.scope.index(), self.scope.peers());
+        let (shard, shards, reporter) = (self.scope.index(), self.scope.peers(), self.reporter.clone());
+        let checkpoints = &self.shared.checkpoints;
+        let (lineage, attempt) = (checkpoints.lineage().to_owned(), checkpoints.attempt());
+        let unsettled = checkpoints.staged(id, shard);
         self.task(index, OPEN_EPOCH, |activator| {
             // A sink whose worker has ended needs no waking.
             let waker = Arc::new(move || _ = activator.activate());
-            let writer = sink.open(SinkContext { lineage, sink: sink_name, attempt: 1, shard, shards, waker });
-            SinkTask::new(id.clone(), writer.unwrap_or_else(|error| connector_failed(id, error)))
+            let writer = sink.open(SinkContext { lineage, sink: id.to_string(), attempt, shard, shards, waker });
+            let writer = writer.unwrap_or_else(|error| connector_failed(id, error));
+            SinkTask::new(id.clone(), shard, writer, reporter, unsettled)
         });
     }
 
@@ -269,7 +314,8 @@ impl<'a> Graph<'a, '_> {
             self.sinks.push(end);
         }
         let logic = logic(sync);
-        let tracker = Tracker::new(node.sources.clone(), shared.workers);
+        let watermark = shared.checkpoints.watermark(&node.id);
+        let tracker = Tracker::new(node.sources.clone(), shared.workers, watermark);
         let metrics = shared.metrics[index].clone();
         builder.build(|capabilities| {
             outputs.start(capabilities);
@@ -284,7 +330,11 @@ impl<'a> Graph<'a, '_> {
         let groups = KeyGroups::new(self.shared.plan.max_parallelism, self.shared.workers);
         let data = edges.map(|(edge, credit)| {
             let stream = self.data[&(edge.from, edge.port)].clone();
-            DataInput { handle: connect(builder, stream, edge, groups), credit: credit.clone(), index: edge.input }
+            DataInput {
+                handle: connect(builder, stream, edge, groups, self.shared.process),
+                credit: credit.clone(),
+                index: edge.input,
+            }
         });
         let data = data.collect();
         let commands = Box::new(builder.new_input(self.commands.clone(), Pipeline));
@@ -303,7 +353,7 @@ impl<'a> Graph<'a, '_> {
             (!credits.is_empty()).then(|| {
                 let (output, stream) = builder.new_output::<Parcel>();
                 self.data.insert((index, port), stream);
-                Port::new(output, credits)
+                Port::new(output, shared.process, credits)
             })
         });
         Outputs::new(ports.collect(), task, shared.metrics[index].clone())
@@ -350,19 +400,16 @@ fn connect<'a>(
     stream: Data<'a>,
     edge: &Edge,
     groups: KeyGroups,
+    process: u32,
 ) -> Box<dyn Input<Parcel>> {
     let worker = stream.scope().index();
     match edge.route {
         Route::Local => Box::new(builder.new_input(stream, Pipeline)),
-        Route::ByKey => Box::new(builder.new_input(stream, DistributorPact(move |peers| ByKey::new(groups, peers)))),
+        Route::ByKey => {
+            Box::new(builder.new_input(stream, DistributorPact(move |peers| ByKey::new(groups, peers, process))))
+        }
         Route::Rebalance => Box::new(builder.new_input(stream, DistributorPact(move |_peers| Rebalance::new(worker)))),
     }
-}
-
-fn memory_state(function: &Function) -> Rc<RefCell<dyn KeyedState>> {
-    let declared = &function.component.description().states;
-    let state = MemoryState::new(declared).expect("the states of a component are checked when it is loaded");
-    Rc::new(RefCell::new(state))
 }
 
 fn connector_failed(id: &OperatorId, error: ConnectorError) -> ! {

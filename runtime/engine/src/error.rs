@@ -1,7 +1,9 @@
 //! What can go wrong with a job, and who is at fault.
 
+use tidewheel_checkpoint::CheckpointError;
 use tidewheel_connectors::ConnectorError;
 use tidewheel_guest::GuestError;
+use tidewheel_state::StateError;
 use tidewheel_types::OperatorId;
 use tidewheel_types::job::JobError;
 use tidewheel_types::keyed_state::KeyedStateError;
@@ -80,6 +82,29 @@ pub enum EngineError {
         source: KeyedStateError,
     },
 
+    /// What an operator's state has changed by could not be written to the local disk.
+    #[error("operator {operator:?}: its state cannot be written down: {source}")]
+    Snapshot {
+        /// The operator.
+        operator: OperatorId,
+        /// What happened.
+        #[source]
+        source: StateError,
+    },
+
+    /// A checkpoint without which the job cannot go on, or one too many.
+    #[error("checkpoint {checkpoint} failed: {reason}")]
+    CheckpointFailed {
+        /// The checkpoint.
+        checkpoint: u64,
+        /// Why.
+        reason: String,
+    },
+
+    /// The store of checkpoints refuses, or has nothing to restore from.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+
     /// A source or sink failed.
     #[error("{operator:?}: {source}")]
     Connector {
@@ -137,6 +162,26 @@ pub enum CallFault {
 }
 
 impl EngineError {
+    /// Whether another attempt from the last checkpoint may succeed. What the job file, a component or a record is to
+    /// blame for comes again; what a machine, the outside world or we are to blame for need not.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            EngineError::Panicked { .. }
+            | EngineError::State { .. }
+            | EngineError::Snapshot { .. }
+            | EngineError::CheckpointFailed { .. }
+            | EngineError::Checkpoint(_)
+            | EngineError::Connector { .. }
+            | EngineError::Start(_) => true,
+            EngineError::Job(_)
+            | EngineError::Guest { .. }
+            | EngineError::Rejected { .. }
+            | EngineError::Poison { .. }
+            | EngineError::Malformed { .. }
+            | EngineError::TimerLoop { .. } => false,
+        }
+    }
+
     /// What the user can do about it, where the message does not say so itself.
     pub fn hint(&self) -> Option<String> {
         match self {

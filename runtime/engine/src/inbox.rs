@@ -49,6 +49,8 @@ pub(crate) struct Arrived {
     /// Into which pieces the rest is cut, when a call has failed.
     pub(crate) cuts: Cuts,
     edge: usize,
+    /// Which process sent it.
+    process: u32,
     /// Its size when it arrived: what the sender's credit was charged.
     bytes: usize,
 }
@@ -93,10 +95,10 @@ impl Inbox {
     /// Reads all inputs. `open` is the task's open epoch.
     pub(crate) fn read(&mut self, open: Epoch) {
         for (edge, input) in self.data.iter_mut().enumerate() {
-            input.handle.drain(&mut |epoch, Parcel(batch)| {
+            input.handle.drain(&mut |epoch, Parcel { batch, process }| {
                 let bytes = batch.size_bytes();
                 let (input, cuts) = (input.index, Cuts::default());
-                let arrived = Arrived { epoch, input, batch, done: 0, cuts, edge, bytes };
+                let arrived = Arrived { epoch, input, batch, done: 0, cuts, edge, process, bytes };
                 match epoch == open || self.any_epoch {
                     true => {
                         // Nearly always the end. Of one epoch, and so of one sender, the order stays.
@@ -129,7 +131,7 @@ impl Inbox {
 
     /// The batch has been processed: its sender may send as much again.
     pub(crate) fn done(&mut self, arrived: &Arrived) {
-        self.data[arrived.edge].credit.take(arrived.epoch, arrived.bytes);
+        self.data[arrived.edge].credit.take(arrived.process, arrived.epoch, arrived.bytes);
     }
 
     /// The watermark updates and commands of `epoch`, which is complete.

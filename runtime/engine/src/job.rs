@@ -1,13 +1,17 @@
 //! A job as a running set of worker threads.
 
+use crate::checkpoint::{Checkpoints, Durability};
+use crate::control::JobControl;
 use crate::credit::Credit;
 use crate::dataflow::{self, Shared};
 use crate::error::EngineError;
 use crate::fatal;
 use crate::metrics::{JobMetrics, JobSnapshot, NodeMetrics};
 use crate::plan::{Plan, Role};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tidewheel_state::BackendKind;
 use tidewheel_types::Epoch;
 use timely::communication::WorkerGuards;
 use timely::execute::Config;
@@ -15,16 +19,28 @@ use timely::progress::Antichain;
 use timely::worker::Worker;
 
 /// How to run a job.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JobOptions {
     /// Number of worker threads.
     pub workers: usize,
+    /// What holds keyed state, and the folder of its working files; in memory a job that keeps nothing needs none.
+    pub state: (BackendKind, PathBuf),
+    /// How it keeps what it has done; without, it begins anew after a failure.
+    pub durability: Option<Durability>,
+}
+
+impl JobOptions {
+    /// So many worker threads, state in memory, and nothing kept.
+    pub fn workers(workers: usize) -> JobOptions {
+        JobOptions { workers, state: (BackendKind::Memory, PathBuf::new()), durability: None }
+    }
 }
 
 /// A running job.
 pub struct Job {
     guards: WorkerGuards<()>,
     metrics: Arc<JobMetrics>,
+    control: JobControl,
     started: Instant,
 }
 
@@ -46,12 +62,15 @@ impl Job {
         // A re-keying node bears its operator's name; what it refuses its operator counts.
         let named = plan.nodes.iter().zip(&metrics).filter(|(node, _)| !matches!(node.role, Role::Rekey(_)));
         let job_metrics = Arc::new(JobMetrics::new(named.map(|(_, metrics)| metrics.clone()).collect()));
+        let control = JobControl::default();
         let shared = Arc::new(Shared {
-            credits: plan.edges.iter().map(|_| Arc::new(Credit::default())).collect(),
+            credits: (0..plan.edges.len() as u32).map(|edge| Arc::new(Credit::new(edge, 0, None))).collect(),
             metrics,
             job_metrics: job_metrics.clone(),
-            lineage: lineage(),
+            process: 0,
             workers: options.workers,
+            control: control.clone(),
+            checkpoints: Checkpoints::new(&plan, options.workers, options.state.clone(), options.durability.clone()),
             plan,
         });
         let config = match options.workers {
@@ -60,12 +79,17 @@ impl Job {
         };
         let started = Instant::now();
         let guards = timely::execute(config, move |worker| run_worker(worker, &shared)).map_err(EngineError::Start)?;
-        Ok(Job { guards, metrics: job_metrics, started })
+        Ok(Job { guards, metrics: job_metrics, control, started })
     }
 
     /// What the job counts, readable while it runs.
     pub fn metrics(&self) -> Arc<JobMetrics> {
         self.metrics.clone()
+    }
+
+    /// By which it is spoken to while it runs.
+    pub fn control(&self) -> JobControl {
+        self.control.clone()
     }
 
     /// Waits until the job has ended by itself, everything committed.
@@ -89,9 +113,4 @@ fn run_worker(worker: &mut Worker, shared: &Arc<Shared>) {
             driver.controller.activate();
         }
     }
-}
-
-/// An identity for the output of a job started now: unique, and in the order of starting.
-fn lineage() -> String {
-    format!("{:012x}{:05x}", crate::clock::now_ms(), std::process::id())
 }

@@ -3,13 +3,15 @@
 //! Modules in the order data flows: a [`plan`] is built into a [`dataflow`], whose clock is the [`controller`]; a
 //! [`source`] reads records and makes watermarks ([`watermark`]); edges carry [`parcel`]s under [`credit`]s; every
 //! operator and sink lives as a [`task`], which reads an [`inbox`] and writes [`outputs`]; what it does is an
-//! [`operator`]'s or [`sink`]'s. [`job`] runs it on threads, and [`fatal`] is the end of all of them on the first error.
+//! [`operator`]'s or [`sink`]'s. [`checkpoint`] makes what they hold safe; [`control`] is how a running job is spoken to.
+//! [`job`] runs it on threads, and [`fatal`] is the end of all of them on the first error.
 
 mod plan;
 
 mod dataflow;
 
 mod controller;
+mod reporter;
 mod streams;
 
 mod source;
@@ -26,16 +28,21 @@ mod operator;
 mod refuse;
 mod sink;
 
+mod checkpoint;
+
 mod clock;
+mod control;
 mod fatal;
 mod job;
 mod metrics;
 
 mod error;
 
+pub use checkpoint::{CheckpointPolicy, Durability, StartFrom, lineage};
+pub use control::{After, Answer, JobControl, SnapshotDone, SnapshotError};
 pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};
 pub use job::{Job, JobOptions, JobSummary};
-pub use metrics::{JobMetrics, JobSnapshot, NodeKind, NodeSnapshot};
+pub use metrics::{CheckpointCounters, JobMetrics, JobSnapshot, NodeKind, NodeSnapshot};
 pub use plan::Plan;
 pub use tidewheel_guest::{Histogram, MetricValue};

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tidewheel_guest::{MetricValue, Metrics};
 use tidewheel_types::{OperatorId, Watermark};
 
@@ -72,22 +73,72 @@ impl NodeMetrics {
     }
 }
 
+/// What is known of a job's checkpoints, of this attempt.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CheckpointCounters {
+    /// How many are complete.
+    pub completed: u64,
+    /// How many came to nothing.
+    pub failed: u64,
+    /// How many of those were the last ones.
+    pub failed_in_a_row: u32,
+    /// Why the last of those did.
+    pub last_failure: Option<String>,
+    /// The last complete one.
+    pub last: Option<u64>,
+    /// From when it was begun until its manifest was written.
+    pub last_took_ms: f64,
+    /// Bytes that it added to the store.
+    pub last_bytes: u64,
+    /// Bytes that all of them added.
+    pub bytes: u64,
+}
+
+/// Counts checkpoints.
+#[derive(Debug, Default)]
+pub(crate) struct CheckpointMetrics(Mutex<CheckpointCounters>);
+
+impl CheckpointMetrics {
+    pub(crate) fn completed(&self, checkpoint: u64, took: Duration, bytes: u64) {
+        let mut counters = self.lock();
+        counters.completed += 1;
+        counters.failed_in_a_row = 0;
+        counters.last = Some(checkpoint);
+        counters.last_took_ms = took.as_secs_f64() * 1e3;
+        counters.last_bytes = bytes;
+        counters.bytes += bytes;
+    }
+
+    pub(crate) fn failed(&self, reason: &str) {
+        let mut counters = self.lock();
+        counters.failed += 1;
+        counters.failed_in_a_row += 1;
+        counters.last_failure = Some(reason.to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CheckpointCounters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counters of a job.
 #[derive(Debug)]
 pub struct JobMetrics {
     pub(crate) nodes: Vec<Arc<NodeMetrics>>,
     pub(crate) epoch: AtomicU64,
+    pub(crate) checkpoints: CheckpointMetrics,
 }
 
 impl JobMetrics {
     pub(crate) fn new(nodes: Vec<Arc<NodeMetrics>>) -> Self {
-        JobMetrics { nodes, epoch: AtomicU64::new(0) }
+        JobMetrics { nodes, epoch: AtomicU64::new(0), checkpoints: CheckpointMetrics::default() }
     }
 
     /// The counters as they stand.
     pub fn snapshot(&self) -> JobSnapshot {
         JobSnapshot {
             epoch: self.epoch.load(Ordering::Relaxed),
+            checkpoints: self.checkpoints.lock().clone(),
             nodes: self.nodes.iter().map(|node| node.snapshot()).collect(),
         }
     }
@@ -98,6 +149,8 @@ impl JobMetrics {
 pub struct JobSnapshot {
     /// The open epoch.
     pub epoch: u64,
+    /// Its checkpoints.
+    pub checkpoints: CheckpointCounters,
     /// Sources, operators, sinks, in the order of the job file.
     pub nodes: Vec<NodeSnapshot>,
 }

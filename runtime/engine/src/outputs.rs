@@ -16,6 +16,7 @@ use timely::scheduling::SyncActivator;
 /// One output port that somebody reads.
 pub(crate) struct Port {
     output: Output<Epoch, Parcel>,
+    process: u32,
     /// The edges that begin here.
     edges: Vec<Arc<Credit>>,
     capability: Option<Capability<Epoch>>,
@@ -23,8 +24,8 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    pub(crate) fn new(output: Output<Epoch, Parcel>, edges: Vec<Arc<Credit>>) -> Self {
-        Port { output, edges, capability: None, pending: Vec::new() }
+    pub(crate) fn new(output: Output<Epoch, Parcel>, process: u32, edges: Vec<Arc<Credit>>) -> Self {
+        Port { output, process, edges, capability: None, pending: Vec::new() }
     }
 
     fn flush(&mut self) {
@@ -33,9 +34,10 @@ impl Port {
         for (epoch, batch) in self.pending.drain(..) {
             let bytes = batch.size_bytes();
             self.edges.iter().for_each(|edge| edge.send(epoch, bytes));
+            let mut parcel = Parcel { batch, process: self.process };
             match epoch == *capability.time() {
-                true => session.give(capability, &mut Parcel(batch)),
-                false => session.give(&capability.delayed(&epoch), &mut Parcel(batch)),
+                true => session.give(capability, &mut parcel),
+                false => session.give(&capability.delayed(&epoch), &mut parcel),
             }
         }
     }

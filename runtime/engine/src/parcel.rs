@@ -16,32 +16,46 @@ use timely::dataflow::channels::{ContainerBytes, Message};
 
 /// A batch on an edge. It counts its records in progress tracking, so it is never sent empty.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Parcel(pub(crate) Batch);
+pub(crate) struct Parcel {
+    pub(crate) batch: Batch,
+    /// Of the process that sent it, whose credit it uses.
+    pub(crate) process: u32,
+}
+
+/// Before the batch: the process, padded to 8 bytes.
+const PROCESS_BYTES: usize = 8;
 
 impl Accountable for Parcel {
     fn record_count(&self) -> i64 {
-        self.0.len() as i64
+        self.batch.len() as i64
     }
 }
 
 impl ContainerBytes for Parcel {
     /// Copies out of the network's slab: slabs grow to the largest message and would be held by the smallest.
     fn from_bytes(bytes: Bytes) -> Self {
-        Parcel(Batch::decode(&bytes).expect("workers of one job speak one format"))
+        const FORMAT: &str = "workers of one job speak one format";
+        let (process, batch) = bytes.split_first_chunk::<PROCESS_BYTES>().expect(FORMAT);
+        let process = u64::from_le_bytes(*process) as u32;
+        Parcel { batch: Batch::decode(batch).expect(FORMAT), process }
     }
 
     fn length_in_bytes(&self) -> usize {
-        self.0.encoded_len()
+        PROCESS_BYTES + self.batch.encoded_len()
     }
 
     fn into_bytes<W: Write>(&self, writer: &mut W) {
-        self.0.encode(|piece| writer.write_all(piece).expect("timely's slabs take what length_in_bytes announced"));
+        let mut write =
+            |piece: &[u8]| writer.write_all(piece).expect("timely's slabs take what length_in_bytes announced");
+        write(&u64::from(self.process).to_le_bytes());
+        self.batch.encode(write);
     }
 }
 
 /// Sends each record to the worker that owns its key group. Never called with one peer: timely passes parcels on.
 pub(crate) struct ByKey {
     groups: KeyGroups,
+    process: u32,
     /// Per worker.
     building: Vec<Building>,
 }
@@ -62,21 +76,23 @@ impl Building {
         self.picked.clear();
     }
 
-    fn push<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, time: &T, pusher: &mut P) {
+    fn push<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, process: u32, time: &T, pusher: &mut P) {
         self.bytes = 0;
-        push(&mut self.batch, time, pusher);
+        let batch = std::mem::take(&mut self.batch);
+        Message::push_at(&mut Parcel { batch, process }, time.clone(), pusher);
     }
 }
 
 impl ByKey {
-    pub(crate) fn new(groups: KeyGroups, peers: usize) -> Self {
-        ByKey { groups, building: vec![Building::default(); peers] }
+    /// For `peers` workers, on one of this process.
+    pub(crate) fn new(groups: KeyGroups, peers: usize, process: u32) -> Self {
+        ByKey { groups, process, building: vec![Building::default(); peers] }
     }
 }
 
 impl Distributor<Parcel> for ByKey {
     fn partition<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, parcel: &mut Parcel, time: &T, pushers: &mut [P]) {
-        let batch = &parcel.0;
+        let batch = &parcel.batch;
         for index in 0..batch.len() {
             let worker = self.groups.worker_of_hash(hash_key(batch.keys.get(index)));
             let building = &mut self.building[worker];
@@ -84,7 +100,7 @@ impl Distributor<Parcel> for ByKey {
             building.bytes += batch.record_bytes(index);
             if building.bytes >= BATCH_BYTES_MAX {
                 building.take(batch);
-                building.push(time, &mut pushers[worker]);
+                building.push(self.process, time, &mut pushers[worker]);
             }
         }
         self.building.iter_mut().for_each(|building| building.take(batch));
@@ -93,7 +109,7 @@ impl Distributor<Parcel> for ByKey {
     fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, time: &T, pushers: &mut [P]) {
         for (building, pusher) in self.building.iter_mut().zip(pushers) {
             if !building.batch.is_empty() {
-                building.push(time, pusher);
+                building.push(self.process, time, pusher);
             }
         }
     }
@@ -113,14 +129,10 @@ impl Rebalance {
 impl Distributor<Parcel> for Rebalance {
     fn partition<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, parcel: &mut Parcel, time: &T, pushers: &mut [P]) {
         self.next = (self.next + 1) % pushers.len();
-        push(&mut parcel.0, time, &mut pushers[self.next]);
+        Message::push_at(parcel, time.clone(), &mut pushers[self.next]);
     }
 
     fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _time: &T, _pushers: &mut [P]) {}
-}
-
-fn push<T: Clone, P: Push<Message<T, Parcel>>>(batch: &mut Batch, time: &T, pusher: &mut P) {
-    Message::push_at(&mut Parcel(std::mem::take(batch)), time.clone(), pusher);
 }
 
 #[cfg(test)]
@@ -132,8 +144,8 @@ mod tests {
     use tidewheel_types::{Batch, KeyGroups, Origin};
     use timely::Accountable;
     use timely::communication::Push;
-    use timely::dataflow::channels::Message;
     use timely::dataflow::channels::pushers::exchange::Distributor;
+    use timely::dataflow::channels::{ContainerBytes, Message};
 
     /// Keeps what is pushed.
     #[derive(Default)]
@@ -141,7 +153,7 @@ mod tests {
 
     impl Push<Message<u64, Parcel>> for Kept {
         fn push(&mut self, message: &mut Option<Message<u64, Parcel>>) {
-            self.0.extend(message.take().map(|message| message.data.0));
+            self.0.extend(message.take().map(|message| message.data.batch));
         }
     }
 
@@ -159,11 +171,11 @@ mod tests {
             batches in vec(vec(vec(any::<u8>(), 0..3), 0..40), 0..6), peers in 2usize..5,
         ) {
             let groups = KeyGroups::new(128, peers);
-            let mut by_key = ByKey::new(groups, peers);
+            let mut by_key = ByKey::new(groups, peers, 0);
             let mut pushers: Vec<Kept> = (0..peers).map(|_| Kept::default()).collect();
             let mut sent = 0;
             for keys in &batches {
-                let mut parcel = Parcel(batch(keys, sent as u64));
+                let mut parcel = Parcel { batch: batch(keys, sent as u64), process: 0 };
                 sent += keys.len();
                 by_key.partition(&mut parcel, &7, &mut pushers);
             }
@@ -173,7 +185,7 @@ mod tests {
                 let mut last = None;
                 for batch in &pusher.0 {
                     prop_assert!(!batch.is_empty());
-                    received += Parcel(batch.clone()).record_count() as usize;
+                    received += Parcel { batch: batch.clone(), process: 0 }.record_count() as usize;
                     for index in 0..batch.len() {
                         prop_assert_eq!(groups.worker_of_hash(hash_key(batch.keys.get(index))), worker);
                         prop_assert!(last < Some(batch.origins[index].offset));
@@ -186,11 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn a_parcel_crosses_between_processes_as_it_is() {
+        let parcel = Parcel { batch: batch(&[b"a".to_vec(), b"".to_vec()], 3), process: 7 };
+        let mut bytes = Vec::new();
+        parcel.into_bytes(&mut bytes);
+        assert_eq!(bytes.len(), parcel.length_in_bytes());
+        let read = Parcel::from_bytes(timely::bytes::arc::BytesMut::from(bytes).freeze());
+        assert_eq!((read.batch, read.process), (parcel.batch, 7));
+    }
+
+    #[test]
     fn rebalance_deals_parcels_out_in_turn() {
         let mut rebalance = Rebalance::new(0);
         let mut pushers = [Kept::default(), Kept::default()];
         for first in 0..4 {
-            rebalance.partition(&mut Parcel(batch(&[vec![]], first)), &7, &mut pushers);
+            rebalance.partition(&mut Parcel { batch: batch(&[vec![]], first), process: 0 }, &7, &mut pushers);
         }
         let offsets = |kept: &Kept| kept.0.iter().map(|batch| batch.origins[0].offset).collect::<Vec<_>>();
         assert_eq!((offsets(&pushers[0]), offsets(&pushers[1])), (vec![1, 3], vec![0, 2]));

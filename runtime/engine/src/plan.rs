@@ -103,7 +103,8 @@ pub(crate) struct SourceNode {
     pub(crate) event_time: Option<Selector>,
     pub(crate) out_of_orderness_ms: i64,
     pub(crate) idle_after: Option<std::time::Duration>,
-    pub(crate) splits: usize,
+    /// Their names.
+    pub(crate) splits: Vec<String>,
 }
 
 /// A user's function.

@@ -1,55 +1,105 @@
 //! The end of a job's dataflow: hands batches to a connector's writer.
 //!
 //! The writer has a bounded queue. When it is full the sink waits, and holds its epoch: that is how a slow outside
-//! world slows the sources. At the job's end the sink stages and commits what it wrote.
+//! world slows the sources. At a checkpoint the sink has the writer stage what it was given since the last, and goes on;
+//! when that is durable it is the sink's part of the checkpoint. What is staged is committed, in order, once its
+//! checkpoint is complete; until then every later checkpoint names it too. Before anything else a sink settles what an
+//! earlier attempt had staged; no source reads before all have.
 
+use crate::checkpoint::Part;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::outputs::Outputs;
-use crate::streams::Command;
+use crate::reporter::Reporter;
+use crate::streams::{CheckpointId, Command, Report};
 use crate::task::{Flow, Logic, Moment};
+use std::collections::VecDeque;
 use std::task::Poll;
+use tidewheel_checkpoint::Staged;
 use tidewheel_connectors::{ConnectorError, SinkWriter, StageHandle, WriteStatus};
 use tidewheel_types::OperatorId;
-
-/// The number under which the only commit of a job without checkpoints is made.
-const FINAL_CHECKPOINT: u64 = 0;
 
 /// A sink on one worker.
 pub(crate) struct SinkTask {
     id: OperatorId,
+    shard: usize,
     writer: Box<dyn SinkWriter>,
-    staged: Option<StageHandle>,
+    reporter: Reporter,
+    /// What an earlier attempt had staged, until it is settled.
+    unsettled: Option<Vec<StageHandle>>,
+    /// The checkpoint whose output is being staged.
+    staging: Option<CheckpointId>,
+    /// Output that is staged and not yet committed.
+    staged: VecDeque<(CheckpointId, StageHandle)>,
+    /// Checkpoints that are complete, of which not everything is committed.
+    complete: VecDeque<CheckpointId>,
 }
 
 impl SinkTask {
-    pub(crate) fn new(id: OperatorId, writer: Box<dyn SinkWriter>) -> Self {
-        SinkTask { id, writer, staged: None }
+    /// A sink that first settles `unsettled`, in this order.
+    pub(crate) fn new(
+        id: OperatorId,
+        shard: usize,
+        writer: Box<dyn SinkWriter>,
+        reporter: Reporter,
+        unsettled: Vec<StageHandle>,
+    ) -> Self {
+        SinkTask {
+            id,
+            shard,
+            writer,
+            reporter,
+            unsettled: Some(unsettled),
+            staging: None,
+            staged: VecDeque::new(),
+            complete: VecDeque::new(),
+        }
     }
 
     fn failed(&self, error: ConnectorError) -> EngineError {
         EngineError::Connector { operator: self.id.clone(), source: Box::new(error) }
     }
 
-    /// Stages, then commits; waits where the connector does.
-    fn finish(&mut self) -> Result<Flow, ConnectorError> {
-        let handle = match self.staged.take() {
-            Some(handle) => handle,
-            None => match self.writer.stage(FINAL_CHECKPOINT) {
-                Poll::Ready(handle) => match handle? {
-                    Some(handle) => handle,
-                    None => return Ok(Flow::Done),
-                },
-                Poll::Pending => return Ok(Flow::Waiting),
-            },
-        };
-        match self.writer.commit(&handle) {
-            Poll::Ready(committed) => committed.map(|()| Flow::Done),
-            Poll::Pending => {
-                self.staged = Some(handle);
-                Ok(Flow::Waiting)
-            }
+    fn settle(&mut self) -> Result<(), ConnectorError> {
+        if let Some(staged) = &self.unsettled
+            && let Poll::Ready(settled) = self.writer.recover(staged)
+        {
+            settled?;
+            self.unsettled = None;
+            self.reporter.send(Report::Ready);
         }
+        Ok(())
+    }
+
+    /// Reports what has been staged.
+    fn stage(&mut self) -> Result<(), ConnectorError> {
+        if let Some(checkpoint) = self.staging
+            && let Poll::Ready(handle) = self.writer.stage(checkpoint)
+        {
+            self.staging = None;
+            self.staged.extend(handle?.map(|handle| (checkpoint, handle)));
+            let staged = self
+                .staged
+                .iter()
+                .map(|(checkpoint, handle)| Staged { checkpoint: *checkpoint, handle: handle.0.clone() });
+            let part = Part::Sink { sink: self.id.to_string(), shard: self.shard, staged: staged.collect() };
+            self.reporter.send(Report::Part { checkpoint, part: part.encode() });
+        }
+        Ok(())
+    }
+
+    /// Commits what belongs to complete checkpoints.
+    fn commit(&mut self) -> Result<(), ConnectorError> {
+        while let Some(&complete) = self.complete.front() {
+            while let Some((_, handle)) = self.staged.front().filter(|(checkpoint, _)| *checkpoint <= complete) {
+                let Poll::Ready(committed) = self.writer.commit(handle) else { return Ok(()) };
+                committed?;
+                self.staged.pop_front();
+            }
+            self.complete.pop_front();
+            self.reporter.send(Report::Committed(complete));
+        }
+        Ok(())
     }
 }
 
@@ -66,10 +116,19 @@ impl Logic for SinkTask {
         Ok(Flow::Done)
     }
 
-    fn command(&mut self, command: Command, _: &Moment) -> Result<Flow, EngineError> {
+    fn command(&mut self, command: &Command, _: &Moment) -> Result<Flow, EngineError> {
         match command {
-            Command::Finish => self.finish().map_err(|error| self.failed(error)),
-            Command::Share(_) => Ok(Flow::Done),
+            // One that was given up may still be on its way to the disk.
+            Command::Checkpoint { .. } if self.staging.is_some() => return Ok(Flow::Waiting),
+            Command::Checkpoint { checkpoint, .. } => self.staging = Some(*checkpoint),
+            Command::Complete(checkpoint) => self.complete.push_back(*checkpoint),
+            Command::Share(_) | Command::Halt { .. } => return Ok(Flow::Done),
         }
+        // At once: what is written from now on belongs to the next checkpoint.
+        self.poll().map(|()| Flow::Done)
+    }
+
+    fn poll(&mut self) -> Result<(), EngineError> {
+        self.settle().and_then(|()| self.stage()).and_then(|()| self.commit()).map_err(|error| self.failed(error))
     }
 }

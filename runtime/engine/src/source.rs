@@ -2,19 +2,22 @@
 //!
 //! A source reads while its share of the epoch's byte budget lasts, in pieces, so that the worker's other operators run
 //! in between. It never closes an epoch by itself: it follows the command stream, and when that has passed the open
-//! epoch it sends its watermark, if it changed, and opens the next.
+//! epoch it sends its watermark, if it changed, and opens the next. It reads in its open epoch only, so where its splits
+//! are at the end of an epoch is the cut of that epoch.
 
 mod split;
 
 pub(crate) use split::SplitTask;
 
+use crate::checkpoint::Part;
 use crate::clock;
 use crate::error::EngineError;
 use crate::inbox::Input;
 use crate::operator::rekey;
 use crate::outputs::Outputs;
 use crate::refuse::{Refusals, Refused};
-use crate::streams::{Command, Report};
+use crate::reporter::Reporter;
+use crate::streams::{CheckpointId, Command, Report};
 use crate::task::Frontier;
 use crate::watermark::{self, Progress, Update};
 use std::time::Instant;
@@ -46,10 +49,8 @@ pub(crate) struct SourceParts {
     pub(crate) outputs: Outputs,
     pub(crate) commands: Box<dyn Input<Vec<Command>>>,
     pub(crate) watermarks: SideOutput<Update>,
-    pub(crate) reports: SideOutput<Report>,
+    pub(crate) reporter: Reporter,
     pub(crate) activator: Activator,
-    /// Bytes it may read in an epoch, until the controller says otherwise.
-    pub(crate) share: usize,
 }
 
 /// An output beside the data.
@@ -78,9 +79,11 @@ pub(crate) struct SourceTask {
     open: Epoch,
     /// Commands of epochs that are not complete yet.
     pending: Vec<(Epoch, Command)>,
-    /// Bytes this instance may read, and has read, in an epoch.
+    /// Bytes this instance may read, and has read, in an epoch. Nothing, until the controller says how much.
     share: usize,
     read: usize,
+    /// The job is being stopped: nothing is read any more.
+    is_halted: bool,
     /// What has been reported in the open epoch.
     reported: Option<Report>,
     reported_end: bool,
@@ -94,8 +97,9 @@ impl SourceTask {
             turn: 0,
             open: 0,
             pending: Vec::new(),
-            share: parts.share,
+            share: 0,
             read: 0,
+            is_halted: false,
             reported: None,
             reported_end: false,
             sent: Progress::Active(i64::MIN),
@@ -131,26 +135,44 @@ impl SourceTask {
         Ok(())
     }
 
-    /// The open epoch is over: sends the watermark it ended with and carries out its commands.
+    /// The open epoch is over: carries out its commands and sends the watermark it ended with.
     fn close_epoch(&mut self, now: Instant) {
+        let open = self.open;
+        let commands: Vec<_> = self.pending.extract_if(.., |(epoch, _)| *epoch <= open).collect();
+        for (_, command) in commands {
+            match command {
+                Command::Share(bytes) => self.share = bytes as usize,
+                Command::Halt { drain } => self.halt(drain),
+                Command::Checkpoint { checkpoint, .. } => self.record_positions(checkpoint, now),
+                Command::Complete(_) => {}
+            }
+        }
         let progress = self.progress(now);
         if progress != self.sent {
             let SourceParts { source, worker, .. } = self.parts;
             self.parts.watermarks.send(Update { source, worker, progress });
             self.sent = progress;
         }
-        for (_, command) in self.pending.extract_if(.., |(epoch, _)| *epoch <= self.open) {
-            match command {
-                Command::Share(bytes) => self.share = bytes as usize,
-                Command::Finish => {}
-            }
+    }
+
+    /// Reads no more. With `drain` no record will come any more either, for event time.
+    fn halt(&mut self, drain: bool) {
+        self.is_halted = true;
+        if drain {
+            self.parts.splits.iter_mut().for_each(SplitTask::drain);
         }
+    }
+
+    /// Its part of a checkpoint: where its splits are.
+    fn record_positions(&mut self, checkpoint: CheckpointId, now: Instant) {
+        let splits = self.parts.splits.iter().map(|split| split.snapshot(now)).collect();
+        let part = Part::Source { source: self.parts.id.to_string(), splits };
+        self.parts.reporter.send(Report::Part { checkpoint, part: part.encode() });
     }
 
     fn open_epoch(&mut self, epoch: Epoch) {
         self.parts.outputs.open(epoch);
         self.parts.watermarks.open(epoch);
-        self.parts.reports.open(epoch);
         self.open = epoch;
         self.read = 0;
         self.reported = None;
@@ -160,7 +182,6 @@ impl SourceTask {
     fn end(&mut self) {
         self.parts.outputs.close();
         self.parts.watermarks.capability = None;
-        self.parts.reports.capability = None;
         self.parts.splits.clear();
     }
 
@@ -170,6 +191,9 @@ impl SourceTask {
 
     /// Reads a few pieces, the splits in turn, and says whether there is more at hand.
     fn read_splits(&mut self, now: Instant) -> Result<bool, EngineError> {
+        if self.is_halted {
+            return Ok(false);
+        }
         for _ in 0..READS {
             let Some(split) = self.next_ready(now) else { return Ok(false) };
             if self.read >= self.share || !self.parts.outputs.have_credit(self.open) {
@@ -247,18 +271,18 @@ impl SourceTask {
     /// Tells the controller what happened: it closes an epoch only if something did.
     fn report_changes(&mut self, now: Instant) {
         let progress = self.progress(now);
-        if progress == Progress::Ended && !self.reported_end {
+        if progress == Progress::Ended && !self.reported_end && !self.is_halted {
             self.reported_end = true;
-            self.parts.reports.send(Report::Ended);
+            self.parts.reporter.send(Report::Ended);
         }
         let report = match () {
-            () if self.read >= self.share => Report::Spent,
-            () if self.read > 0 || progress != self.sent => Report::Active,
+            () if self.read > 0 && self.read >= self.share => Report::Spent(self.open),
+            () if self.read > 0 || progress != self.sent => Report::Active(self.open),
             () => return,
         };
-        if self.reported != Some(report) {
+        if self.reported.as_ref() != Some(&report) {
+            self.parts.reporter.send(report.clone());
             self.reported = Some(report);
-            self.parts.reports.send(report);
         }
     }
 

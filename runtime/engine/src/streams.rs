@@ -1,23 +1,46 @@
-//! The streams beside the data: commands, watermarks and reports.
+//! The streams beside the data: commands and reports.
 
 use serde::{Deserialize, Serialize};
+use tidewheel_types::Epoch;
+
+/// Numbers a job's checkpoints, in rising order over all its attempts.
+pub(crate) type CheckpointId = u64;
 
 /// From the controller to every task, on the command stream; takes effect at the end of its epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// From the next epoch on, a source instance may read this many bytes an epoch: its share of the job's budget.
     Share(u64),
-    /// All sources have ended and everything they sent has been processed: sinks stage and commit what they hold.
-    Finish,
+    /// No source reads any more: the job is being stopped. With `drain` event time ends, so that everything fires.
+    Halt { drain: bool },
+    /// The end of this epoch is a checkpoint: sources record their positions, operators freeze what has changed, sinks
+    /// stage what they hold. Operators also write what they hold to the savepoint at that URL, if there is one.
+    Checkpoint { checkpoint: CheckpointId, savepoint: Option<String> },
+    /// This checkpoint is complete: sinks commit what they have staged up to it.
+    Complete(CheckpointId),
 }
 
-/// From a source instance to the controller, on the report stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// From tasks and their background threads to the controller, on the report stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Report {
     /// Something happened in this epoch: it should be closed in time.
-    Active,
-    /// My share of the epoch's byte budget is spent: close it soon.
-    Spent,
-    /// My last split has ended.
+    Active(Epoch),
+    /// A source instance's share of this epoch's byte budget is spent: close it soon.
+    Spent(Epoch),
+    /// A source instance's last split has ended.
     Ended,
+    /// A sink has settled what an earlier attempt left: the sources may begin.
+    Ready,
+    /// A task's part of a checkpoint is safe; as JSON, which says of itself what it is.
+    Part { checkpoint: CheckpointId, part: Vec<u8> },
+    /// A task could not make its part of a checkpoint safe.
+    PartFailed { checkpoint: CheckpointId, reason: String },
+    /// A sink has committed everything that it had staged up to this checkpoint.
+    Committed(CheckpointId),
+    /// The manifest of a checkpoint is written; its files have so many bytes that none before it had.
+    Published { checkpoint: CheckpointId, bytes: u64 },
+    /// The manifest of a checkpoint could not be written.
+    PublishFailed { checkpoint: CheckpointId, reason: String },
+    /// The savepoint of a checkpoint is finished, or could not be.
+    SavepointFinished { checkpoint: CheckpointId, error: Option<String> },
 }

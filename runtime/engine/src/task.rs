@@ -56,8 +56,13 @@ pub(crate) trait Logic {
     /// Fires what is due at `at.watermark`, about one guest call's worth, and says whether there is more.
     fn fire(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError>;
 
-    /// Carries out a command at the end of its epoch.
-    fn command(&mut self, command: Command, at: &Moment) -> Result<Flow, EngineError>;
+    /// Carries out a command at the end of its epoch. Called again with the same command until it is done.
+    fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError>;
+
+    /// Looks after what goes on beside the epochs; called at the start of every activation.
+    fn poll(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 /// Where a task is in its open epoch.
@@ -103,6 +108,7 @@ impl<L: Logic> Task<L> {
     pub(crate) fn run(&mut self, frontiers: &[MutableAntichain<Epoch>]) -> Result<(), EngineError> {
         let frontier = Frontier::of(frontiers);
         let activation = Activation::begin();
+        self.logic.poll()?;
         self.inbox.read(self.open);
         loop {
             match self.advance(frontier, activation.now_ms)? {
@@ -175,7 +181,7 @@ impl<L: Logic> Task<L> {
 
     fn command(&mut self, command: Command, now: i64) -> Result<Flow, EngineError> {
         let at = Moment { epoch: self.open, watermark: self.tracker.watermark(), now };
-        let flow = self.logic.command(command, &at)?;
+        let flow = self.logic.command(&command, &at)?;
         if let (Phase::Commands(commands), Flow::More | Flow::Waiting | Flow::After(_)) = (&mut self.phase, flow) {
             commands.push_front(command);
         }

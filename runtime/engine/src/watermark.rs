@@ -57,6 +57,19 @@ impl SplitClock {
         }
     }
 
+    /// Goes on where a checkpoint has left it.
+    pub(crate) fn restore(&mut self, largest: Option<i64>, is_idle: bool) {
+        self.largest = largest;
+        if let Some(after) = self.idle_after.filter(|_| is_idle) {
+            self.without = after;
+        }
+    }
+
+    /// The largest event time seen.
+    pub(crate) fn largest(&self) -> Option<i64> {
+        self.largest
+    }
+
     /// Takes note of records; `largest` is the largest of their event times.
     pub(crate) fn records(&mut self, largest: i64, now: Instant) {
         self.largest = self.largest.max(Some(largest));
@@ -135,11 +148,12 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    pub(crate) fn new(mut sources: Vec<u32>, workers: usize) -> Self {
+    /// The watermark of an operator behind `sources`. It begins at `watermark`, where a checkpoint has left it.
+    pub(crate) fn new(mut sources: Vec<u32>, workers: usize, watermark: Watermark) -> Self {
         sources.sort_unstable();
         sources.dedup();
         let progress = vec![Progress::Active(i64::MIN); sources.len() * workers];
-        Tracker { workers: workers as u32, sources, progress, watermark: Watermark::MIN }
+        Tracker { workers: workers as u32, sources, progress, watermark }
     }
 
     /// Takes note of an update; one of a source that is not upstream is none of ours.
@@ -210,7 +224,7 @@ mod tests {
         fn the_watermark_is_the_least_of_all_that_are_not_idle(
             updates in vec((0u32..3, 0u32..2, progress(), any::<bool>()), 0..60),
         ) {
-            let mut tracker = Tracker::new(vec![2, 0], 2);
+            let mut tracker = Tracker::new(vec![2, 0], 2, Watermark::MIN);
             let mut model = std::collections::BTreeMap::new();
             for source in [0, 2] {
                 for worker in 0..2 {

@@ -195,6 +195,60 @@ pub trait KeyedState {
     ) -> Result<(), KeyedStateError>;
 }
 
+/// A backend of any kind.
+impl<B: KeyedState + ?Sized> KeyedState for Box<B> {
+    fn get_riding(
+        &mut self,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        states: u32,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
+        (**self).get_riding(keys, states, cells)
+    }
+
+    fn write_riding(
+        &mut self,
+        writes: &mut dyn Iterator<Item = (usize, StateKey<'_>, StateIndex, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
+        (**self).write_riding(writes)
+    }
+
+    fn get_many(
+        &mut self,
+        state: StateIndex,
+        keys: &mut dyn Iterator<Item = StateKey<'_>>,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
+        (**self).get_many(state, keys, cells)
+    }
+
+    fn map_get_many(
+        &mut self,
+        state: StateIndex,
+        entries: &mut dyn Iterator<Item = (StateKey<'_>, &[u8])>,
+        cells: &mut Cells,
+    ) -> Result<(), KeyedStateError> {
+        (**self).map_get_many(state, entries, cells)
+    }
+
+    fn scan(
+        &mut self,
+        state: StateIndex,
+        key: StateKey<'_>,
+        scan: Scan<'_>,
+        entries: &mut Entries,
+    ) -> Result<(), KeyedStateError> {
+        (**self).scan(state, key, scan, entries)
+    }
+
+    fn write(
+        &mut self,
+        writes: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>,
+    ) -> Result<(), KeyedStateError> {
+        (**self).write(writes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Cells;

@@ -73,7 +73,7 @@ fn show_store(url: &str, json: bool) -> Result<()> {
 }
 
 /// A checkpoint as it is told of.
-fn checkpoint(manifest: &Manifest) -> Checkpoint {
+pub(super) fn checkpoint(manifest: &Manifest) -> Checkpoint {
     Checkpoint {
         id: manifest.checkpoint,
         attempt: manifest.attempt,

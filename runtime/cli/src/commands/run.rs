@@ -1,21 +1,31 @@
 //! `tidewheel run`: a job from its start to the end of its input.
+//!
+//! A job without checkpoints runs in this process. One with checkpoints runs in processes of its own ([`worker`]), which
+//! this one watches ([`supervise`]); it is spoken to by [`api`].
+
+mod api;
+mod start;
+mod supervise;
+mod worker;
 
 use crate::args::Run;
 use crate::live::LiveLine;
 use crate::summary::Summary;
 use crate::{JOB_FAILED, JobFailed, describe_engine, signals, terminal, tuning};
 use anyhow::{Result, anyhow, bail};
-use tidewheel_engine::{Job, JobOptions};
-use tidewheel_types::job::JobSpec;
+use tidewheel_cluster::DataFolder;
+use tidewheel_engine::{Job, JobOptions, JobSummary};
+use tidewheel_types::job::{BackendSpec, JobSpec};
 
 /// Runs the job and tells how it went.
 pub(crate) fn execute(run: &Run) -> Result<()> {
+    if let Some(channel) = tidewheel_cluster::attach()? {
+        return worker::execute(run, channel);
+    }
     tuning::restart_with_fast_copies();
     super::refuse_what_is_not_there(&[
         (run.processes.get() > 1, "--processes"),
         (!run.hosts.is_empty() || run.process.is_some(), "--hosts"),
-        (run.data_dir.is_some(), "--data-dir"),
-        (run.from_savepoint.is_some() || !run.allow_drop.is_empty(), "--from-savepoint"),
         (run.allow_duplicates, "--allow-duplicates"),
     ])?;
     let (spec, plan) = super::plan(&run.job, &run.settings)?;
@@ -26,15 +36,36 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
     if workers > usize::from(spec.max_parallelism) {
         bail!("{workers} workers for a job with max-parallelism = {}: each needs a key group", spec.max_parallelism);
     }
+    if let Some(checkpoint) = &spec.checkpoint {
+        signals::end_on_signal()?;
+        return supervise::execute(run, &spec, plan, checkpoint);
+    }
+    refuse_without_checkpoints(run, &spec)?;
     tidewheel_engine::on_fatal(Box::new(|error| {
         terminal::say(&describe_engine(error));
         i32::from(JOB_FAILED)
     }));
     signals::end_on_signal()?;
-    let job = Job::start(plan, &JobOptions { workers }).map_err(JobFailed)?;
+    let mut options = JobOptions::workers(workers);
+    // Held until the job has ended.
+    let folder = match spec.state.backend {
+        BackendSpec::Memory => None,
+        backend @ BackendSpec::RocksDb { .. } => {
+            let folder = DataFolder::open(&supervise::data_folder(run, &spec))?;
+            options.state = (worker::backend(backend), folder.state().to_owned());
+            Some(folder)
+        }
+    };
+    let job = Job::start(plan, &options).map_err(JobFailed::Engine)?;
     let live = if run.quiet || run.json { None } else { LiveLine::start(job.metrics()) };
     let summary = job.wait();
     drop(live);
+    drop(folder);
+    finish(run, &spec, summary)
+}
+
+/// Tells how a job went that has ended by itself.
+fn finish(run: &Run, spec: &JobSpec, summary: JobSummary) -> Result<()> {
     let summary = Summary::new(&spec.name, summary);
     match (run.json, run.quiet) {
         (true, _) => terminal::print_json(&serde_json::to_string(&summary)?)?,
@@ -42,6 +73,17 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
         (false, false) => terminal::say(&summary.text()),
     }
     Ok(())
+}
+
+/// A flag that would have no effect is not passed over in silence.
+fn refuse_without_checkpoints(run: &Run, spec: &JobSpec) -> Result<()> {
+    let uses_folder = spec.state.backend != BackendSpec::Memory;
+    let flags =
+        [(run.data_dir.is_some() && !uses_folder, "--data-dir"), (run.from_savepoint.is_some(), "--from-savepoint")];
+    match flags.into_iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, flag)) => bail!("{flag} is for jobs that take checkpoints\n\nhint: add a table [checkpoint]"),
+    }
 }
 
 /// Stdout has room for one writer.

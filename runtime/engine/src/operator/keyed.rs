@@ -6,6 +6,7 @@ use super::function::{Attempt, Called, FunctionTask};
 use super::group::Grouping;
 use super::round::Round;
 use super::size::cell_bytes_max;
+use super::task_state::TaskState;
 use super::timer_loop::TimerLoop;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
@@ -13,11 +14,9 @@ use crate::outputs::Outputs;
 use crate::refuse::Target;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
-use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
 use tidewheel_guest::{Export, Output, TimerOp, TimerOpKind};
-use tidewheel_state::{TimerChange, Timers};
+use tidewheel_state::TimerChange;
 use tidewheel_types::keyed_state::{Cells, KeyedState, KeyedStateError, StateIndex, StateKey, Write};
 use tidewheel_types::{Batch, OperatorId};
 
@@ -25,8 +24,7 @@ use tidewheel_types::{Batch, OperatorId};
 pub(crate) struct Keyed {
     has_timers: bool,
     function: FunctionTask,
-    state: Rc<RefCell<dyn KeyedState>>,
-    timers: Timers,
+    state: TaskState,
     grouping: Grouping,
     cells: Cells,
     round: Round,
@@ -34,12 +32,11 @@ pub(crate) struct Keyed {
 }
 
 impl Keyed {
-    pub(crate) fn new(operator: OperatorId, function: FunctionTask, state: Rc<RefCell<dyn KeyedState>>) -> Self {
+    pub(crate) fn new(operator: OperatorId, function: FunctionTask, state: TaskState) -> Self {
         Keyed {
             has_timers: !function.description().timers.is_empty(),
             function,
             state,
-            timers: Timers::new(),
             grouping: Grouping::default(),
             cells: Cells::default(),
             round: Round::default(),
@@ -59,12 +56,12 @@ impl Keyed {
             };
             (key(group), change)
         });
-        self.timers.change(&mut changes);
+        self.state.timers.change(&mut changes);
         Ok(())
     }
 
     fn write<'a>(&mut self, output: &'a Output, key: &impl Fn(u32) -> StateKey<'a>) -> Result<(), KeyedStateError> {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state.states();
         let riding_states = self.function.riding();
         let rides = |index: &StateIndex| index.0 < riding_states;
         let riding = output.writes().filter(|(_, index, _)| rides(index));
@@ -119,7 +116,7 @@ impl Keyed {
     /// Reads the cells of the states that ride.
     fn read_riding<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
         self.cells.clear();
-        let read = self.state.borrow_mut().get_riding(&mut keys, self.function.riding(), &mut self.cells);
+        let read = self.state.states().get_riding(&mut keys, self.function.riding(), &mut self.cells);
         self.function.note_size(cell_bytes_max(&self.cells));
         read.map_err(|error| self.function.state_failed(error))
     }
@@ -130,6 +127,7 @@ impl Logic for Keyed {
         if self.function.is_waiting() {
             return Ok(Flow::Waiting);
         }
+        self.state.set_time(at);
         let mut grouping = std::mem::take(&mut self.grouping);
         let piece = self.prepare(&mut grouping, &arrived.batch, self.function.piece(arrived))?;
         let (batch, cuts) = (&arrived.batch, &mut arrived.cuts);
@@ -165,8 +163,9 @@ impl Logic for Keyed {
         if self.function.is_waiting() {
             return Ok(Flow::Waiting);
         }
+        self.state.set_time(at);
         let mut round = std::mem::take(&mut self.round);
-        let piece = round.piece(&mut self.timers, at.watermark.0, &self.function);
+        let piece = round.piece(&mut self.state.timers, at.watermark.0, &self.function);
         let flow = match piece {
             Some(piece) => self.fire_piece(&mut round, piece, at, outputs)?,
             None => {
@@ -178,8 +177,8 @@ impl Logic for Keyed {
         Ok(flow)
     }
 
-    fn command(&mut self, _: Command, _: &Moment) -> Result<Flow, EngineError> {
-        Ok(Flow::Done)
+    fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError> {
+        self.state.command(command, at).map(|()| Flow::Done)
     }
 }
 
@@ -191,7 +190,7 @@ impl Keyed {
         at: &Moment,
         outputs: &mut Outputs,
     ) -> Result<Flow, EngineError> {
-        self.timer_loop.firing(self.timers.keys() + round.due.len());
+        self.timer_loop.firing(self.state.timers.keys() + round.due.len());
         let piece = self.prepare_timers(round, piece)?;
         let (due, cuts) = (&round.due, &mut round.cuts);
         frames::timers(&mut self.function.frame, due, piece.clone(), &self.cells);

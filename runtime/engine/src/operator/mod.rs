@@ -16,9 +16,11 @@ mod retry;
 mod round;
 mod size;
 pub(crate) mod stateless;
+mod task_state;
 mod timer_loop;
 pub(crate) mod window;
 
 pub(crate) use cuts::Cuts;
 pub(crate) use function::FunctionTask;
 pub(crate) use poison::backtrace;
+pub(crate) use task_state::TaskState;

@@ -84,7 +84,7 @@ impl Logic for Rekey {
         Ok(Flow::Done)
     }
 
-    fn command(&mut self, _: Command, _: &Moment) -> Result<Flow, EngineError> {
+    fn command(&mut self, _: &Command, _: &Moment) -> Result<Flow, EngineError> {
         Ok(Flow::Done)
     }
 }

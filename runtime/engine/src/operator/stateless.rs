@@ -48,7 +48,7 @@ impl Logic for Stateless {
         Ok(Flow::Done)
     }
 
-    fn command(&mut self, _: Command, _: &Moment) -> Result<Flow, EngineError> {
+    fn command(&mut self, _: &Command, _: &Moment) -> Result<Flow, EngineError> {
         Ok(Flow::Done)
     }
 }

@@ -9,6 +9,7 @@ use super::function::{Attempt, Called, FunctionTask};
 use super::group::{Grouping, window_start};
 use super::round::Round;
 use super::size::cell_bytes_max;
+use super::task_state::TaskState;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::metrics::NodeMetrics;
@@ -17,13 +18,11 @@ use crate::plan::Tumbling;
 use crate::refuse::Target;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
-use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidewheel_guest::{Export, Output};
-use tidewheel_state::{TimerChange, Timers};
+use tidewheel_state::TimerChange;
 use tidewheel_types::keyed_state::{ABSENT, Cells, KeyedState, StateIndex, StateKey, Write};
 use tidewheel_types::{Batch, BytesColumn, Watermark};
 
@@ -38,8 +37,7 @@ pub(crate) struct Window {
     function: FunctionTask,
     windows: Tumbling,
     late_port: usize,
-    state: Rc<RefCell<dyn KeyedState>>,
-    timers: Timers,
+    state: TaskState,
     metrics: Arc<NodeMetrics>,
     grouping: Grouping,
     cells: Cells,
@@ -56,7 +54,7 @@ impl Window {
         function: FunctionTask,
         windows: Tumbling,
         late_port: usize,
-        state: Rc<RefCell<dyn KeyedState>>,
+        state: TaskState,
         metrics: Arc<NodeMetrics>,
     ) -> Self {
         Window {
@@ -64,7 +62,6 @@ impl Window {
             windows,
             late_port,
             state,
-            timers: Timers::new(),
             metrics,
             grouping: Grouping::default(),
             cells: Cells::default(),
@@ -146,7 +143,7 @@ impl Window {
                 _ => None,
             }
         });
-        self.timers.change(&mut changes);
+        self.state.timers.change(&mut changes);
         Ok(())
     }
 
@@ -188,6 +185,7 @@ impl Logic for Window {
         if self.function.is_waiting() {
             return Ok(Flow::Waiting);
         }
+        self.state.set_time(at);
         let mut grouping = std::mem::take(&mut self.grouping);
         let piece = self.function.piece(arrived);
         let (piece, late) = self.prepare(&mut grouping, &arrived.batch, piece, at.watermark)?;
@@ -210,8 +208,9 @@ impl Logic for Window {
         if self.function.is_waiting() {
             return Ok(Flow::Waiting);
         }
+        self.state.set_time(at);
         let mut round = std::mem::take(&mut self.round);
-        let piece = round.piece(&mut self.timers, at.watermark.0, &self.function);
+        let piece = round.piece(&mut self.state.timers, at.watermark.0, &self.function);
         let flow = match piece {
             Some(piece) => self.fire_piece(&mut round, piece, at, outputs)?,
             None => Flow::Done,
@@ -220,15 +219,15 @@ impl Logic for Window {
         Ok(flow)
     }
 
-    fn command(&mut self, _: Command, _: &Moment) -> Result<Flow, EngineError> {
-        Ok(Flow::Done)
+    fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError> {
+        self.state.command(command, at).map(|()| Flow::Done)
     }
 }
 
 impl Window {
     fn read_accumulators<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
         self.cells.clear();
-        let read = self.state.borrow_mut().get_riding(&mut keys, 1, &mut self.cells);
+        let read = self.state.states().get_riding(&mut keys, 1, &mut self.cells);
         self.function.note_size(cell_bytes_max(&self.cells));
         read.map_err(|error| self.function.state_failed(error))
     }
@@ -239,7 +238,7 @@ impl Window {
         writes: impl Iterator<Item = (StateKey<'a>, Write<'a>)>,
     ) -> Result<(), EngineError> {
         let mut writes = writes.enumerate().map(|(place, (key, write))| (place, key, ACCUMULATOR, write));
-        let written = self.state.borrow_mut().write_riding(&mut writes);
+        let written = self.state.states().write_riding(&mut writes);
         written.map_err(|error| self.function.state_failed(error))
     }
 

@@ -11,8 +11,7 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{
-    BackendSpec, ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec,
-    WindowSpec,
+    ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec, WindowSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -23,7 +22,7 @@ const LATE: &str = "late";
 
 /// Plans `spec`.
 pub(super) fn plan(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: &Runtime) -> Result<Plan, EngineError> {
-    refuse_durability(spec)?;
+    refuse_restarts_from_nothing(spec)?;
     let mut planner = Planner { spec, folder, registry, runtime, nodes: Vec::new(), edges: Vec::new() };
     let mut names = Names::default();
     for source in &spec.sources {
@@ -45,16 +44,15 @@ pub(super) fn plan(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: 
     })
 }
 
-/// A table that is not acted upon must not be passed over in silence: it promises durability.
-fn refuse_durability(spec: &JobSpec) -> Result<(), EngineError> {
-    let (table, line) = match (&spec.checkpoint, spec.state.backend, spec.restart.strategy) {
-        (Some(checkpoint), ..) => ("checkpoint", checkpoint.line),
-        (None, BackendSpec::RocksDb { .. }, _) => ("state", spec.state.line),
-        (None, _, strategy) if strategy != RestartStrategy::None => ("restart", spec.restart.line),
-        _ => return Ok(()),
-    };
-    let error = spec.error(line, format!("[{table}]: this version keeps state in memory and takes no checkpoints yet"));
-    Err(error.with_hint(format!("remove [{table}]; a failed job starts from its beginning")).into())
+/// A restart without checkpoints would begin anew, and publish everything once more.
+fn refuse_restarts_from_nothing(spec: &JobSpec) -> Result<(), EngineError> {
+    match spec.checkpoint.is_none() && spec.restart.strategy != RestartStrategy::None {
+        false => Ok(()),
+        true => Err(spec
+            .error(spec.restart.line, "[restart]: a job is started again from a checkpoint, and this one takes none")
+            .with_hint("add a table [checkpoint]")
+            .into()),
+    }
 }
 
 /// The operators so that each comes after those it reads from. The spec has been checked for cycles.
@@ -105,7 +103,7 @@ impl Planner<'_> {
                 event_time: spec.event_time.clone(),
                 out_of_orderness_ms: spec.watermark.out_of_orderness_ms,
                 idle_after: spec.watermark.idle_after_ms.map(Duration::from_millis),
-                splits: splits.len(),
+                splits: splits.clone(),
             }),
             ports: vec![String::new(), DEAD_LETTER.to_owned()],
             on_error: spec.on_error,
@@ -125,13 +123,6 @@ impl Planner<'_> {
                 "timer {:?} of {:?} follows processing time, which this version does not offer: event-time timers only",
                 timer.name, spec.component
             )));
-        }
-        for state in description.states.iter().filter(|state| state.ttl_ms > 0) {
-            tracing::warn!(
-                "operator {:?}: state {:?} has a time-to-live, which this version does not apply: nothing expires",
-                spec.id.as_str(),
-                state.name
-            );
         }
         let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
         ports.resize(description.output_count(), String::new());

@@ -4,7 +4,8 @@ use crate::watermark::{Progress, SplitClock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tidewheel_connectors::{ConnectorError, Malformed, ReadStatus, SplitReader, Waker};
+use tidewheel_checkpoint::SplitState;
+use tidewheel_connectors::{ConnectorError, Malformed, Position, ReadStatus, SplitReader, Waker};
 use tidewheel_types::Batch;
 use timely::scheduling::SyncActivator;
 
@@ -21,9 +22,13 @@ enum State {
 
 /// One split.
 pub(crate) struct SplitTask {
+    name: String,
     /// Its number in the source.
     pub(crate) number: u32,
-    reader: Box<dyn SplitReader>,
+    /// None of a split that had ended before.
+    reader: Option<Box<dyn SplitReader>>,
+    /// Where it had ended, of one that had.
+    ended_at: Option<Position>,
     clock: SplitClock,
     state: State,
     /// Set by the waker.
@@ -31,12 +36,15 @@ pub(crate) struct SplitTask {
 }
 
 impl SplitTask {
-    /// Opens a split. `open` gets the waker its reader is to call; `task` is the source task to be activated by it.
+    /// Opens a split where the last checkpoint has left it. `open` gets that position, and the waker its reader is to
+    /// call; `task` is the source task to be activated by it.
     pub(crate) fn open(
+        name: &str,
         number: u32,
-        clock: SplitClock,
+        mut clock: SplitClock,
+        restored: Option<&SplitState>,
         task: SyncActivator,
-        open: impl FnOnce(Waker) -> Result<Box<dyn SplitReader>, ConnectorError>,
+        open: impl FnOnce(Option<&Position>, Waker) -> Result<Box<dyn SplitReader>, ConnectorError>,
     ) -> Result<Self, ConnectorError> {
         let woken = Arc::new(AtomicBool::new(false));
         let flag = woken.clone();
@@ -46,7 +54,40 @@ impl SplitTask {
                 let _ = task.activate();
             }
         });
-        Ok(SplitTask { number, reader: open(waker)?, clock, state: State::Ready, woken })
+        let position = restored.map(|split| Position(split.position.clone()));
+        if let Some(split) = restored {
+            clock.restore(split.largest, split.idle);
+        }
+        let has_ended = restored.is_some_and(|split| split.ended);
+        let (reader, state, ended_at) = match has_ended {
+            true => (None, State::Ended, position),
+            false => (Some(open(position.as_ref(), waker)?), State::Ready, None),
+        };
+        if has_ended {
+            clock.end();
+        }
+        Ok(SplitTask { name: name.to_owned(), number, reader, ended_at, clock, state, woken })
+    }
+
+    /// What a checkpoint keeps of it: where it is, after the last record it has brought.
+    pub(crate) fn snapshot(&self, now: Instant) -> SplitState {
+        let position = match (&self.reader, &self.ended_at) {
+            (Some(reader), _) => reader.position(),
+            (None, Some(position)) => position.clone(),
+            (None, None) => Position::default(),
+        };
+        SplitState {
+            name: self.name.clone(),
+            position: position.0,
+            largest: self.clock.largest(),
+            idle: self.clock.progress(now) == Progress::Idle,
+            ended: self.state == State::Ended,
+        }
+    }
+
+    /// For event time no record will come any more; the position stays.
+    pub(crate) fn drain(&mut self) {
+        self.clock.end();
     }
 
     /// Whether a read may bring something.
@@ -74,7 +115,8 @@ impl SplitTask {
     ) -> Result<(), ConnectorError> {
         // Before the read: a waker called during it must not be forgotten.
         self.woken.store(false, Ordering::Release);
-        self.state = match self.reader.read(now, bytes_max, batch, malformed)? {
+        let reader = self.reader.as_mut().expect("a split that has ended is not read");
+        self.state = match reader.read(now, bytes_max, batch, malformed)? {
             ReadStatus::Ready => State::Ready,
             ReadStatus::Pending => {
                 self.clock.wait();

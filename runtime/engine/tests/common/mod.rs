@@ -47,7 +47,7 @@ impl TestJob {
     pub(crate) fn start(self, workers: usize) -> Running {
         let spec = JobSpec::parse(&self.text, "job.toml").unwrap_or_else(|error| panic!("{error}"));
         let plan = Plan::new(&spec, &guests(), &self.registry, runtime()).unwrap_or_else(|error| panic!("{error}"));
-        Running(Job::start(plan, &JobOptions { workers }).unwrap_or_else(|error| panic!("{error}")))
+        Running(Job::start(plan, &JobOptions::workers(workers)).unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// Runs it to its end.

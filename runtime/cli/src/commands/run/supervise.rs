@@ -1,0 +1,152 @@
+//! A job with checkpoints: worker processes, which are started again from the last checkpoint when one fails.
+//!
+//! This process holds the job's data folder and does nothing else but watch. What a worker process does is in
+//! `worker.rs`.
+
+use super::start::{FromWorker, Origin, Start};
+use crate::args::Run;
+use crate::commands::{check, now_ms, place};
+use crate::{JobFailed, terminal};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+use tidewheel_checkpoint::{Attempt, Log, Store};
+use tidewheel_cluster::{DataFolder, Ended, Registry, Restart, Restarts, Supervisor};
+use tidewheel_engine::Plan;
+use tidewheel_server::model;
+use tidewheel_types::job::{CheckpointSpec, JobSpec};
+
+/// How many restarts are remembered, for whoever asks.
+const RESTARTS_SHOWN: usize = 100;
+
+/// Runs the job until it has ended, or has failed for good.
+pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &CheckpointSpec) -> Result<()> {
+    if let Some(url) = &run.from_savepoint {
+        check::contract(&plan, url)?.check(&run.allow_drop)?;
+    }
+    // Its compiled components are in the cache, for the worker processes.
+    drop(plan);
+    let folder = DataFolder::open(&data_folder(run, spec))?;
+    let started_ms = now_ms();
+    let _listed = Registry::of_user()?.register(&spec.name, &folder, started_ms)?;
+    let store = open_store(checkpoint, run, &folder)?;
+    let from_savepoint = run.from_savepoint.as_deref().map(place).transpose()?;
+    let mut supervised = Supervised { run, folder, store, started_ms, restarts: Vec::new(), from_savepoint };
+    let mut strategy = Restarts::new(&spec.restart);
+    loop {
+        let (attempt, ended) = supervised.attempt()?;
+        if ended.is_success() {
+            return Ok(());
+        }
+        let reason = why(&ended);
+        if !ended.retryable {
+            return Err(JobFailed::Reason(reason).into());
+        }
+        match strategy.failed(Instant::now(), chance()) {
+            Restart::GiveUp(limit) => return Err(JobFailed::Reason(format!("{reason}\n\nhint: {limit}")).into()),
+            Restart::After(delay) => {
+                terminal::say(&format!("attempt {attempt} failed: {reason}"));
+                terminal::say(&format!("starting again from the last checkpoint in {delay:?}"));
+                supervised.remember(attempt, reason);
+                thread::sleep(delay);
+            }
+        }
+    }
+}
+
+/// A job and what its attempts share.
+struct Supervised<'a> {
+    run: &'a Run,
+    folder: DataFolder,
+    store: Store,
+    started_ms: i64,
+    restarts: Vec<model::Restart>,
+    /// Of the first attempt; the log knows it from then on.
+    from_savepoint: Option<String>,
+}
+
+impl Supervised<'_> {
+    /// Runs one attempt to its end.
+    fn attempt(&mut self) -> Result<(u64, Ended)> {
+        let mut log = Log::open(self.store.clone());
+        let attempt = match self.from_savepoint.take() {
+            Some(url) => log.begin_attempt_from_savepoint(&url)?,
+            None => log.begin_attempt()?,
+        };
+        let start = self.start(&attempt);
+        let commands = (0..self.run.processes.get()).map(|_| worker_command()).collect::<Result<Vec<_>>>()?;
+        let on_message = |_: usize, message: FromWorker| match message {};
+        let supervisor: Supervisor<Start, FromWorker> = Supervisor::start(commands, Some(&self.folder), on_message)?;
+        for process in 0..self.run.processes.get() {
+            supervisor.send(process, &start)?;
+        }
+        Ok((attempt.number, supervisor.wait()))
+    }
+
+    fn start(&self, attempt: &Attempt) -> Start {
+        let restore = attempt.restore.as_ref().filter(|restore| !restore.manifest.finished);
+        Start {
+            folder: self.folder.path().to_owned(),
+            attempt: attempt.number,
+            slot: attempt.slot,
+            next_checkpoint: attempt.restore.as_ref().map_or(1, |restore| restore.manifest.checkpoint + 1),
+            lineage: restore.map_or_else(tidewheel_engine::lineage, |restore| restore.manifest.lineage.clone()),
+            origin: match (restore, &attempt.savepoint) {
+                (Some(restore), _) => Origin::Slot(restore.slot),
+                (None, Some(url)) => Origin::Savepoint(url.clone()),
+                (None, None) => Origin::Nothing,
+            },
+            started_ms: self.started_ms,
+            restarts: self.restarts.clone(),
+        }
+    }
+
+    fn remember(&mut self, attempt: u64, reason: String) {
+        if self.restarts.len() == RESTARTS_SHOWN {
+            self.restarts.remove(0);
+        }
+        self.restarts.push(model::Restart { attempt, at_ms: now_ms(), reason });
+    }
+}
+
+/// This program with these arguments, once more: a worker process knows what it is by its supervisor's channel.
+fn worker_command() -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program's file")?);
+    command.args(std::env::args_os().skip(1));
+    Ok(command)
+}
+
+/// Where the job keeps what it has.
+pub(super) fn data_folder(run: &Run, spec: &JobSpec) -> PathBuf {
+    let default = || run.job.parent().unwrap_or(Path::new("")).join(".tidewheel").join(&spec.name);
+    run.data_dir.clone().unwrap_or_else(default)
+}
+
+/// The store that the job file names, or the folder in the data folder.
+pub(super) fn open_store(checkpoint: &CheckpointSpec, run: &Run, folder: &DataFolder) -> Result<Store> {
+    store_at(checkpoint, &run.job, folder.checkpoints())
+}
+
+/// The same, by the paths alone.
+pub(super) fn store_at(checkpoint: &CheckpointSpec, job_file: &Path, default: &Path) -> Result<Store> {
+    let file = std::path::absolute(job_file).context("cannot find the working folder")?;
+    let base = file.parent().unwrap_or(Path::new("/"));
+    Ok(match &checkpoint.store {
+        Some(url) => Store::open(url, base)?,
+        None => Store::open(&default.to_string_lossy(), base)?,
+    })
+}
+
+fn why(ended: &Ended) -> String {
+    match &ended.reason {
+        Some(reason) => reason.clone(),
+        None => ended.to_string(),
+    }
+}
+
+/// A number from 0 to 1, as good as any.
+fn chance() -> f64 {
+    f64::from(now_ms().unsigned_abs() as u32 % 1000) / 999.0
+}

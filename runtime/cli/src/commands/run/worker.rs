@@ -1,0 +1,101 @@
+//! A worker process of a job with checkpoints: what its supervisor tells it, made into a running job.
+
+use super::api::RunningJob;
+use super::start::{FromWorker, Origin, Start};
+use super::{finish, supervise};
+use crate::args::Run;
+use crate::commands;
+use crate::live::LiveLine;
+use crate::{JOB_FAILED, JobFailed, describe_engine};
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tidewheel_checkpoint::savepoint::Savepoint;
+use tidewheel_checkpoint::{Log, Store};
+use tidewheel_cluster::{Channel, DataFolder, LastWords};
+use tidewheel_engine::{CheckpointPolicy, Durability, EngineError, Job, JobOptions, StartFrom};
+use tidewheel_server::Server;
+use tidewheel_state::{BackendKind, SharedMemory};
+use tidewheel_types::job::{BackendSpec, CheckpointSpec};
+
+/// Runs this process's part of the attempt to its end.
+pub(super) fn execute(run: &Run, channel: Channel<FromWorker, Start>) -> Result<()> {
+    let start = channel.receive()?.context("the supervisor has ended")?;
+    let last_words = channel.clone();
+    tidewheel_engine::on_fatal(Box::new(move |error| {
+        // If it cannot be told, the supervisor sees the exit code.
+        let _ = last_words.send_last_words(words(error));
+        i32::from(JOB_FAILED)
+    }));
+    let outcome = run_job(run, &start);
+    if let Err(error) = &outcome {
+        // What is wrong before anything runs is wrong the next time, too.
+        let _ = channel.send_last_words(LastWords::cause(format!("{error:#}")).for_good());
+    }
+    outcome
+}
+
+fn run_job(run: &Run, start: &Start) -> Result<()> {
+    let (spec, plan) = commands::plan(&run.job, &run.settings)?;
+    let checkpoint = spec.checkpoint.as_ref().context("the job file has no [checkpoint] any more")?;
+    let store = supervise::store_at(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
+    let durability = Durability {
+        policy: policy(checkpoint),
+        keep: checkpoint.keep as usize,
+        origin: origin(start, &store)?,
+        store: store.clone(),
+        attempt: start.attempt,
+        slot: start.slot,
+        next_checkpoint: start.next_checkpoint,
+        lineage: start.lineage.clone(),
+    };
+    let options = JobOptions {
+        workers: run.workers.get(),
+        state: (backend(spec.state.backend), start.folder.join("state")),
+        durability: Some(durability),
+    };
+    let job = Job::start(plan, &options).map_err(JobFailed::Engine)?;
+    let api = RunningJob::new(&spec.name, start, run, &job, store);
+    let server = Server::start(DataFolder::bind_control_in(&start.folder)?, Arc::new(api))
+        .context("cannot offer the job's API")?;
+    let live = if run.quiet || run.json { None } else { LiveLine::start(job.metrics()) };
+    let summary = job.wait();
+    drop(live);
+    server.stop();
+    finish(run, &spec, summary)
+}
+
+/// What holds keyed state in this process.
+pub(super) fn backend(spec: BackendSpec) -> BackendKind {
+    match spec {
+        BackendSpec::Memory => BackendKind::Memory,
+        BackendSpec::RocksDb { memory_bytes_max } => {
+            BackendKind::RocksDb(Arc::new(SharedMemory::new(usize::try_from(memory_bytes_max).unwrap_or(usize::MAX))))
+        }
+    }
+}
+
+fn policy(checkpoint: &CheckpointSpec) -> CheckpointPolicy {
+    CheckpointPolicy {
+        interval: Some(Duration::from_millis(checkpoint.interval_ms)),
+        min_pause: Duration::from_millis(checkpoint.min_pause_ms),
+        timeout: Duration::from_millis(checkpoint.timeout_ms),
+        tolerable_failures: checkpoint.tolerable_failures,
+    }
+}
+
+fn origin(start: &Start, store: &Store) -> Result<StartFrom> {
+    Ok(match &start.origin {
+        Origin::Nothing => StartFrom::Nothing,
+        Origin::Slot(slot) => StartFrom::Checkpoint(Arc::new(Log::open(store.clone()).load(*slot)?)),
+        Origin::Savepoint(url) => StartFrom::Savepoint(Arc::new(Savepoint::open(&Store::open(url, Path::new("/"))?)?)),
+    })
+}
+
+/// What the supervisor is told of an error that ends this process.
+fn words(error: &EngineError) -> LastWords {
+    let text = describe_engine(error);
+    let words = LastWords::cause(text.strip_prefix("error: ").unwrap_or(&text));
+    if error.is_retryable() { words } else { words.for_good() }
+}

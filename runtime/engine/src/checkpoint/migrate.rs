@@ -1,0 +1,162 @@
+//! Values of older schema versions on their way into a newer component.
+
+use crate::error::EngineError;
+use crate::plan::Function;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use tidewheel_guest::{Instance, InstanceSettings};
+use tidewheel_state::{MemoryState, OwnedRow, StateError, StateId, StateTable};
+use tidewheel_types::OperatorId;
+use tidewheel_types::keyed_state::{Cells, StateIndex};
+
+/// Values of one state and version that go through `migrate` together.
+const BATCH_ROWS: usize = 1024;
+
+/// Bytes of such values, about.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Rows, each of its state's newest version. Those of older versions are put through the component's `migrate`, many at
+/// once; rows of states that the component does not declare are left out.
+pub(super) struct Migrated<I> {
+    operator: OperatorId,
+    rows: I,
+    instance: Option<Instance>,
+    /// By number of the state in the snapshot: its place in the component's description, and the version written now.
+    declared: BTreeMap<StateId, (StateIndex, u32)>,
+    /// Rows that wait to be migrated, by state and version.
+    older: BTreeMap<(StateId, u32), Older>,
+    ready: VecDeque<OwnedRow>,
+    has_ended: bool,
+}
+
+/// Rows of one state and version.
+#[derive(Default)]
+struct Older {
+    rows: Vec<OwnedRow>,
+    bytes: usize,
+}
+
+impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
+    /// `rows` of an operator on `worker`, whose function is `function`; `table` says what their states are.
+    pub(super) fn new(
+        operator: &OperatorId,
+        worker: usize,
+        function: &Function,
+        table: &StateTable,
+        rows: I,
+    ) -> Result<Self, EngineError> {
+        let description = function.component.description();
+        let mut declared = BTreeMap::new();
+        let mut is_needed = false;
+        for (index, state) in description.states.iter().enumerate() {
+            if let Some(stored) = table.by_name(&state.name) {
+                declared.insert(stored.id, (StateIndex(index as u32), state.version));
+                is_needed |= stored.versions.iter().any(|&version| version != state.version);
+            }
+        }
+        let instance = is_needed.then(|| {
+            // A migration sees no state but the values that it is given.
+            let state = MemoryState::new(&description.states).map_err(|source| failed(operator, source))?;
+            let settings = InstanceSettings {
+                operator: operator.to_string(),
+                worker,
+                config: function.config.clone(),
+                limits: function.limits,
+                state: Some(Rc::new(RefCell::new(state))),
+                ..InstanceSettings::default()
+            };
+            function
+                .component
+                .instantiate(settings)
+                .map_err(|source| EngineError::Guest { operator: operator.clone(), source: Box::new(source) })
+        });
+        let instance = instance.transpose()?;
+        let (older, ready) = (BTreeMap::new(), VecDeque::new());
+        Ok(Migrated { operator: operator.clone(), rows, instance, declared, older, ready, has_ended: false })
+    }
+
+    /// Takes in a row: it is ready, waits for others of its version, or is left out.
+    fn take(&mut self, row: OwnedRow) -> Result<(), EngineError> {
+        let newest = match self.declared.get(&row.state) {
+            _ if row.state == tidewheel_state::TIMERS => row.version,
+            Some(&(_, version)) => version,
+            None => return Ok(()),
+        };
+        if row.version == newest {
+            self.ready.push_back(row);
+            return Ok(());
+        }
+        let key = (row.state, row.version);
+        let older = self.older.entry(key).or_default();
+        older.bytes += row.payload.len();
+        older.rows.push(row);
+        match older.rows.len() >= BATCH_ROWS || older.bytes >= BATCH_BYTES {
+            true => self.migrate(key),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts the rows of a state and version that wait through `migrate`.
+    fn migrate(&mut self, key: (StateId, u32)) -> Result<(), EngineError> {
+        let Some(Older { rows, .. }) = self.older.remove(&key) else { return Ok(()) };
+        let ((state, version), Some(instance)) = (key, &mut self.instance) else { return Ok(()) };
+        let (index, newest) = self.declared[&state];
+        let mut cells = Cells::default();
+        rows.iter().for_each(|row| cells.push(Some(&row.payload)));
+        let migrated = instance
+            .migrate(index, version, &cells)
+            .map_err(|source| EngineError::Guest { operator: self.operator.clone(), source: Box::new(source) })?;
+        let migrated = rows.into_iter().enumerate().filter_map(|(place, row)| {
+            // A value that is migrated to none is gone.
+            let payload = migrated.get(place)?.to_vec();
+            Some(OwnedRow { payload, version: newest, ..row })
+        });
+        self.ready.extend(migrated);
+        Ok(())
+    }
+
+    fn fill(&mut self) -> Result<(), EngineError> {
+        while self.ready.is_empty() && !self.has_ended {
+            match self.rows.next() {
+                Some(row) => self.take(row?)?,
+                None => {
+                    self.has_ended = true;
+                    let keys: Vec<_> = self.older.keys().copied().collect();
+                    keys.into_iter().try_for_each(|key| self.migrate(key))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Iterator for Migrated<I> {
+    type Item = Result<OwnedRow, RowsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.fill() {
+            Ok(()) => self.ready.pop_front().map(Ok),
+            Err(error) => {
+                self.has_ended = true;
+                Some(Err(RowsError::Engine(error)))
+            }
+        }
+    }
+}
+
+/// Why rows could not be opened: they could not be had, or not be kept.
+pub(super) enum RowsError {
+    Engine(EngineError),
+    State(StateError),
+}
+
+impl From<StateError> for RowsError {
+    fn from(error: StateError) -> Self {
+        RowsError::State(error)
+    }
+}
+
+fn failed(operator: &OperatorId, source: StateError) -> EngineError {
+    EngineError::Snapshot { operator: operator.clone(), source }
+}

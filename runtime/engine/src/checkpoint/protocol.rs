@@ -1,0 +1,266 @@
+//! When checkpoints begin and when they are complete: decisions only, no I/O and no clock of its own.
+//!
+//! One checkpoint at a time. It is *collected* while the tasks make their parts safe, *published* while its manifest is
+//! written, and then complete. A checkpoint that fails, or takes too long, is given up, counted, and does the job no
+//! harm: what it would have held is in the next one. Whoever asked for it by name is told.
+
+use crate::streams::CheckpointId;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How often a job takes checkpoints, and what it bears.
+#[derive(Clone, Debug)]
+pub struct CheckpointPolicy {
+    /// From the beginning of one to that of the next; none: only when asked.
+    pub interval: Option<Duration>,
+    /// From the end of one to the beginning of the next, at least.
+    pub min_pause: Duration,
+    /// Longer than this one is given up.
+    pub timeout: Duration,
+    /// How many in a row may fail before the job does; none: any number.
+    pub tolerable_failures: Option<u32>,
+}
+
+impl CheckpointPolicy {
+    /// No checkpoints but the one at the end.
+    pub(crate) const AT_THE_END: CheckpointPolicy = CheckpointPolicy {
+        interval: None,
+        min_pause: Duration::ZERO,
+        timeout: Duration::MAX,
+        tolerable_failures: Some(0),
+    };
+}
+
+/// How many tasks take part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tasks {
+    /// Those that have a part in every checkpoint: sources, operators with state, sinks; on all workers.
+    pub(crate) parts: usize,
+    /// The sinks among them.
+    pub(crate) sinks: usize,
+}
+
+/// Where the checkpoint under way is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Collecting,
+    Publishing,
+}
+
+/// A checkpoint that is under way.
+struct UnderWay<A> {
+    id: CheckpointId,
+    began: Instant,
+    stage: Stage,
+    parts: Vec<Vec<u8>>,
+    /// For whom it is, if for anybody: how it ends is for them to know.
+    asked: Option<A>,
+}
+
+/// A checkpoint all of whose parts are safe.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) began: Instant,
+    pub(crate) parts: Vec<Vec<u8>>,
+}
+
+/// A checkpoint that is complete.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Published<A> {
+    pub(crate) began: Instant,
+    pub(crate) asked: Option<A>,
+}
+
+/// How a checkpoint came to nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure<A> {
+    pub(crate) asked: Option<A>,
+    /// Whether the job bears no more of them.
+    pub(crate) is_too_many: bool,
+}
+
+/// The checkpoints of a job; `A` is whoever may ask for one.
+pub(crate) struct Protocol<A> {
+    policy: CheckpointPolicy,
+    tasks: Tasks,
+    next_id: CheckpointId,
+    under_way: Option<UnderWay<A>>,
+    /// Not before this moment.
+    due: Option<Instant>,
+    failures_in_a_row: u32,
+    /// How many sinks have committed a checkpoint, of those not all have.
+    commits: BTreeMap<CheckpointId, usize>,
+    committed: CheckpointId,
+}
+
+impl<A> Protocol<A> {
+    /// The checkpoints of a job that starts `now`; the first is called `next_id`.
+    pub(crate) fn new(policy: CheckpointPolicy, tasks: Tasks, next_id: CheckpointId, now: Instant) -> Self {
+        Protocol {
+            due: policy.interval.map(|interval| now + interval),
+            policy,
+            tasks,
+            next_id,
+            under_way: None,
+            failures_in_a_row: 0,
+            commits: BTreeMap::new(),
+            committed: next_id - 1,
+        }
+    }
+
+    /// Whether none is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
+    /// Whether one should begin by the clock.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.is_idle() && self.due.is_some_and(|due| due <= now)
+    }
+
+    /// When it is next worth looking at the clock.
+    pub(crate) fn alarm(&self) -> Option<Instant> {
+        match &self.under_way {
+            Some(UnderWay { began, stage: Stage::Collecting, .. }) => began.checked_add(self.policy.timeout),
+            Some(_) => None,
+            None => self.due,
+        }
+    }
+
+    /// Puts the next one off: nothing has happened since the last.
+    pub(crate) fn put_off(&mut self, now: Instant) {
+        self.due = self.policy.interval.map(|interval| now + interval);
+    }
+
+    /// Begins one, for `asked` if anybody has asked for it. None may be under way.
+    pub(crate) fn begin(&mut self, asked: Option<A>, now: Instant) -> CheckpointId {
+        debug_assert!(self.is_idle(), "one checkpoint at a time");
+        let id = self.next_id;
+        self.next_id += 1;
+        self.due = self.policy.interval.map(|interval| now + interval);
+        self.under_way = Some(UnderWay { id, began: now, stage: Stage::Collecting, parts: Vec::new(), asked });
+        id
+    }
+
+    /// A task's part of checkpoint `id` is safe. Gives all of them with the last one; what belongs to a checkpoint that
+    /// was given up is passed over.
+    pub(crate) fn part(&mut self, id: CheckpointId, part: Vec<u8>) -> Option<Collected> {
+        let under_way = self.under_way.as_mut().filter(|it| it.id == id && it.stage == Stage::Collecting)?;
+        under_way.parts.push(part);
+        if under_way.parts.len() < self.tasks.parts {
+            return None;
+        }
+        under_way.stage = Stage::Publishing;
+        Some(Collected { began: under_way.began, parts: std::mem::take(&mut under_way.parts) })
+    }
+
+    /// The manifest of checkpoint `id` is written.
+    pub(crate) fn published(&mut self, id: CheckpointId, now: Instant) -> Option<Published<A>> {
+        let under_way = self.under_way.take_if(|it| it.id == id)?;
+        self.failures_in_a_row = 0;
+        self.due = self.due.map(|due| due.max(now + self.policy.min_pause));
+        Some(Published { began: under_way.began, asked: under_way.asked })
+    }
+
+    /// Gives checkpoint `id` up, if it is under way.
+    pub(crate) fn failed(&mut self, id: CheckpointId, now: Instant) -> Option<Failure<A>> {
+        let under_way = self.under_way.take_if(|it| it.id == id)?;
+        self.failures_in_a_row += 1;
+        self.due = self.due.map(|due| due.max(now + self.policy.min_pause));
+        let is_too_many = self.policy.tolerable_failures.is_some_and(|tolerable| self.failures_in_a_row > tolerable);
+        Some(Failure { asked: under_way.asked, is_too_many })
+    }
+
+    /// The checkpoint that takes longer than it may.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<CheckpointId> {
+        let under_way = self.under_way.as_ref().filter(|it| it.stage == Stage::Collecting)?;
+        (now.saturating_duration_since(under_way.began) >= self.policy.timeout).then_some(under_way.id)
+    }
+
+    /// A sink has committed everything up to checkpoint `id`.
+    pub(crate) fn committed(&mut self, id: CheckpointId) {
+        let sinks = self.commits.entry(id).or_default();
+        *sinks += 1;
+        if *sinks == self.tasks.sinks {
+            self.committed = self.committed.max(id);
+            self.commits = self.commits.split_off(&(id + 1));
+        }
+    }
+
+    /// Whether all sinks have committed everything up to checkpoint `id`.
+    pub(crate) fn is_committed(&self, id: CheckpointId) -> bool {
+        self.tasks.sinks == 0 || self.committed >= id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CheckpointPolicy, Protocol, Tasks};
+    use std::time::{Duration, Instant};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn protocol(now: Instant) -> Protocol<&'static str> {
+        let policy = CheckpointPolicy {
+            interval: Some(SECOND),
+            min_pause: SECOND / 2,
+            timeout: 10 * SECOND,
+            tolerable_failures: Some(1),
+        };
+        Protocol::new(policy, Tasks { parts: 2, sinks: 2 }, 7, now)
+    }
+
+    #[test]
+    fn a_checkpoint_is_complete_when_all_parts_are_safe_and_its_manifest_is_written() {
+        let start = Instant::now();
+        let mut protocol = protocol(start);
+        assert!(!protocol.is_due(start));
+        assert_eq!(protocol.alarm(), Some(start + SECOND));
+        assert!(protocol.is_due(start + SECOND));
+        assert_eq!(protocol.begin(Some("me"), start + SECOND), 7);
+        assert!(!protocol.is_due(start + 5 * SECOND), "one at a time");
+        assert!(protocol.part(7, vec![1]).is_none());
+        assert!(protocol.part(6, vec![9]).is_none(), "a part of another checkpoint");
+        assert_eq!(protocol.part(7, vec![2]).unwrap().parts, [vec![1], vec![2]]);
+        assert!(!protocol.is_idle());
+        assert_eq!(protocol.published(7, start + 3 * SECOND).unwrap().asked, Some("me"));
+        assert!(protocol.is_idle());
+        assert!(!protocol.is_due(start + 3 * SECOND), "the pause is kept");
+        assert!(protocol.is_due(start + 3 * SECOND + SECOND / 2));
+    }
+
+    #[test]
+    fn one_that_takes_too_long_is_given_up_and_too_many_in_a_row_are_too_many() {
+        let start = Instant::now();
+        let mut protocol = protocol(start);
+        for (id, is_too_many) in [(7, false), (8, true)] {
+            let now = start + SECOND * u32::try_from(20 * (id - 6)).unwrap();
+            assert_eq!(protocol.begin(None, now), id);
+            assert_eq!(protocol.overdue(now + 9 * SECOND), None);
+            assert_eq!(protocol.overdue(now + 10 * SECOND), Some(id));
+            assert_eq!(protocol.failed(id, now + 10 * SECOND).unwrap().is_too_many, is_too_many);
+            assert!(protocol.failed(id, now + 10 * SECOND).is_none(), "it has been given up");
+            assert!(protocol.part(id, vec![1]).is_none(), "its parts come too late");
+        }
+        let now = start + 100 * SECOND;
+        let id = protocol.begin(None, now);
+        protocol.part(id, vec![1]);
+        protocol.part(id, vec![2]);
+        assert_eq!(protocol.overdue(now + 100 * SECOND), None, "what is being published is no longer to be given up");
+        protocol.published(id, now);
+        let id = protocol.begin(None, now);
+        assert!(!protocol.failed(id, now).unwrap().is_too_many, "a success begins the count anew");
+    }
+
+    #[test]
+    fn committed_is_what_all_sinks_have_committed() {
+        let mut protocol = protocol(Instant::now());
+        assert!(protocol.is_committed(6), "what came before this attempt is settled before it begins");
+        protocol.committed(7);
+        assert!(!protocol.is_committed(7));
+        protocol.committed(8);
+        protocol.committed(8);
+        assert!(protocol.is_committed(7) && protocol.is_committed(8), "a sink commits in order");
+        assert!(!protocol.is_committed(9));
+    }
+}

@@ -1,0 +1,294 @@
+//! The way back: an operator's state on one worker, as a checkpoint or savepoint has it.
+//!
+//! The files of a checkpoint are opened as they are, when every value in them is of a version that the component
+//! declares. Otherwise, and from a savepoint, state is opened row by row, values of older versions going through the
+//! component's `migrate` on the way.
+
+use super::durability::{Durability, StartFrom};
+use super::migrate::{Migrated, RowsError};
+use super::uploader::{Saver, TaskFiles, Uploader};
+use crate::error::EngineError;
+use crate::plan::Function;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use tidewheel_checkpoint::savepoint::{self, RowKind, Savepoint};
+use tidewheel_checkpoint::{FileRef, OperatorState, StateEntry, Store};
+use tidewheel_state::{
+    Backend, BackendKind, OpenedState, OwnedRow, ReadRows, Restore, RestoredTask, Row, StateError, StateId,
+    StateSettings, StateTable, StateTime, StoredState, TIMERS, Timers, TtlClock, open_rows, read_rows,
+};
+use tidewheel_types::description::StateDecl;
+use tidewheel_types::{KeyGroups, OperatorId};
+
+/// Which task it is: an operator on one of so many workers.
+pub(super) struct TaskPlace<'a> {
+    pub(super) operator: &'a OperatorId,
+    pub(super) worker: usize,
+    pub(super) workers: usize,
+    pub(super) max_parallelism: u16,
+    /// The job's working folder.
+    pub(super) folder: &'a Path,
+}
+
+impl TaskPlace<'_> {
+    pub(super) fn key_groups(&self) -> Range<u16> {
+        KeyGroups::new(self.max_parallelism, self.workers).range_of(self.worker)
+    }
+
+    /// A folder of this task alone.
+    fn own_folder(&self, of: &str) -> PathBuf {
+        self.folder.join(of).join(format!("{}-{}", self.operator, self.worker))
+    }
+}
+
+/// The state of a task, and its way to make it safe if there is one.
+pub(crate) struct TaskParts {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) timers: Timers,
+    pub(crate) saver: Option<Saver>,
+}
+
+/// Opens the state of a task.
+pub(super) fn open(
+    place: &TaskPlace<'_>,
+    function: &Function,
+    backend: &BackendKind,
+    durability: Option<&Durability>,
+    uploader: Option<&Uploader>,
+) -> Result<TaskParts, EngineError> {
+    let declared = function.component.description().states.clone();
+    let settings = StateSettings {
+        declared: declared.clone(),
+        backend: backend.clone(),
+        folder: place.own_folder("state"),
+        key_groups: place.key_groups(),
+        max_parallelism: place.max_parallelism,
+        tracks_changes: durability.is_some(),
+    };
+    let mut uploaded = BTreeMap::new();
+    let opened = match durability.map(|durability| (&durability.store, &durability.origin)) {
+        Some((store, StartFrom::Checkpoint(manifest))) => match manifest.operators.get(place.operator.as_str()) {
+            Some(state) => from_checkpoint(place, function, settings, (store, state), &mut uploaded)?,
+            None => open_state(place, settings, None)?,
+        },
+        Some((_, StartFrom::Savepoint(savepoint))) => from_savepoint(place, function, settings, savepoint)?,
+        Some((_, StartFrom::Nothing)) | None => open_state(place, settings, None)?,
+    };
+    let OpenedState { backend, timers, writer } = opened;
+    let saver = uploader.map(|uploader| {
+        let files = TaskFiles {
+            operator: place.operator.clone(),
+            worker: place.worker,
+            key_groups: place.key_groups(),
+            max_parallelism: place.max_parallelism,
+            scratch: place.own_folder("scratch"),
+            declared,
+            writer,
+            uploaded,
+        };
+        Saver::new(uploader.clone(), files)
+    });
+    Ok(TaskParts { backend, timers, saver })
+}
+
+/// From the files of a checkpoint: as they are, if every value is of a version that is written now.
+fn from_checkpoint(
+    place: &TaskPlace<'_>,
+    function: &Function,
+    settings: StateSettings,
+    (store, state): (&Store, &OperatorState),
+    uploaded: &mut BTreeMap<String, FileRef>,
+) -> Result<OpenedState, EngineError> {
+    let (folder, table) = (place.own_folder("restore"), table(&state.states));
+    make_empty(&folder).map_err(|error| failed(place, error))?;
+    let mut tasks = Vec::new();
+    for task in state.tasks.iter().filter(|task| overlap(&task.key_groups, &settings.key_groups)) {
+        let mut files = Vec::with_capacity(task.files.len());
+        for file in &task.files {
+            let name = file.name.rsplit('/').next().unwrap_or(&file.name).to_owned();
+            let path = folder.join(&name);
+            if uploaded.insert(name, file.clone()).is_none() {
+                store.download(file, &path)?;
+            }
+            files.push(path);
+        }
+        tasks.push(RestoredTask { key_groups: task.key_groups.clone(), files });
+    }
+    let opened = match needs_migration(&state.states, &settings.declared) {
+        false => open_state(place, settings, Some(Restore { tasks, table })),
+        true => {
+            uploaded.clear();
+            let rows = rows_of(place, &tasks, &table, &settings.key_groups)?;
+            migrated(place, function, settings, table, rows.into_iter().map(Ok))
+        }
+    };
+    remove_folder(&folder).map_err(|error| failed(place, error))?;
+    opened
+}
+
+/// From the rows of a savepoint.
+fn from_savepoint(
+    place: &TaskPlace<'_>,
+    function: &Function,
+    settings: StateSettings,
+    savepoint: &Savepoint,
+) -> Result<OpenedState, EngineError> {
+    let Some(state) = savepoint.manifest.operators.get(place.operator.as_str()) else {
+        return open_state(place, settings, None);
+    };
+    let (table, mut rows) =
+        (table(&state.states), savepoint.rows(place.operator.as_str(), settings.key_groups.clone()));
+    let owned = std::iter::from_fn(|| match rows.next() {
+        Ok(Some(row)) => Some(Ok(owned_row(&row, &state.states))),
+        Ok(None) => None,
+        Err(error) => Some(Err(EngineError::from(error))),
+    });
+    migrated(place, function, settings, table, owned)
+}
+
+/// Opens state that holds `rows`, older values in the version that is written now.
+fn migrated(
+    place: &TaskPlace<'_>,
+    function: &Function,
+    settings: StateSettings,
+    table: StateTable,
+    rows: impl Iterator<Item = Result<OwnedRow, EngineError>>,
+) -> Result<OpenedState, EngineError> {
+    let mut rows = Migrated::new(place.operator, place.worker, function, &table, rows)?;
+    open_rows(settings, table, &mut rows).map_err(|error| match error {
+        RowsError::Engine(error) => error,
+        RowsError::State(error) => failed(place, error),
+    })
+}
+
+fn open_state(
+    place: &TaskPlace<'_>,
+    settings: StateSettings,
+    restore: Option<Restore>,
+) -> Result<OpenedState, EngineError> {
+    tidewheel_state::open(settings, restore).map_err(|error| failed(place, error))
+}
+
+/// All rows of a checkpoint that are this task's.
+fn rows_of(
+    place: &TaskPlace<'_>,
+    tasks: &[RestoredTask],
+    table: &StateTable,
+    key_groups: &Range<u16>,
+) -> Result<Vec<OwnedRow>, EngineError> {
+    let mut rows = Vec::new();
+    for task in tasks {
+        let files: Vec<&Path> = task.files.iter().map(PathBuf::as_path).collect();
+        let first = task.key_groups.start.max(key_groups.start);
+        let last = task.key_groups.end.min(key_groups.end);
+        let read = ReadRows {
+            files: &files,
+            key_groups: first..last,
+            max_parallelism: place.max_parallelism,
+            table,
+            time: StateTime::START,
+            scratch: &place.own_folder("scratch"),
+        };
+        let mut each = |row: Row<'_>| -> Result<(), StateError> {
+            rows.push(OwnedRow {
+                state: row.key.state,
+                key: row.key.key.to_vec(),
+                namespace: row.key.namespace.to_vec(),
+                user_key: row.key.user_key.to_vec(),
+                version: row.version,
+                expiry: row.expiry,
+                payload: row.payload.to_vec(),
+            });
+            Ok(())
+        };
+        read_rows(&read, &mut each).map_err(|error| failed(place, error))?;
+    }
+    Ok(rows)
+}
+
+/// Whether a value may be there that is of an older version than the one written now.
+fn needs_migration(stored: &[StateEntry], declared: &[StateDecl]) -> bool {
+    declared.iter().any(|state| {
+        let stored = stored.iter().find(|stored| stored.name == state.name);
+        stored.is_some_and(|stored| stored.versions.iter().any(|&version| version != state.version))
+    })
+}
+
+fn overlap(one: &Range<u16>, other: &Range<u16>) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+/// A row of a savepoint; one of a state that its manifest does not name is as one of a state that is not declared.
+fn owned_row(row: &savepoint::Row<'_>, states: &[StateEntry]) -> OwnedRow {
+    let named = states.iter().find(|entry| entry.name == row.state);
+    OwnedRow {
+        state: match row.kind {
+            RowKind::Timers => TIMERS,
+            RowKind::State(_) => StateId(named.map_or(TIMERS.0 - 1, |entry| entry.id)),
+        },
+        key: row.key.to_vec(),
+        namespace: row.namespace.to_vec(),
+        user_key: row.user_key.to_vec(),
+        version: row.version,
+        expiry: row.expiry_ms,
+        payload: row.value.to_vec(),
+    }
+}
+
+/// The states of a manifest, as the state crate has them.
+fn table(entries: &[StateEntry]) -> StateTable {
+    let states = entries.iter().map(|entry| StoredState {
+        id: StateId(entry.id),
+        name: entry.name.clone(),
+        kind: entry.kind,
+        format: entry.format.clone(),
+        schema: entry.schema.clone(),
+        clock: if entry.clock == EVENT_CLOCK { TtlClock::Event } else { TtlClock::Processing },
+        versions: entry.versions.iter().copied().collect(),
+    });
+    StateTable { states: states.collect() }
+}
+
+/// The name of a clock in manifests.
+const EVENT_CLOCK: &str = "event";
+const PROCESSING_CLOCK: &str = "processing";
+
+/// The states of a table, as manifests have them.
+pub(super) fn entries(table: &StateTable, declared: &[StateDecl]) -> Vec<StateEntry> {
+    let entries = table.states.iter().map(|state| {
+        let decl = declared.iter().find(|decl| decl.name == state.name);
+        StateEntry {
+            id: state.id.0,
+            name: state.name.clone(),
+            kind: state.kind,
+            format: state.format.clone(),
+            schema: state.schema.clone(),
+            // One that is not declared any more was last written under the newest version that is there.
+            version: decl.map_or_else(|| state.versions.last().copied().unwrap_or(0), |decl| decl.version),
+            clock: if state.clock == TtlClock::Event { EVENT_CLOCK } else { PROCESSING_CLOCK }.to_owned(),
+            versions: state.versions.iter().copied().collect(),
+        }
+    });
+    entries.collect()
+}
+
+fn failed(place: &TaskPlace<'_>, source: StateError) -> EngineError {
+    EngineError::Snapshot { operator: place.operator.clone(), source }
+}
+
+fn make_empty(folder: &Path) -> Result<(), StateError> {
+    remove_folder(folder)?;
+    let failed = |source| StateError::Io { action: "create the folder", path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(failed)
+}
+
+fn remove_folder(folder: &Path) -> Result<(), StateError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(StateError::Io { action: "empty the folder", path: folder.to_owned(), source }),
+        Ok(()) => Ok(()),
+    }
+}

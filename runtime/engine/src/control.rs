@@ -1,0 +1,121 @@
+//! Speaking to a running job from outside its workers: take a checkpoint, take a savepoint, stop.
+
+use crate::streams::CheckpointId;
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use timely::scheduling::SyncActivator;
+
+/// What a job does once the snapshot that was asked for is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It goes on.
+    GoOn,
+    /// It stops. With `drain` event time ends before, so that every timer and window fires.
+    Stop {
+        /// Whether event time ends first.
+        drain: bool,
+    },
+}
+
+/// A snapshot that has been asked for, and is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotDone {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// Where the savepoint is, if it is one.
+    pub savepoint: Option<String>,
+    /// From when it was begun until it was complete.
+    pub took: Duration,
+    /// Bytes that it wrote.
+    pub bytes: u64,
+}
+
+/// Why a snapshot that was asked for came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// The job writes no checkpoints.
+    #[error("the job takes no checkpoints: add a table [checkpoint] to its job file")]
+    NoCheckpoints,
+    /// It could not be made safe, or took too long.
+    #[error("checkpoint {checkpoint} failed: {reason}")]
+    Failed {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// The job is ending, or has ended.
+    #[error("the job is ending")]
+    Ending,
+}
+
+/// The answer to a request, to be waited for.
+pub type Answer = Receiver<Result<SnapshotDone, SnapshotError>>;
+
+/// What somebody outside has asked for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The URL of a savepoint to be written.
+    pub(crate) savepoint: Option<String>,
+    pub(crate) after: After,
+    /// Nobody may be waiting any more.
+    pub(crate) answer: Sender<Result<SnapshotDone, SnapshotError>>,
+}
+
+/// A handle on a running job. Clones are the same.
+#[derive(Clone, Default)]
+pub struct JobControl {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    requests: VecDeque<Request>,
+    /// Of the controller, once it is there.
+    controller: Option<SyncActivator>,
+    /// The controller takes no more requests.
+    is_closed: bool,
+}
+
+impl JobControl {
+    /// Asks for a checkpoint, now, or for a savepoint at `savepoint`, a URL.
+    pub fn snapshot(&self, savepoint: Option<String>, after: After) -> Answer {
+        let (answer, receiver) = mpsc::channel();
+        let mut inner = self.lock();
+        if inner.is_closed {
+            // The receiver is here.
+            let _ = answer.send(Err(SnapshotError::Ending));
+            return receiver;
+        }
+        inner.requests.push_back(Request { savepoint, after, answer });
+        if let Some(controller) = &inner.controller {
+            let _ = controller.activate();
+        }
+        receiver
+    }
+
+    /// From now on `controller` is activated by requests.
+    pub(crate) fn attach(&self, controller: SyncActivator) {
+        self.lock().controller = Some(controller);
+    }
+
+    /// The oldest request that has not been taken.
+    pub(crate) fn next(&self) -> Option<Request> {
+        self.lock().requests.pop_front()
+    }
+
+    /// Refuses what has been asked for and not been taken, and what will be.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.is_closed = true;
+        for request in inner.requests.drain(..) {
+            let _ = request.answer.send(Err(SnapshotError::Ending));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

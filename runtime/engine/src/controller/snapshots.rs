@@ -1,0 +1,186 @@
+//! The controller's part in checkpoints and savepoints: the protocol's decisions become commands, manifests, answers.
+
+use super::{Controller, Phase};
+use crate::checkpoint::{CheckpointPolicy, Collected, EventTimeEnd, Protocol, Tasks};
+use crate::control::{After, Request, SnapshotDone, SnapshotError};
+use crate::error::EngineError;
+use crate::streams::{CheckpointId, Command};
+use std::time::Instant;
+
+/// The checkpoints of a job, as the controller sees them.
+pub(super) struct Snapshots {
+    pub(super) protocol: Protocol<Request>,
+    /// Whether a source has brought anything since the last checkpoint.
+    pub(super) happened: bool,
+    /// Whether event time has ended.
+    event_time: EventTimeEnd,
+    /// Snapshots somebody has asked for that are published and not yet committed by every sink.
+    pub(super) ending: Vec<Ending>,
+}
+
+/// A snapshot that is published and that somebody waits for.
+pub(super) struct Ending {
+    done: SnapshotDone,
+    request: Request,
+    /// Its savepoint is being finished.
+    is_finishing: bool,
+}
+
+impl Snapshots {
+    pub(super) fn new(policy: CheckpointPolicy, tasks: Tasks, first: CheckpointId, now: Instant) -> Self {
+        let protocol = Protocol::new(policy, tasks, first, now);
+        Snapshots { protocol, happened: true, event_time: EventTimeEnd::No, ending: Vec::new() }
+    }
+
+    /// When it is next worth looking at the clock.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        self.protocol.alarm()
+    }
+}
+
+impl Controller {
+    /// Begins a checkpoint if one is due, or what somebody has asked for. None is under way.
+    pub(super) fn begin_if_wanted(&mut self, now: Instant) {
+        if let Some(request) = self.parts.control.next() {
+            return self.begin_request(request, now);
+        }
+        if !self.snapshots.protocol.is_due(now) {
+            return;
+        }
+        match self.snapshots.happened {
+            true => _ = self.begin(None, now),
+            false => self.snapshots.protocol.put_off(now),
+        }
+    }
+
+    fn begin_request(&mut self, request: Request, now: Instant) {
+        if self.parts.publisher.is_none() {
+            // Nobody may be waiting any more.
+            let _ = request.answer.send(Err(SnapshotError::NoCheckpoints));
+            return;
+        }
+        match request.after {
+            After::GoOn => _ = self.begin(Some(request), now),
+            After::Stop { drain } => {
+                self.send(Command::Halt { drain });
+                match drain {
+                    true => {
+                        self.snapshots.event_time = EventTimeEnd::Drained;
+                        self.phase = Phase::Draining(self.open, Some(request));
+                        self.close_soon(now);
+                    }
+                    // Nothing more will be read: what has been read is before this cut.
+                    false => self.begin_last(Some(request), now),
+                }
+            }
+        }
+    }
+
+    /// Begins the checkpoint after which the job ends.
+    pub(super) fn begin_last(&mut self, request: Option<Request>, now: Instant) {
+        if self.ended == self.parts.source_instances {
+            self.snapshots.event_time = EventTimeEnd::Finished;
+        }
+        let checkpoint = self.begin(request, now);
+        self.phase = Phase::Last(checkpoint);
+    }
+
+    /// Begins a checkpoint at the end of the open epoch.
+    fn begin(&mut self, asked: Option<Request>, now: Instant) -> CheckpointId {
+        let savepoint = asked.as_ref().and_then(|request| request.savepoint.clone());
+        let checkpoint = self.snapshots.protocol.begin(asked, now);
+        self.snapshots.happened = false;
+        if let Some(publisher) = &mut self.parts.publisher {
+            publisher.begin(checkpoint, self.open);
+        }
+        self.send(Command::Checkpoint { checkpoint, savepoint });
+        self.close_soon(now);
+        checkpoint
+    }
+
+    /// A task's part is safe; with the last one the manifest is written.
+    pub(super) fn part(&mut self, checkpoint: CheckpointId, part: Vec<u8>) {
+        let Some(Collected { began, parts }) = self.snapshots.protocol.part(checkpoint, part) else { return };
+        match &mut self.parts.publisher {
+            Some(publisher) => publisher.publish(began, &parts, self.snapshots.event_time),
+            None => self.published(checkpoint, 0, began),
+        }
+    }
+
+    /// The manifest is written: the checkpoint is complete.
+    pub(super) fn published(&mut self, checkpoint: CheckpointId, bytes: u64, now: Instant) {
+        let Some(published) = self.snapshots.protocol.published(checkpoint, now) else { return };
+        let took = now.saturating_duration_since(published.began);
+        self.parts.metrics.checkpoints.completed(checkpoint, took, bytes);
+        self.send(Command::Complete(checkpoint));
+        self.close_soon(now);
+        if let Some(request) = published.asked {
+            let done = SnapshotDone { checkpoint, savepoint: request.savepoint.clone(), took, bytes };
+            self.snapshots.ending.push(Ending { done, request, is_finishing: false });
+        }
+    }
+
+    /// Gives a checkpoint up, if it is the one under way.
+    pub(super) fn failed(&mut self, checkpoint: CheckpointId, reason: &str, now: Instant) -> Result<(), EngineError> {
+        let Some(failure) = self.snapshots.protocol.failed(checkpoint, now) else { return Ok(()) };
+        self.snapshots.happened = true;
+        self.parts.metrics.checkpoints.failed(reason);
+        tracing::warn!("checkpoint {checkpoint} failed: {reason}");
+        if let Some(request) = failure.asked {
+            let _ = request.answer.send(Err(SnapshotError::Failed { checkpoint, reason: reason.to_owned() }));
+        }
+        // The sources have been halted: there is no going on without the last one.
+        let is_last = matches!(self.phase, Phase::Last(last) if last == checkpoint);
+        match failure.is_too_many || is_last {
+            true => Err(EngineError::CheckpointFailed { checkpoint, reason: reason.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn give_up_overdue(&mut self, now: Instant) -> Result<(), EngineError> {
+        match self.snapshots.protocol.overdue(now) {
+            Some(checkpoint) => self.failed(checkpoint, "it took longer than the checkpoint's timeout", now),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers those whose snapshot every sink has committed; a savepoint is finished first, and holds no output then.
+    pub(super) fn answer_committed(&mut self) {
+        let Snapshots { protocol, ending, .. } = &mut self.snapshots;
+        for done in ending.extract_if(.., |it| it.done.savepoint.is_none() && protocol.is_committed(it.done.checkpoint))
+        {
+            let _ = done.request.answer.send(Ok(done.done));
+        }
+        for it in ending.iter_mut().filter(|it| !it.is_finishing && protocol.is_committed(it.done.checkpoint)) {
+            it.is_finishing = true;
+            if let (Some(publisher), Some(url)) = (&mut self.parts.publisher, &it.done.savepoint) {
+                publisher.finish_savepoint(it.done.checkpoint, url);
+            }
+        }
+    }
+
+    /// The savepoint is finished, or will never be.
+    pub(super) fn savepoint_finished(
+        &mut self,
+        checkpoint: CheckpointId,
+        error: Option<String>,
+    ) -> Result<(), EngineError> {
+        let found = self.snapshots.ending.iter().position(|it| it.is_finishing && it.done.checkpoint == checkpoint);
+        let Some(Ending { done, request, .. }) = found.map(|at| self.snapshots.ending.swap_remove(at)) else {
+            return Ok(());
+        };
+        match error {
+            None => {
+                let _ = request.answer.send(Ok(done));
+                Ok(())
+            }
+            Some(reason) => {
+                let _ = request.answer.send(Err(SnapshotError::Failed { checkpoint, reason: reason.clone() }));
+                match self.phase {
+                    Phase::Last(_) => Err(EngineError::CheckpointFailed { checkpoint, reason }),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}

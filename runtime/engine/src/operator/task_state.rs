@@ -1,0 +1,56 @@
+//! The state of an operator on one worker: what its function reads and writes, its timers, and its part of checkpoints.
+
+use crate::checkpoint::{Part, Saver, TaskParts};
+use crate::error::EngineError;
+use crate::reporter::Reporter;
+use crate::streams::{Command, Report};
+use crate::task::Moment;
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+use tidewheel_state::{Backend, StateError, Timers};
+use tidewheel_types::OperatorId;
+use tidewheel_types::keyed_state::KeyedState;
+
+/// State and timers of an operator on one worker.
+pub(crate) struct TaskState {
+    operator: OperatorId,
+    backend: Rc<RefCell<Box<dyn Backend>>>,
+    pub(super) timers: Timers,
+    /// None in a job without checkpoints.
+    saver: Option<Saver>,
+    reporter: Reporter,
+}
+
+impl TaskState {
+    pub(crate) fn new(operator: OperatorId, reporter: Reporter, parts: TaskParts) -> Self {
+        let TaskParts { backend, timers, saver } = parts;
+        TaskState { operator, backend: Rc::new(RefCell::new(backend)), timers, saver, reporter }
+    }
+
+    /// For host functions.
+    pub(crate) fn shared(&self) -> Rc<RefCell<dyn KeyedState>> {
+        self.backend.clone()
+    }
+
+    /// The states.
+    pub(super) fn states(&self) -> RefMut<'_, Box<dyn Backend>> {
+        self.backend.borrow_mut()
+    }
+
+    /// Tells the clocks of states that expire.
+    pub(super) fn set_time(&mut self, at: &Moment) {
+        self.states().set_time(at.now, at.watermark.0);
+    }
+
+    /// Carries out a command at the end of its epoch.
+    pub(super) fn command(&mut self, command: &Command, at: &Moment) -> Result<(), EngineError> {
+        let Command::Checkpoint { checkpoint, savepoint } = command else { return Ok(()) };
+        let Some(saver) = &self.saver else {
+            self.reporter.send(Report::Part { checkpoint: *checkpoint, part: Part::Nothing.encode() });
+            return Ok(());
+        };
+        let snapshot = (*checkpoint, savepoint.as_ref());
+        let frozen = saver.checkpoint(snapshot, at.watermark.0, &mut **self.backend.borrow_mut(), &mut self.timers);
+        frozen.map_err(|source: StateError| EngineError::Snapshot { operator: self.operator.clone(), source })
+    }
+}
