@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_connectors::{Connector, Registry};
-use tidewheel_engine::{Job, JobOptions, JobSnapshot, Plan};
+use tidewheel_engine::{Job, JobControl, JobOptions, JobSnapshot, Plan};
 use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
 
@@ -45,9 +45,14 @@ impl TestJob {
 
     /// Starts it on this many workers.
     pub(crate) fn start(self, workers: usize) -> Running {
+        self.start_with(&JobOptions::workers(workers))
+    }
+
+    /// Starts it with these options.
+    pub(crate) fn start_with(self, options: &JobOptions) -> Running {
         let spec = JobSpec::parse(&self.text, "job.toml").unwrap_or_else(|error| panic!("{error}"));
         let plan = Plan::new(&spec, &guests(), &self.registry, runtime()).unwrap_or_else(|error| panic!("{error}"));
-        Running(Job::start(plan, &JobOptions::workers(workers)).unwrap_or_else(|error| panic!("{error}")))
+        Running(Job::start(plan, options).unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// Runs it to its end.
@@ -63,6 +68,11 @@ impl Running {
     /// What it counts.
     pub(crate) fn counters(&self) -> JobSnapshot {
         self.0.metrics().snapshot()
+    }
+
+    /// By which it is asked for snapshots.
+    pub(crate) fn control(&self) -> JobControl {
+        self.0.control()
     }
 
     /// Waits until it has ended; fails if it hangs.

@@ -10,4 +10,5 @@ mod late;
 mod limits;
 mod order;
 mod poison;
+mod savepoint;
 mod workers;
