@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tidewheel_tests::{Ended, folder_with, repo_root, run, tidewheel};
+use tidewheel_tests::{Ended, folder_with, python, repo_root, run, tidewheel};
 
 /// Longer than anything here takes, on a busy machine too: what takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -252,4 +252,76 @@ fn a_job_that_was_stopped_goes_on_from_its_last_checkpoint() {
     running.wait(folder.path());
     succeed(&run(folder.path(), &["run", "job.toml", "--quiet"]));
     assert_same(&results(folder.path()), &expected());
+}
+
+/// Reads all rows of a savepoint, and prints per operator, state and kind how many there are, and the first key.
+const READ_WITH_PYARROW: &str = r#"
+import collections, glob, sys
+import pyarrow.parquet as parquet
+
+counts = collections.Counter()
+columns = None
+for file in sorted(glob.glob(sys.argv[1] + "/rows/*.parquet")):
+    table = parquet.read_table(file)
+    columns = table.column_names
+    for row in table.to_pylist():
+        assert isinstance(row["key"], bytes) and len(row["key"]) == 8, row
+        assert 0 <= row["key_group"] < 128 and row["expiry"] is None, row
+        counts[row["operator"], row["state"], row["kind"]] += 1
+print(" ".join(columns))
+for (operator, state, kind), rows in sorted(counts.items()):
+    print(operator, state, kind, rows)
+"#;
+
+/// A savepoint belongs to the user, who reads it with what they have.
+#[test]
+fn a_savepoint_is_read_by_others() {
+    let folder = folder_with(&[("job.toml", &job("memory", "rate = 100000")), ("read.py", READ_WITH_PYARROW)]);
+    let running = Running::start(folder.path(), &[]);
+    wait_until("it has committed something", || parts(folder.path()) > 2);
+    let url = url(&tell(folder.path(), &["stop", ".tidewheel/kill-me", "--savepoint", "--json"]));
+    running.wait(folder.path());
+    let read = Command::new(python()).args(["read.py", &url]).current_dir(folder.path()).output().expect("Python runs");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let told = String::from_utf8(read.stdout).expect("text");
+    let mut lines = told.lines();
+    assert_eq!(lines.next(), Some("operator state kind key_group key namespace user_key schema_version value expiry"));
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for line in lines {
+        let (name, rows) = line.rsplit_once(' ').expect("a count");
+        found.push((name.to_owned(), rows.parse().expect("a number")));
+    }
+    let counted = tell(folder.path(), &["state", "count", "count.count", "--savepoint", &url, "--json"]);
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[0], "count count value", "{told}");
+    assert!(names.contains(&"per-window timers timers"), "windows have timers: {told}");
+    assert!(found.iter().all(|(_, rows)| *rows > 0));
+    assert!(counted.contains(&found[0].1.to_string()), "the command line counts the same: {counted}");
+}
+
+/// The supervisor is killed: its worker process does not go on without it, and whoever runs the job again goes on from the
+/// last checkpoint. A consumer has moved away what was finished by then, and gets none of it twice.
+#[test]
+fn a_supervisor_that_is_killed_takes_its_workers_along() {
+    let folder = folder_with(&[("job.toml", &job("memory", "rate = 100000"))]);
+    let running = Running::start(folder.path(), &[]);
+    wait_until("it has committed something", || parts(folder.path()) > 2);
+    let workers = running.workers();
+    drop(running);
+    assert!(!workers.is_empty());
+    wait_until("its worker processes have ended", || {
+        workers.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    });
+    let consumed = folder.path().join("consumed");
+    fs::create_dir(&consumed).expect("a folder");
+    for entry in fs::read_dir(folder.path().join("counts")).expect("the sink's folder").flatten() {
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            fs::rename(entry.path(), consumed.join(entry.file_name())).expect("the consumer takes the file");
+        }
+    }
+    succeed(&run(folder.path(), &["run", "job.toml", "--quiet"]));
+    let [mut counts, windows] = results(folder.path());
+    counts.extend(committed(&consumed));
+    counts.sort();
+    assert_same(&[counts, windows], &expected());
 }
