@@ -325,3 +325,37 @@ fn a_supervisor_that_is_killed_takes_its_workers_along() {
     counts.sort();
     assert_same(&[counts, windows], &expected());
 }
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => _ = fs::copy(entry.path(), target).expect("a file can be copied"),
+        }
+    }
+}
+
+/// Bytes that the first version has written, with state, timers and positions in them.
+#[test]
+fn the_checkpoint_of_the_first_version_is_restored() {
+    let fixture = repo_root().join("tests/fixtures/checkpoint-v1");
+    let spec = fs::read_to_string(fixture.join("job.toml")).expect("the fixture is there");
+    let [qk, q12] = ["qk", "q12"].map(|name| repo_root().join(format!("guest-examples/nexmark/{name}.wasm")));
+    let settings = [
+        format!("operators.count.component={}", qk.display()),
+        format!("operators.per-window.component={}", q12.display()),
+        "sources.bids.rate=1000000".to_owned(),
+    ];
+    let arguments = ["run", "job.toml", "--quiet", "--set", &settings[0], "--set", &settings[1], "--set", &settings[2]];
+    let [restored, anew] = [(); 2].map(|()| folder_with(&[("job.toml", &spec)]));
+    copy(&fixture.join("checkpoints"), &restored.path().join(".tidewheel/fixture/checkpoints"));
+    succeed(&run(restored.path(), &arguments));
+    succeed(&run(anew.path(), &arguments));
+    let [[counts, windows], [all_counts, all_windows]] = [results(restored.path()), results(anew.path())];
+    assert!(windows == all_windows, "a window holds what came before the checkpoint and after it");
+    assert_eq!(counts.len(), all_counts.len() - 1427, "what was committed before is not committed again");
+    assert!(counts.iter().all(|count| all_counts.binary_search(count).is_ok()));
+}
