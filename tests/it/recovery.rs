@@ -359,3 +359,36 @@ fn the_checkpoint_of_the_first_version_is_restored() {
     assert_eq!(counts.len(), all_counts.len() - 1427, "what was committed before is not committed again");
     assert!(counts.iter().all(|count| all_counts.binary_search(count).is_ok()));
 }
+
+/// What is damaged is never read as something else, and trying again does not mend it.
+#[test]
+fn a_damaged_checkpoint_is_an_error_that_says_what_and_where() {
+    let fixture = repo_root().join("tests/fixtures/checkpoint-v1");
+    let spec = fs::read_to_string(fixture.join("job.toml")).expect("the fixture is there");
+    let [qk, q12] = ["qk", "q12"].map(|name| repo_root().join(format!("guest-examples/nexmark/{name}.wasm")));
+    let spec = spec.replace("qk.wasm", &qk.display().to_string()).replace("q12.wasm", &q12.display().to_string());
+    for (folder, damage) in [("files", "bit"), ("files", "cut"), ("files", "gone"), ("slots", "bit"), ("slots", "cut")]
+    {
+        let job = folder_with(&[("job.toml", &spec)]);
+        let checkpoints = job.path().join(".tidewheel/fixture/checkpoints");
+        copy(&fixture.join("checkpoints"), &checkpoints);
+        let mut files: Vec<_> = fs::read_dir(checkpoints.join(folder)).expect("files").flatten().collect();
+        files.sort_by_key(fs::DirEntry::file_name);
+        let newest = files.last().expect("there is one").path();
+        let mut bytes = fs::read(&newest).expect("a file");
+        match damage {
+            "bit" => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 4;
+                fs::write(&newest, bytes).expect("written");
+            }
+            "cut" => fs::write(&newest, &bytes[..bytes.len() / 2]).expect("written"),
+            _ => fs::remove_file(&newest).expect("removed"),
+        }
+        let ended = run(job.path(), &["run", "job.toml", "--quiet"]);
+        let name = newest.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(ended.code == 1 || ended.code == 2, "{folder} {damage}: {} {}", ended.code, ended.stderr);
+        assert!(ended.stderr.contains(&name), "{folder} {damage} names the file: {}", ended.stderr);
+        assert!(!job.path().join("counts").exists() || parts(job.path()) == 0, "nothing is published");
+    }
+}

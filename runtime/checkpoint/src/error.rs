@@ -147,6 +147,25 @@ impl CheckpointError {
         CheckpointError::Damaged { file: file.into(), what: what.into() }
     }
 
+    /// Whether it may go better another time: what a machine or a network is to blame for, not what is damaged or gone.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            CheckpointError::Checkpoint { source, .. } => source.is_retryable(),
+            CheckpointError::Threads { .. }
+            | CheckpointError::Store { .. }
+            | CheckpointError::Io { .. }
+            | CheckpointError::Replaced { .. }
+            | CheckpointError::InDoubt { .. } => true,
+            CheckpointError::Url { .. }
+            | CheckpointError::Missing { .. }
+            | CheckpointError::Exists { .. }
+            | CheckpointError::Damaged { .. }
+            | CheckpointError::NewerFormat { .. }
+            | CheckpointError::OtherAttempt { .. }
+            | CheckpointError::Parquet { .. } => false,
+        }
+    }
+
     /// Whether what was asked for is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, CheckpointError::Missing { .. })

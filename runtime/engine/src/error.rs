@@ -168,11 +168,11 @@ impl EngineError {
         match self {
             EngineError::Panicked { .. }
             | EngineError::State { .. }
-            | EngineError::Snapshot { .. }
             | EngineError::CheckpointFailed { .. }
-            | EngineError::Checkpoint(_)
             | EngineError::Connector { .. }
             | EngineError::Start(_) => true,
+            EngineError::Snapshot { source, .. } => !matches!(source, StateError::Damaged { .. }),
+            EngineError::Checkpoint(error) => error.is_retryable(),
             EngineError::Job(_)
             | EngineError::Guest { .. }
             | EngineError::Rejected { .. }
