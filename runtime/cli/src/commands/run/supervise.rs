@@ -5,7 +5,7 @@
 
 use super::start::{FromWorker, Origin, Start};
 use crate::args::Run;
-use crate::commands::{check, now_ms, place};
+use crate::commands::{self, check, now_ms, place};
 use crate::{JobFailed, terminal};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
     let folder = DataFolder::open(&data_folder(run, spec))?;
     let started_ms = now_ms();
     let _listed = Registry::of_user()?.register(&spec.name, &folder, started_ms)?;
-    let store = open_store(checkpoint, run, &folder)?;
+    let store = open_store(checkpoint, &run.job, folder.checkpoints())?;
     let from_savepoint = run.from_savepoint.as_deref().map(place).transpose()?;
     let mut supervised = Supervised { run, folder, store, started_ms, restarts: Vec::new(), from_savepoint };
     let mut strategy = Restarts::new(&spec.restart);
@@ -120,17 +120,11 @@ fn worker_command() -> Result<Command> {
 
 /// Where the job keeps what it has.
 pub(super) fn data_folder(run: &Run, spec: &JobSpec) -> PathBuf {
-    let default = || run.job.parent().unwrap_or(Path::new("")).join(".tidewheel").join(&spec.name);
-    run.data_dir.clone().unwrap_or_else(default)
+    run.data_dir.clone().unwrap_or_else(|| commands::data_folder(&run.job, &spec.name))
 }
 
-/// The store that the job file names, or the folder in the data folder.
-pub(super) fn open_store(checkpoint: &CheckpointSpec, run: &Run, folder: &DataFolder) -> Result<Store> {
-    store_at(checkpoint, &run.job, folder.checkpoints())
-}
-
-/// The same, by the paths alone.
-pub(super) fn store_at(checkpoint: &CheckpointSpec, job_file: &Path, default: &Path) -> Result<Store> {
+/// The store that the job file names, or else the folder `default`.
+pub(super) fn open_store(checkpoint: &CheckpointSpec, job_file: &Path, default: &Path) -> Result<Store> {
     let file = std::path::absolute(job_file).context("cannot find the working folder")?;
     let base = file.parent().unwrap_or(Path::new("/"));
     Ok(match &checkpoint.store {

@@ -39,7 +39,7 @@ pub(super) fn execute(run: &Run, channel: Channel<FromWorker, Start>) -> Result<
 fn run_job(run: &Run, start: &Start) -> Result<()> {
     let (spec, plan) = commands::plan(&run.job, &run.settings)?;
     let checkpoint = spec.checkpoint.as_ref().context("the job file has no [checkpoint] any more")?;
-    let store = supervise::store_at(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
+    let store = supervise::open_store(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
     let durability = Durability {
         policy: policy(checkpoint),
         keep: checkpoint.keep as usize,
