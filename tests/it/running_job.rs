@@ -1,15 +1,18 @@
-//! The commands that speak to a running job, before one that is made up: what they ask for, and what they print.
+//! The commands that speak to a running job: before one that is made up, what they ask for and what they print; before a
+//! real one, that they are answered whatever happens to it.
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewheel_cluster::{DataFolder, Registration, Registry};
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Savepoint, SavepointRequest,
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Savepoint, SavepointRequest, Taken,
 };
 use tidewheel_server::{ApiError, Fault, JobApi, Server};
-use tidewheel_tests::{Ended, tidewheel};
+use tidewheel_tests::{Ended, folder_with, repo_root, tidewheel};
 
 /// A job that notes what it is asked for.
 #[derive(Default)]
@@ -42,6 +45,7 @@ impl JobApi for FakeJob {
             last_checkpoint: None,
             in_progress: None,
             restarts: Vec::new(),
+            next_attempt_ms: None,
             parts: Vec::new(),
         })
     }
@@ -50,9 +54,9 @@ impl JobApi for FakeJob {
         Ok(Checkpoints { completed: 7, kept: vec![checkpoint()], ..Checkpoints::default() })
     }
 
-    fn checkpoint(&self, request: CheckpointRequest) -> Result<Checkpoint, ApiError> {
+    fn checkpoint(&self, request: CheckpointRequest) -> Result<Taken, ApiError> {
         self.note("checkpoint", &request);
-        Ok(checkpoint())
+        Ok(Taken { checkpoint: Some(checkpoint()), was_restarting: false })
     }
 
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError> {
@@ -200,4 +204,170 @@ fn a_job_that_is_not_there() {
     let stderr = "error: cannot reach a job at empty/control.sock: No such file or directory (os error 2)\n\n\
                   hint: `tidewheel jobs` lists the running ones\n";
     assert_eq!(fixture.run(&["stop", "empty"]), ended(2, "", stderr));
+}
+
+/// Longer than anything here takes, on a busy machine too: what takes longer hangs.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A job without an end that commits five times a second, and waits an hour before it starts again.
+fn patient() -> String {
+    let qk = repo_root().join("guest-examples/nexmark/qk.wasm");
+    format!(
+        r#"name = "patient"
+
+[sources.bids]
+connector = "nexmark"
+events = ["bid"]
+rate = 1000
+
+[operators.count]
+component = '{}'
+input = "bids"
+key = {{ bytes = "9..17" }}
+config = {{ results = "json" }}
+
+[sinks.counts]
+connector = "file"
+input = "count"
+path = "counts/"
+
+[checkpoint]
+interval = "200ms"
+
+[restart]
+strategy = "fixed"
+delay = "1h"
+"#,
+        qk.display()
+    )
+}
+
+/// A real job in a folder of its own, which is its registry's home, too; ended when dropped.
+struct RealJob {
+    home: TempDir,
+    supervisor: Child,
+}
+
+impl RealJob {
+    fn start() -> RealJob {
+        let home = folder_with(&[("job.toml", &patient())]);
+        let mut command = tidewheel();
+        command.args(["run", "job.toml", "--quiet"]).current_dir(home.path()).env("XDG_RUNTIME_DIR", home.path());
+        let supervisor = command.stderr(std::fs::File::create(home.path().join("stderr")).unwrap()).spawn().unwrap();
+        RealJob { home, supervisor }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        run_at(self.home.path(), arguments)
+    }
+
+    /// What it says of itself, once it does.
+    fn status(&self) -> Value {
+        let jobs: Value = serde_json::from_str(&self.run(&["jobs", "--json"]).stdout).unwrap();
+        jobs[0]["status"].clone()
+    }
+
+    /// Its status, when `is_so` of it.
+    #[track_caller]
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let status = self.status();
+            if is_so(&status) {
+                return status;
+            }
+            assert!(began.elapsed() < TIMEOUT, "waited in vain until {what}: {status}");
+        }
+    }
+
+    /// Waits until it runs and has a checkpoint; then kills its worker process and waits until that has been seen.
+    fn fail(&self) -> Value {
+        let has_checkpoint = |status: &Value| status["state"] == "running" && status["last_checkpoint"]["id"].is_u64();
+        let worker = self.wait_until("it has a checkpoint", has_checkpoint)["processes"][0]["pid"].clone();
+        assert_ne!(worker, self.supervisor.id(), "it is the supervisor that answers, for its worker process");
+        signal("KILL", &worker.to_string());
+        self.wait_until("it is restarting", |status| status["state"] == "restarting")
+    }
+
+    /// Its exit code and what it has said, once it has ended by itself.
+    fn end(mut self) -> (Option<i32>, String) {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.supervisor.try_wait().unwrap() {
+                return (status.code(), std::fs::read_to_string(self.home.path().join("stderr")).unwrap());
+            }
+            assert!(began.elapsed() < TIMEOUT, "it does not end");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for RealJob {
+    fn drop(&mut self) {
+        // Its workers die with it.
+        let _ = self.supervisor.kill();
+        let _ = self.supervisor.wait();
+    }
+}
+
+fn signal(name: &str, pid: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_job_between_two_attempts_says_so_and_can_be_stopped() {
+    let job = RealJob::start();
+    let status = job.fail();
+    assert_eq!((&status["attempt"], &status["processes"]), (&json!(1), &json!([])));
+    let restart = &status["restarts"][0];
+    assert!(restart["reason"].as_str().unwrap().contains("SIGKILL"), "{restart}");
+    let wait_ms = status["next_attempt_ms"].as_i64().unwrap() - restart["at_ms"].as_i64().unwrap();
+    assert!((3_590_000..=3_600_000).contains(&wait_ms), "an hour later: {wait_ms}");
+    let last = status["last_checkpoint"]["id"].as_u64().unwrap();
+
+    let listed = job.run(&["jobs"]);
+    assert!(listed.stdout.contains("patient  restarting  "), "{}", listed.stdout);
+    assert!(listed.stderr.starts_with("patient: attempt 1 failed: "), "{}", listed.stderr);
+    assert!(listed.stderr.contains("the next begins in "), "{}", listed.stderr);
+    let checkpoints: Value = serde_json::from_str(&job.run(&["checkpoints", "patient", "--json"]).stdout).unwrap();
+    assert_eq!(checkpoints["kept"][0]["id"], last);
+
+    for arguments in
+        [&["savepoint", "patient"][..], &["stop", "patient", "--savepoint"], &["stop", "patient", "--drain"]]
+    {
+        let refused = job.run(arguments);
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{arguments:?}: {}", refused.stderr);
+        assert!(refused.stderr.starts_with("error: the job is restarting: attempt 1 failed: "), "{}", refused.stderr);
+        assert!(refused.stderr.contains("\n\nhint: try again when it runs"), "{}", refused.stderr);
+    }
+    let stopped = job.run(&["stop", "patient", "--json"]);
+    let taken: Value = serde_json::from_str(&stopped.stdout).unwrap();
+    assert_eq!((stopped.code, &taken["id"], &taken["was_restarting"]), (0, &json!(last), &json!(true)));
+    let said = format!("patient was restarting, and has stopped: run again, it goes on from checkpoint {last}\n");
+    assert_eq!(stopped.stderr, said);
+    let (code, said) = job.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.ends_with("stopped while it was restarting: run again, it goes on from its last checkpoint\n"),
+        "{said}"
+    );
+}
+
+/// Whoever waits for a savepoint learns that the job has failed meanwhile, and is not left waiting.
+#[test]
+fn a_savepoint_whose_job_fails_is_refused() {
+    let job = RealJob::start();
+    let runs = |status: &Value| status["state"] == "running";
+    let worker = job.wait_until("it runs", runs)["processes"][0]["pid"].to_string();
+    signal("STOP", &worker);
+    let silent = job.run(&["jobs"]);
+    assert!(silent.stdout.contains("patient  silent "), "it is stopped, and says so in time: {}", silent.stdout);
+    let mut command = tidewheel();
+    command.args(["savepoint", "patient"]).current_dir(job.home.path()).env("XDG_RUNTIME_DIR", job.home.path());
+    let asking = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    signal("KILL", &worker);
+    let asked = asking.wait_with_output().unwrap();
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert_eq!(asked.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: the job is restarting: attempt 1 failed: "), "{said}");
 }

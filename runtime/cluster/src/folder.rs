@@ -70,11 +70,6 @@ impl DataFolder {
         bind_in(&self.path, CONTROL_SOCKET)
     }
 
-    /// The same in a worker process, which holds the folder by its supervisor.
-    pub fn bind_control_in(path: &Path) -> Result<UnixListener, ClusterError> {
-        bind_in(path, CONTROL_SOCKET)
-    }
-
     /// Connects to the job that runs with the data folder `path`.
     pub fn connect_control(path: &Path) -> Result<UnixStream, ClusterError> {
         connect_in(path, CONTROL_SOCKET)

@@ -1,7 +1,7 @@
 //! The other end: a client that blocks, for the command line and for tests.
 
 use crate::error::ErrorBody;
-use crate::model::{Checkpoint, CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest};
+use crate::model::{CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, Taken};
 use crate::{ApiError, ClientError, Fault, routes};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// Has a checkpoint taken, and waits until it is complete.
-    pub fn checkpoint(&mut self, request: &CheckpointRequest) -> Result<Checkpoint, ClientError> {
+    pub fn checkpoint(&mut self, request: &CheckpointRequest) -> Result<Taken, ClientError> {
         self.post(routes::CHECKPOINT, request)
     }
 

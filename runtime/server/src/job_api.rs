@@ -1,7 +1,7 @@
 //! What a running job offers to those who speak to it.
 
 use crate::ApiError;
-use crate::model::{Checkpoint, CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest};
+use crate::model::{CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, Taken};
 
 /// A running job. Methods are called on threads of the server, several at a time, and may block.
 pub trait JobApi: Send + Sync + 'static {
@@ -11,8 +11,9 @@ pub trait JobApi: Send + Sync + 'static {
     /// The checkpoints there are, and how they went.
     fn checkpoints(&self) -> Result<Checkpoints, ApiError>;
 
-    /// Takes a checkpoint now, and waits until it is complete; with `stop`, until its output is committed, too.
-    fn checkpoint(&self, request: CheckpointRequest) -> Result<Checkpoint, ApiError>;
+    /// Takes a checkpoint now, and waits until it is complete; with `stop`, until its output is committed, too. A job that
+    /// is restarting is stopped without one, unless it is to be drained.
+    fn checkpoint(&self, request: CheckpointRequest) -> Result<Taken, ApiError>;
 
     /// Takes a savepoint, and waits until it is finished. One at a time: a second one is refused as a conflict.
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError>;

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `GET /v1/job` | [`JobStatus`](model::JobStatus) |
 //! | `GET /v1/job/checkpoints` | [`Checkpoints`](model::Checkpoints) |
-//! | `POST /v1/job/checkpoint` | takes [`CheckpointRequest`](model::CheckpointRequest), gives [`Checkpoint`](model::Checkpoint) |
+//! | `POST /v1/job/checkpoint` | takes [`CheckpointRequest`](model::CheckpointRequest), gives [`Taken`](model::Taken) |
 //! | `POST /v1/job/savepoints` | takes [`SavepointRequest`](model::SavepointRequest), gives [`Savepoint`](model::Savepoint) |
 //! | `GET /v1/job/metrics` | [`Metrics`](model::Metrics) |
 //!

@@ -24,12 +24,15 @@ pub struct JobStatus {
     pub workers: usize,
     /// Its processes.
     pub processes: Vec<Process>,
-    /// The newest complete checkpoint.
+    /// The newest complete checkpoint; `None` also when the store does not say.
     pub last_checkpoint: Option<Checkpoint>,
     /// What is being taken.
     pub in_progress: Option<InProgress>,
-    /// The restarts so far, oldest first; of very many, the newest.
+    /// The attempts that failed, oldest first; of very many, the newest.
     pub restarts: Vec<Restart>,
+    /// When the next attempt begins, of a job that is restarting.
+    #[serde(default)]
+    pub next_attempt_ms: Option<i64>,
     /// Sources, operators and sinks.
     pub parts: Vec<Part>,
 }
@@ -70,7 +73,7 @@ pub struct Process {
     pub workers: usize,
 }
 
-/// A job that was started again.
+/// An attempt that failed, and after which the job is started again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
     /// The attempt that ended.
@@ -180,6 +183,16 @@ pub struct SavepointRequest {
     pub stop: bool,
     /// Before that, let all windows and event-time timers fire, as at the end of the input. The savepoint says so.
     pub drain: bool,
+}
+
+/// What became of a request for a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The checkpoint; of a job that was stopped while it restarted, the newest there is, if there is any.
+    #[serde(flatten)]
+    pub checkpoint: Option<Checkpoint>,
+    /// The job was stopped while it restarted: no checkpoint was taken.
+    pub was_restarting: bool,
 }
 
 /// What a job counts: by name and labels, for a machine to read.

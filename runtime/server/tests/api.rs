@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, InProgress, JobState, JobStatus, Metrics, Part, Process, Restart,
-    Savepoint, SavepointRequest,
+    Savepoint, SavepointRequest, Taken,
 };
 use tidewheel_server::{ApiError, Client, ClientError, Fault, JobApi, Server};
 
@@ -52,6 +52,7 @@ fn status() -> JobStatus {
         last_checkpoint: Some(checkpoint()),
         in_progress: None,
         restarts: vec![Restart { attempt: 1, at_ms: 1_699_999_890_000, reason: "process 0 was killed".to_owned() }],
+        next_attempt_ms: None,
         parts: vec![Part { name: "lines".to_owned(), kind: "source".to_owned(), records_out: 3, ..Part::default() }],
     }
 }
@@ -66,7 +67,7 @@ impl JobApi for FakeJob {
         Ok(Checkpoints { completed: 7, failed: 1, in_progress, kept: vec![checkpoint()], ..Checkpoints::default() })
     }
 
-    fn checkpoint(&self, request: CheckpointRequest) -> Result<Checkpoint, ApiError> {
+    fn checkpoint(&self, request: CheckpointRequest) -> Result<Taken, ApiError> {
         assert!(!request.drain, "the test of panics asks for this");
         Err(ApiError::new(Fault::Conflict, "the job is starting").with_hint("ask again when it runs"))
     }

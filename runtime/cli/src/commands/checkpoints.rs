@@ -10,6 +10,7 @@ use std::path::Path;
 use tidewheel_checkpoint::{CheckpointEntry, Log, Manifest, Store};
 use tidewheel_cluster::ClusterError;
 use tidewheel_server::model::{Checkpoint, Checkpoints};
+use tidewheel_server::{ApiError, Fault};
 
 /// Lists those that are kept, newest first, and how taking them went.
 pub(crate) fn execute(checkpoints: &args::Checkpoints) -> Result<()> {
@@ -70,6 +71,17 @@ fn show_store(url: &str, json: bool) -> Result<()> {
         terminal::say(&format!("slot {slot} cannot be read: {error}"));
     }
     Ok(())
+}
+
+/// The checkpoints that a store keeps for a job that runs, newest first.
+pub(super) fn kept(store: &Store) -> Result<Vec<Checkpoint>, ApiError> {
+    let found = Log::open(store.clone()).checkpoints();
+    let found = found.map_err(|error| ApiError::new(Fault::Job, error.to_string()))?;
+    // One that cannot be read is nothing that the job could tell of.
+    let manifests = found.iter().filter_map(|entry| entry.manifest.as_ref().ok());
+    let mut kept: Vec<Checkpoint> = manifests.map(checkpoint).collect();
+    kept.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.id));
+    Ok(kept)
 }
 
 /// A checkpoint as it is told of.

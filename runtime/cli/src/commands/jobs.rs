@@ -29,7 +29,17 @@ pub(crate) fn execute(jobs: &Jobs) -> Result<()> {
         terminal::say("no job is running");
         return Ok(());
     }
-    Ok(terminal::print(&text(&listed, now_ms()))?)
+    terminal::print(&text(&listed, now_ms()))?;
+    listed.iter().filter_map(|listed| restarting(listed, now_ms())).for_each(|line| terminal::say(&line));
+    Ok(())
+}
+
+/// Why a job is restarting, and when it does.
+fn restarting(Listed { job, status, .. }: &Listed, now_ms: i64) -> Option<String> {
+    let status = status.as_ref()?;
+    let (next_ms, last) = (status.next_attempt_ms?, status.restarts.last()?);
+    let (name, attempt, next) = (&job.job, last.attempt, render::span_ms(next_ms.saturating_sub(now_ms).max(0)));
+    Some(format!("{name}: attempt {attempt} failed: {}; the next begins in {next}", last.reason))
 }
 
 /// A job that does not answer is listed all the same.
@@ -75,10 +85,10 @@ fn text(listed: &[Listed], now_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listed, text};
+    use super::{Listed, restarting, text};
     use std::path::PathBuf;
     use tidewheel_cluster::RunningJob;
-    use tidewheel_server::model::{Checkpoint, JobState, JobStatus};
+    use tidewheel_server::model::{Checkpoint, JobState, JobStatus, Restart};
 
     #[test]
     fn a_job_that_is_silent_is_listed_too() {
@@ -107,8 +117,13 @@ mod tests {
             }),
             in_progress: None,
             restarts: Vec::new(),
+            next_attempt_ms: None,
             parts: Vec::new(),
         };
+        let restart = Restart { attempt: 3, at_ms: 58_000, reason: "process 0 was killed".to_owned() };
+        let failed = JobStatus { restarts: vec![restart], next_attempt_ms: Some(63_000), ..status.clone() };
+        let said = restarting(&Listed { job: job("copy", 41), status: Some(failed), error: None }, 60_000);
+        assert_eq!(said.as_deref(), Some("copy: attempt 3 failed: process 0 was killed; the next begins in 3.0 s"));
         let listed = [
             Listed { job: job("copy", 41), status: Some(status), error: None },
             Listed { job: job("stuck", 42), status: None, error: Some("it is stopped".to_owned()) },

@@ -1,9 +1,10 @@
 //! `tidewheel run`: a job from its start to the end of its input.
 //!
 //! A job without checkpoints runs in this process. One with checkpoints runs in processes of its own ([`worker`]), which
-//! this one watches ([`supervise`]); it is spoken to by [`api`].
+//! this one watches ([`supervise`]); whoever speaks to it speaks to [`control`], which asks [`api`].
 
 mod api;
+mod control;
 mod start;
 mod supervise;
 mod worker;

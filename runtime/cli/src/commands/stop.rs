@@ -4,7 +4,7 @@ use super::{running, savepoint};
 use crate::args::Stop;
 use crate::terminal;
 use anyhow::Result;
-use tidewheel_server::model::{CheckpointRequest, SavepointRequest};
+use tidewheel_server::model::{CheckpointRequest, SavepointRequest, Taken};
 
 /// Stops it with a checkpoint, from which the same job can go on, or with a savepoint.
 pub(crate) fn execute(stop: &Stop) -> Result<()> {
@@ -19,7 +19,19 @@ pub(crate) fn execute(stop: &Stop) -> Result<()> {
         if stop.json {
             terminal::print_json(&serde_json::to_string(&taken)?)?;
         }
+        if taken.was_restarting {
+            terminal::say(&format!("{} was restarting, and has stopped: {}", job.name, goes_on_from(&taken)));
+            return Ok(());
+        }
     }
     terminal::say(&format!("{} has stopped", job.name));
     Ok(())
+}
+
+/// What running it again means.
+fn goes_on_from(taken: &Taken) -> String {
+    match &taken.checkpoint {
+        Some(last) => format!("run again, it goes on from checkpoint {}", last.id),
+        None => "run again, it goes on from its last checkpoint, if it has any".to_owned(),
+    }
 }

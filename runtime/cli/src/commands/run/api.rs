@@ -1,17 +1,22 @@
-//! What a running job offers on its control socket.
+//! What worker process 0 answers when its supervisor asks how the job is, or has it do something.
 
-use super::start::Start;
+use super::start::{FromWorker, Question, Reply, Start, ToWorker};
 use crate::args::Run;
 use crate::commands::{checkpoints, now_ms};
+use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
-use tidewheel_checkpoint::{Log, Store};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tidewheel_checkpoint::Store;
+use tidewheel_cluster::Channel;
 use tidewheel_engine::{After, Answer, Job, JobControl, JobMetrics, JobSnapshot, NodeKind, SnapshotError};
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, Process, Savepoint,
-    SavepointRequest,
+    SavepointRequest, Taken,
 };
-use tidewheel_server::{ApiError, Fault, JobApi};
+use tidewheel_server::{ApiError, Fault};
 use tidewheel_types::Watermark;
 
 /// A running job, as it is seen from outside.
@@ -25,6 +30,47 @@ pub(super) struct RunningJob {
     metrics: Arc<JobMetrics>,
     store: Store,
     savepoints: PathBuf,
+}
+
+/// How long the last answers of a job that has ended may take.
+const LAST_ANSWERS_MAX: Duration = Duration::from_secs(5);
+
+/// Answers questions, each on a thread of its own: some take their time.
+pub(super) struct Answering {
+    /// Held by every thread that answers; gone when no more questions are taken.
+    open: Arc<Mutex<Option<Sender<Infallible>>>>,
+    /// Ends with the last of them.
+    busy: Receiver<Infallible>,
+}
+
+impl Answering {
+    /// Answers what comes by `channel`, and says there that it does.
+    pub(super) fn start(channel: &Channel<FromWorker, ToWorker>, job: RunningJob) -> Self {
+        let (sender, busy) = mpsc::channel();
+        let open = Arc::new(Mutex::new(Some(sender)));
+        let (questions, job, is_open) = (channel.clone(), Arc::new(job), Arc::clone(&open));
+        thread::spawn(move || {
+            // Without a supervisor this process ends.
+            while let Ok(Some(message)) = questions.receive() {
+                let ToWorker::Asked(number, question) = message else { continue };
+                let Some(held) = is_open.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+                let (answers, job) = (questions.clone(), Arc::clone(&job));
+                thread::spawn(move || {
+                    let _ = answers.send(&FromWorker::Answered(number, job.answer(question)));
+                    drop(held);
+                });
+            }
+        });
+        let _ = channel.send(&FromWorker::Running);
+        Answering { open, busy }
+    }
+
+    /// Takes no more questions, and waits until those it has taken are answered.
+    pub(super) fn finish(self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // Nothing is ever sent: this is the end of all senders, or of our patience.
+        let _ = self.busy.recv_timeout(LAST_ANSWERS_MAX);
+    }
 }
 
 impl RunningJob {
@@ -42,27 +88,89 @@ impl RunningJob {
         }
     }
 
-    /// The checkpoints that are kept, newest first.
-    fn kept(&self) -> Result<Vec<Checkpoint>, ApiError> {
-        let found = Log::open(self.store.clone())
-            .checkpoints()
-            .map_err(|error| ApiError::new(Fault::Job, error.to_string()))?;
-        // One that cannot be read is nothing that the job could tell of.
-        let manifests = found.iter().filter_map(|entry| entry.manifest.as_ref().ok());
-        let mut kept: Vec<Checkpoint> = manifests.map(checkpoints::checkpoint).collect();
-        kept.sort_by_key(|checkpoint| std::cmp::Reverse(checkpoint.id));
-        Ok(kept)
+    fn answer(&self, question: Question) -> Reply {
+        let value = match question {
+            Question::Status => serde_json::to_value(self.status()?),
+            Question::Checkpoints => serde_json::to_value(self.checkpoints()?),
+            Question::Checkpoint(request) => serde_json::to_value(self.checkpoint(&request)?),
+            Question::Savepoint(request) => serde_json::to_value(self.savepoint(request)?),
+            Question::Metrics => serde_json::to_value(self.metrics()),
+        };
+        Ok(value.expect("an answer has a JSON form"))
     }
 
     /// The checkpoint that has been asked for, once it is complete.
     fn done(&self, answer: &Answer) -> Result<Checkpoint, ApiError> {
         let done = answer.recv().unwrap_or(Err(SnapshotError::Ending)).map_err(refused)?;
-        let checkpoint = self.kept()?.into_iter().find(|checkpoint| checkpoint.id == done.checkpoint);
+        let checkpoint =
+            checkpoints::kept(&self.store)?.into_iter().find(|checkpoint| checkpoint.id == done.checkpoint);
         let checkpoint = checkpoint.ok_or_else(|| {
             let message = format!("checkpoint {} was complete, and others have taken its place since", done.checkpoint);
             ApiError::new(Fault::Missing, message)
         })?;
         Ok(checkpoint)
+    }
+
+    fn status(&self) -> Result<JobStatus, ApiError> {
+        let counters = self.metrics.snapshot();
+        Ok(JobStatus {
+            name: self.name.clone(),
+            // The first epoch ends when every sink has settled what an earlier attempt had left.
+            state: if counters.epoch == 0 { JobState::Starting } else { JobState::Running },
+            attempt: self.start.attempt,
+            started_ms: self.start.started_ms,
+            attempt_started_ms: self.attempt_started_ms,
+            workers: self.workers * self.processes,
+            processes: vec![Process { index: 0, pid: std::process::id(), workers: self.workers }],
+            last_checkpoint: checkpoints::kept(&self.store)?.into_iter().next(),
+            in_progress: None,
+            restarts: Vec::new(),
+            next_attempt_ms: None,
+            parts: parts(&counters),
+        })
+    }
+
+    fn checkpoints(&self) -> Result<Checkpoints, ApiError> {
+        let counters = self.metrics.snapshot().checkpoints;
+        Ok(Checkpoints {
+            completed: counters.completed,
+            failed: counters.failed,
+            failed_in_a_row: counters.failed_in_a_row,
+            last_failure: counters.last_failure,
+            in_progress: None,
+            kept: checkpoints::kept(&self.store)?,
+        })
+    }
+
+    fn checkpoint(&self, request: &CheckpointRequest) -> Result<Taken, ApiError> {
+        let answer = self.control.snapshot(None, after(request.stop, request.drain)?);
+        Ok(Taken { checkpoint: Some(self.done(&answer)?), was_restarting: false })
+    }
+
+    fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError> {
+        let folder = request.to.unwrap_or_else(|| self.savepoints.display().to_string());
+        let url = format!("{}/{}-{}", folder.trim_end_matches('/'), self.name, now_ms());
+        let answer = self.control.snapshot(Some(url.clone()), after(request.stop, request.drain)?);
+        Ok(Savepoint { url, checkpoint: self.done(&answer)? })
+    }
+
+    fn metrics(&self) -> Metrics {
+        let counters = self.metrics.snapshot();
+        let mut metrics = Metrics::default();
+        metrics.job.insert("epoch".to_owned(), counters.epoch as f64);
+        metrics.job.insert("checkpoints_completed".to_owned(), counters.checkpoints.completed as f64);
+        metrics.job.insert("checkpoints_failed".to_owned(), counters.checkpoints.failed as f64);
+        metrics.job.insert("checkpoint_last_duration_ms".to_owned(), counters.checkpoints.last_took_ms);
+        metrics.job.insert("checkpoint_bytes".to_owned(), counters.checkpoints.bytes as f64);
+        for part in parts(&counters) {
+            let counts = metrics.parts.entry(part.name).or_default();
+            counts.insert("records_in".to_owned(), part.records_in as f64);
+            counts.insert("records_out".to_owned(), part.records_out as f64);
+            counts.insert("rejected".to_owned(), part.rejected as f64);
+            counts.insert("malformed".to_owned(), part.malformed as f64);
+            counts.insert("late".to_owned(), part.late as f64);
+        }
+        metrics
     }
 }
 
@@ -80,68 +188,6 @@ fn after(stop: bool, drain: bool) -> Result<After, ApiError> {
             Err(ApiError::new(Fault::Request, "a job is drained when it is stopped, not while it goes on"))
         }
         (false, false) => Ok(After::GoOn),
-    }
-}
-
-impl JobApi for RunningJob {
-    fn status(&self) -> Result<JobStatus, ApiError> {
-        let counters = self.metrics.snapshot();
-        Ok(JobStatus {
-            name: self.name.clone(),
-            state: JobState::Running,
-            attempt: self.start.attempt,
-            started_ms: self.start.started_ms,
-            attempt_started_ms: self.attempt_started_ms,
-            workers: self.workers * self.processes,
-            processes: vec![Process { index: 0, pid: std::process::id(), workers: self.workers }],
-            last_checkpoint: self.kept()?.into_iter().next(),
-            in_progress: None,
-            restarts: self.start.restarts.clone(),
-            parts: parts(&counters),
-        })
-    }
-
-    fn checkpoints(&self) -> Result<Checkpoints, ApiError> {
-        let counters = self.metrics.snapshot().checkpoints;
-        Ok(Checkpoints {
-            completed: counters.completed,
-            failed: counters.failed,
-            failed_in_a_row: counters.failed_in_a_row,
-            last_failure: counters.last_failure,
-            in_progress: None,
-            kept: self.kept()?,
-        })
-    }
-
-    fn checkpoint(&self, request: CheckpointRequest) -> Result<Checkpoint, ApiError> {
-        let answer = self.control.snapshot(None, after(request.stop, request.drain)?);
-        self.done(&answer)
-    }
-
-    fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError> {
-        let folder = request.to.unwrap_or_else(|| self.savepoints.display().to_string());
-        let url = format!("{}/{}-{}", folder.trim_end_matches('/'), self.name, now_ms());
-        let answer = self.control.snapshot(Some(url.clone()), after(request.stop, request.drain)?);
-        Ok(Savepoint { url, checkpoint: self.done(&answer)? })
-    }
-
-    fn metrics(&self) -> Result<Metrics, ApiError> {
-        let counters = self.metrics.snapshot();
-        let mut metrics = Metrics::default();
-        metrics.job.insert("epoch".to_owned(), counters.epoch as f64);
-        metrics.job.insert("checkpoints_completed".to_owned(), counters.checkpoints.completed as f64);
-        metrics.job.insert("checkpoints_failed".to_owned(), counters.checkpoints.failed as f64);
-        metrics.job.insert("checkpoint_last_duration_ms".to_owned(), counters.checkpoints.last_took_ms);
-        metrics.job.insert("checkpoint_bytes".to_owned(), counters.checkpoints.bytes as f64);
-        for part in parts(&counters) {
-            let counts = metrics.parts.entry(part.name).or_default();
-            counts.insert("records_in".to_owned(), part.records_in as f64);
-            counts.insert("records_out".to_owned(), part.records_out as f64);
-            counts.insert("rejected".to_owned(), part.rejected as f64);
-            counts.insert("malformed".to_owned(), part.malformed as f64);
-            counts.insert("late".to_owned(), part.late as f64);
-        }
-        Ok(metrics)
     }
 }
 

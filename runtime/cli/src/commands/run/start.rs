@@ -1,8 +1,40 @@
-//! What a supervisor tells the processes of an attempt.
+//! What a supervisor and the processes of an attempt tell each other.
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use tidewheel_server::model::Restart;
+use tidewheel_server::ApiError;
+use tidewheel_server::model::{CheckpointRequest, SavepointRequest};
+
+/// What a worker process is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum ToWorker {
+    /// First of all, what to run.
+    Start(Box<Start>),
+    /// Process 0, once it has said that it can be asked: a question under this number.
+    Asked(u64, Question),
+}
+
+/// What a worker process tells its supervisor; as it ends, it has last words besides.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromWorker {
+    /// Process 0 can be asked.
+    Running,
+    /// Process 0 answers the question of this number.
+    Answered(u64, Reply),
+}
+
+/// What somebody has asked the job, as the API has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Question {
+    Status,
+    Checkpoints,
+    Checkpoint(CheckpointRequest),
+    Savepoint(SavepointRequest),
+    Metrics,
+}
+
+/// What the API gives for it.
+pub(super) type Reply = Result<serde_json::Value, ApiError>;
 
 /// Everything about an attempt that the command line and the job file do not say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,9 +49,8 @@ pub(super) struct Start {
     /// Identity of the job's output.
     pub(super) lineage: String,
     pub(super) origin: Origin,
-    /// When the job was started, and how often it has been started again.
+    /// When the job was started.
     pub(super) started_ms: i64,
-    pub(super) restarts: Vec<Restart>,
 }
 
 /// What an attempt starts from.
@@ -32,7 +63,3 @@ pub(super) enum Origin {
     /// The savepoint there.
     Savepoint(String),
 }
-
-/// What a worker process tells its supervisor: nothing yet but, as it ends, its last words.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum FromWorker {}

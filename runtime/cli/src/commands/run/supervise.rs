@@ -1,25 +1,23 @@
 //! A job with checkpoints: worker processes, which are started again from the last checkpoint when one fails.
 //!
-//! This process holds the job's data folder and does nothing else but watch. What a worker process does is in
-//! `worker.rs`.
+//! This process holds the job's data folder, watches, and answers those who speak to the job (`control.rs`). What a worker
+//! process does is in `worker.rs`.
 
-use super::start::{FromWorker, Origin, Start};
+use super::control::{Control, End, Facts};
+use super::start::{FromWorker, Origin, Start, ToWorker};
 use crate::args::Run;
 use crate::commands::{self, check, now_ms, place};
 use crate::{JobFailed, terminal};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
+use std::sync::Arc;
 use std::time::Instant;
 use tidewheel_checkpoint::{Attempt, Log, Store};
 use tidewheel_cluster::{DataFolder, Ended, Registry, Restart, Restarts, Supervisor};
 use tidewheel_engine::Plan;
-use tidewheel_server::model;
+use tidewheel_server::Server;
 use tidewheel_types::job::{CheckpointSpec, JobSpec};
-
-/// How many restarts are remembered, for whoever asks.
-const RESTARTS_SHOWN: usize = 100;
 
 /// Runs the job until it has ended, or has failed for good.
 pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &CheckpointSpec) -> Result<()> {
@@ -30,30 +28,26 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
     drop(plan);
     let folder = DataFolder::open(&data_folder(run, spec))?;
     let started_ms = now_ms();
-    let _listed = Registry::of_user()?.register(&spec.name, &folder, started_ms)?;
     let store = open_store(checkpoint, &run.job, folder.checkpoints())?;
+    let control = Arc::new(Control::new(Facts {
+        name: spec.name.clone(),
+        started_ms,
+        workers: run.workers.get(),
+        processes: run.processes.get(),
+        store: store.clone(),
+    }));
+    let server =
+        Server::start(folder.bind_control()?, Arc::clone(&control) as _).context("cannot offer the job's API")?;
+    let _listed = Registry::of_user()?.register(&spec.name, &folder, started_ms)?;
     let from_savepoint = run.from_savepoint.as_deref().map(place).transpose()?;
-    let mut supervised = Supervised { run, folder, store, started_ms, restarts: Vec::new(), from_savepoint };
-    let mut strategy = Restarts::new(&spec.restart);
-    loop {
-        let (attempt, ended) = supervised.attempt()?;
-        if ended.is_success() {
-            return Ok(());
-        }
-        let reason = why(&ended);
-        if !ended.retryable {
-            return Err(JobFailed::Reason(reason).into());
-        }
-        match strategy.failed(Instant::now(), chance()) {
-            Restart::GiveUp(limit) => return Err(JobFailed::Reason(format!("{reason}\n\nhint: {limit}")).into()),
-            Restart::After(delay) => {
-                terminal::say(&format!("attempt {attempt} failed: {reason}"));
-                terminal::say(&format!("starting again from the last checkpoint in {delay:?}"));
-                supervised.remember(attempt, reason);
-                thread::sleep(delay);
-            }
-        }
+    let mut supervised = Supervised { run, folder, store, started_ms, control: Arc::clone(&control), from_savepoint };
+    let outcome = supervised.run(Restarts::new(&spec.restart));
+    match &outcome {
+        Ok(end) => control.ended(end.clone()),
+        Err(error) => control.ended(End::Failed(format!("{error:#}"))),
     }
+    server.stop();
+    outcome.map(|_| ())
 }
 
 /// A job and what its attempts share.
@@ -62,12 +56,39 @@ struct Supervised<'a> {
     folder: DataFolder,
     store: Store,
     started_ms: i64,
-    restarts: Vec<model::Restart>,
+    control: Arc<Control>,
     /// Of the first attempt; the log knows it from then on.
     from_savepoint: Option<String>,
 }
 
 impl Supervised<'_> {
+    /// Runs one attempt after the other, until one has finished or the job is not to be started again.
+    fn run(&mut self, mut strategy: Restarts) -> Result<End> {
+        loop {
+            let (attempt, ended) = self.attempt()?;
+            if ended.is_success() {
+                return Ok(End::Finished);
+            }
+            let reason = why(&ended);
+            if !ended.retryable {
+                return Err(JobFailed::Reason(reason).into());
+            }
+            match strategy.failed(Instant::now(), chance()) {
+                Restart::GiveUp(limit) => return Err(JobFailed::Reason(format!("{reason}\n\nhint: {limit}")).into()),
+                Restart::After(delay) => {
+                    terminal::say(&format!("attempt {attempt} failed: {reason}"));
+                    terminal::say(&format!("starting again from the last checkpoint in {delay:?}"));
+                    if self.control.restarts(reason, delay) {
+                        terminal::say(
+                            "stopped while it was restarting: run again, it goes on from its last checkpoint",
+                        );
+                        return Ok(End::Stopped);
+                    }
+                }
+            }
+        }
+    }
+
     /// Runs one attempt to its end.
     fn attempt(&mut self) -> Result<(u64, Ended)> {
         let mut log = Log::open(self.store.clone());
@@ -77,10 +98,19 @@ impl Supervised<'_> {
         };
         let start = self.start(&attempt);
         let commands = (0..self.run.processes.get()).map(|_| worker_command()).collect::<Result<Vec<_>>>()?;
-        let on_message = |_: usize, message: FromWorker| match message {};
-        let supervisor: Supervisor<Start, FromWorker> = Supervisor::start(commands, Some(&self.folder), on_message)?;
+        let control = Arc::clone(&self.control);
+        let on_message = move |_: usize, message: FromWorker| match message {
+            FromWorker::Running => control.runs(),
+            FromWorker::Answered(number, reply) => control.answered(number, reply),
+        };
+        let supervisor: Supervisor<ToWorker, FromWorker> = Supervisor::start(commands, Some(&self.folder), on_message)?;
+        let supervisor = Arc::new(supervisor);
+        let asked = Arc::clone(&supervisor);
+        // When it cannot be asked it has ended, and the wait below says how.
+        let ask = move |number, question| drop(asked.send(0, &ToWorker::Asked(number, question)));
+        self.control.begins(attempt.number, supervisor.pids(), Arc::new(ask));
         for process in 0..self.run.processes.get() {
-            supervisor.send(process, &start)?;
+            supervisor.send(process, &ToWorker::Start(Box::new(start.clone())))?;
         }
         Ok((attempt.number, supervisor.wait()))
     }
@@ -99,15 +129,7 @@ impl Supervised<'_> {
                 (None, None) => Origin::Nothing,
             },
             started_ms: self.started_ms,
-            restarts: self.restarts.clone(),
         }
-    }
-
-    fn remember(&mut self, attempt: u64, reason: String) {
-        if self.restarts.len() == RESTARTS_SHOWN {
-            self.restarts.remove(0);
-        }
-        self.restarts.push(model::Restart { attempt, at_ms: now_ms(), reason });
     }
 }
 

@@ -1,34 +1,36 @@
 //! A worker process of a job with checkpoints: what its supervisor tells it, made into a running job.
 
-use super::api::RunningJob;
-use super::start::{FromWorker, Origin, Start};
+use super::api::{Answering, RunningJob};
+use super::start::{FromWorker, Origin, Start, ToWorker};
 use super::{finish, supervise};
 use crate::args::Run;
 use crate::commands;
 use crate::live::LiveLine;
 use crate::{JOB_FAILED, JobFailed, describe_engine};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_checkpoint::{Log, Store};
-use tidewheel_cluster::{Channel, DataFolder, LastWords};
+use tidewheel_cluster::{Channel, LastWords};
 use tidewheel_engine::{CheckpointPolicy, Durability, EngineError, Job, JobOptions, StartFrom};
-use tidewheel_server::Server;
 use tidewheel_state::{BackendKind, SharedMemory};
 use tidewheel_types::job::{BackendSpec, CheckpointSpec};
 
 /// Runs this process's part of the attempt to its end.
-pub(super) fn execute(run: &Run, channel: Channel<FromWorker, Start>) -> Result<()> {
-    let start = channel.receive()?.context("the supervisor has ended")?;
+pub(super) fn execute(run: &Run, channel: Channel<FromWorker, ToWorker>) -> Result<()> {
+    let start = match channel.receive()?.context("the supervisor has ended")? {
+        ToWorker::Start(start) => start,
+        ToWorker::Asked(..) => bail!("the supervisor asks before it has said what to run"),
+    };
     let last_words = channel.clone();
     tidewheel_engine::on_fatal(Box::new(move |error| {
         // If it cannot be told, the supervisor sees the exit code.
         let _ = last_words.send_last_words(words(error));
         i32::from(JOB_FAILED)
     }));
-    let outcome = run_job(run, &start);
+    let outcome = run_job(run, &start, &channel);
     if let Err(error) = &outcome {
         // What is wrong before anything runs is wrong the next time, too.
         let _ = channel.send_last_words(LastWords::cause(format!("{error:#}")).for_good());
@@ -36,7 +38,7 @@ pub(super) fn execute(run: &Run, channel: Channel<FromWorker, Start>) -> Result<
     outcome
 }
 
-fn run_job(run: &Run, start: &Start) -> Result<()> {
+fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>) -> Result<()> {
     let (spec, plan) = commands::plan(&run.job, &run.settings)?;
     let checkpoint = spec.checkpoint.as_ref().context("the job file has no [checkpoint] any more")?;
     let store = supervise::open_store(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
@@ -56,13 +58,11 @@ fn run_job(run: &Run, start: &Start) -> Result<()> {
         durability: Some(durability),
     };
     let job = Job::start(plan, &options).map_err(JobFailed::Engine)?;
-    let api = RunningJob::new(&spec.name, start, run, &job, store);
-    let server = Server::start(DataFolder::bind_control_in(&start.folder)?, Arc::new(api))
-        .context("cannot offer the job's API")?;
+    let answering = Answering::start(channel, RunningJob::new(&spec.name, start, run, &job, store));
     let live = if run.quiet || run.json { None } else { LiveLine::start(job.metrics()) };
     let summary = job.wait();
     drop(live);
-    server.stop();
+    answering.finish();
     finish(run, &spec, summary)
 }
 
