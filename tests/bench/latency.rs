@@ -66,7 +66,7 @@ fn measure(query: &str, workers: usize) -> Vec<Duration> {
     let spec = JobSpec::parse(&job(query, &source, "connector = \"latency\""), "bench.toml").expect("a job");
     let runtime = Runtime::new(RuntimeOptions { cache_dir: None }).expect("a runtime");
     let plan = Plan::new(&spec, Path::new("/"), &registry, &runtime).expect("a plan");
-    Job::start(plan, &JobOptions::workers(workers)).expect("a job that starts").wait();
+    Job::start(plan, JobOptions::workers(workers)).expect("a job that starts").wait();
     std::mem::take(&mut clock.latencies.lock().expect("no thread panics while it holds this lock"))
 }
 

@@ -5,6 +5,7 @@ mod cli;
 mod contract;
 mod examples;
 mod fatal;
+mod machines;
 mod readme;
 mod recovery;
 mod resources;

@@ -15,7 +15,7 @@ const EVENTS: u64 = 300_000;
 
 /// A job that counts bids per bidder, with state that rides along, and bids per bidder and window, with timers, and
 /// writes both to files. `rate` is a line of its source, or nothing.
-fn job(backend: &str, rate: &str) -> String {
+pub(crate) fn job(backend: &str, rate: &str) -> String {
     let examples = repo_root().join("guest-examples/nexmark");
     format!(
         r#"name = "kill-me"
@@ -79,12 +79,12 @@ fn committed(folder: &Path) -> Vec<String> {
 }
 
 /// What both sinks have committed.
-fn results(folder: &Path) -> [Vec<String>; 2] {
+pub(crate) fn results(folder: &Path) -> [Vec<String>; 2] {
     [committed(&folder.join("counts")), committed(&folder.join("windows"))]
 }
 
 /// What a job commits that nothing happens to.
-fn expected() -> [Vec<String>; 2] {
+pub(crate) fn expected() -> [Vec<String>; 2] {
     let folder = folder_with(&[("job.toml", &job("memory", ""))]);
     succeed(&run(folder.path(), &["run", "job.toml", "--quiet"]));
     let results = results(folder.path());
@@ -98,7 +98,7 @@ fn succeed(ended: &Ended) {
 }
 
 #[track_caller]
-fn assert_same(found: &[Vec<String>; 2], expected: &[Vec<String>; 2]) {
+pub(crate) fn assert_same(found: &[Vec<String>; 2], expected: &[Vec<String>; 2]) {
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found.len(), expected.len(), "records are lost or doubled");
         assert!(found == expected, "records are not what they should be");
@@ -106,20 +106,24 @@ fn assert_same(found: &[Vec<String>; 2], expected: &[Vec<String>; 2]) {
 }
 
 /// A job under way; ended when dropped.
-struct Running {
+pub(crate) struct Running {
     supervisor: Child,
 }
 
 impl Running {
-    fn start(folder: &Path, arguments: &[&str]) -> Running {
-        let mut command = tidewheel();
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Running {
+        Running::start_by(tidewheel(), folder, arguments)
+    }
+
+    /// Starts it by `command`, which is the program or runs it.
+    pub(crate) fn start_by(mut command: Command, folder: &Path, arguments: &[&str]) -> Running {
         command.args(["run", "job.toml", "--quiet"]).args(arguments).current_dir(folder);
         let stderr = fs::File::create(folder.join("stderr")).expect("a file");
         Running { supervisor: command.stderr(stderr).spawn().expect("the program starts") }
     }
 
     /// The worker processes that run now.
-    fn workers(&self) -> Vec<u32> {
+    pub(crate) fn workers(&self) -> Vec<u32> {
         let pid = self.supervisor.id();
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
@@ -131,7 +135,7 @@ impl Running {
     }
 
     /// Waits for the end, which is a good one.
-    fn wait(mut self, folder: &Path) {
+    pub(crate) fn wait(mut self, folder: &Path) {
         wait_until("the job has ended", || self.has_ended());
         let status = self.supervisor.wait().expect("it has ended");
         assert!(status.success(), "{}", fs::read_to_string(folder.join("stderr")).unwrap_or_default());
@@ -147,7 +151,7 @@ impl Drop for Running {
 }
 
 #[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < TIMEOUT, "waited in vain until {what}");
@@ -155,31 +159,33 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     // One that has just ended needs none.
     let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
 /// Number of finished files of a sink.
-fn parts(folder: &Path) -> usize {
+pub(crate) fn parts(folder: &Path) -> usize {
     let entries = fs::read_dir(folder.join("counts")).into_iter().flatten().flatten();
     entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
 }
 
-/// Kills a worker process each time something more has been committed, `kills` times.
-fn check_kills(backend: &str, workers: &str, kills: usize) {
+/// Kills one of the worker processes, in turn, each time something more has been committed, `kills` times.
+fn check_kills(backend: &str, workers: &str, processes: usize, kills: usize) {
     let folder = folder_with(&[("job.toml", &job(backend, "rate = 100000"))]);
-    let mut running = Running::start(folder.path(), &["--workers", workers]);
+    let arguments = ["--workers", workers, "--processes", &processes.to_string()];
+    let mut running = Running::start(folder.path(), &arguments);
     let mut killed = 0;
     let mut seen = 0;
     while killed < kills && !running.has_ended() {
         wait_until("something more is committed", || parts(folder.path()) > seen || running.has_ended());
         seen = parts(folder.path());
-        if let Some(&worker) = running.workers().first() {
+        if let Some(&worker) = running.workers().get(killed % processes) {
             kill(worker);
             killed += 1;
             wait_until("another attempt runs", || {
-                running.has_ended() || running.workers().first().is_some_and(|&pid| pid != worker)
+                let workers = running.workers();
+                running.has_ended() || workers.len() == processes && !workers.contains(&worker)
             });
         }
     }
@@ -190,22 +196,28 @@ fn check_kills(backend: &str, workers: &str, kills: usize) {
 
 #[test]
 fn what_is_committed_is_the_same_however_often_a_worker_process_is_killed() {
-    check_kills("memory", "1", 8);
+    check_kills("memory", "1", 1, 8);
 }
 
 #[test]
 fn the_same_with_two_workers() {
-    check_kills("memory", "2", 5);
+    check_kills("memory", "2", 1, 5);
 }
 
 #[test]
 fn the_same_with_state_in_rocksdb() {
-    check_kills("rocksdb", "1", 5);
+    check_kills("rocksdb", "1", 1, 5);
+}
+
+#[test]
+fn the_same_with_several_processes() {
+    check_kills("memory", "1", 2, 5);
+    check_kills("rocksdb", "2", 2, 3);
 }
 
 /// Runs the program in `folder` and gives what it writes to stdout.
 #[track_caller]
-fn tell(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn tell(folder: &Path, arguments: &[&str]) -> String {
     let ended = run(folder, arguments);
     succeed(&ended);
     ended.stdout
@@ -217,16 +229,19 @@ fn url(json: &str) -> String {
     told["url"].as_str().expect("the URL of the savepoint").to_owned()
 }
 
-/// Stopped with a savepoint three times, and each time started from it with another number of workers and, once, with
-/// another backend.
+/// Stopped with a savepoint again and again, and each time started from it with other numbers of workers and processes, or
+/// with another backend.
 #[test]
-fn a_job_goes_on_from_its_savepoints_with_any_number_of_workers_and_any_backend() {
-    let folder = folder_with(&[("job.toml", &job("memory", "rate = 60000"))]);
+fn a_job_goes_on_from_its_savepoints_with_any_number_of_workers_and_processes_and_any_backend() {
+    let folder = folder_with(&[("job.toml", &job("memory", "rate = 30000"))]);
     let mut savepoint: Option<String> = None;
-    for (workers, backend) in [("1", "memory"), ("2", "rocksdb"), ("3", "memory")] {
-        let data = format!("data-{workers}");
+    for (workers, processes, backend) in
+        [("1", "1", "memory"), ("1", "2", "rocksdb"), ("3", "1", "memory"), ("2", "2", "memory")]
+    {
+        let data = format!("data-{workers}-{processes}");
         let backend = format!("state.backend={backend}");
-        let mut arguments = vec!["--workers", workers, "--data-dir", &data, "--set", &backend];
+        let mut arguments =
+            vec!["--workers", workers, "--processes", processes, "--data-dir", &data, "--set", &backend];
         if let Some(url) = &savepoint {
             arguments.extend(["--from-savepoint", url]);
         }

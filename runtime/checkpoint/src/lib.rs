@@ -17,7 +17,7 @@ mod store;
 
 pub use error::CheckpointError;
 pub use file_name::{FileName, NotAFileName};
-pub use log::{Attempt, CheckpointEntry, Log, Restore};
+pub use log::{Attempt, CheckpointEntry, Log, Restore, lineage};
 pub use manifest::{
     FORMAT, FileRef, Manifest, OperatorState, ShardState, SinkState, SourceState, SplitState, Staged, StateEntry,
     TaskState,

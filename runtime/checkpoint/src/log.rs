@@ -42,6 +42,7 @@ use crate::store::{PutOnce, Store};
 use bytes::Bytes;
 use retain::Kept;
 use serde::{Deserialize, Serialize};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The folder of claims.
 const CLAIMS: &str = "attempts";
@@ -82,6 +83,8 @@ pub struct Attempt {
     pub restore: Option<Restore>,
     /// The URL of the savepoint that it starts from, if any; with neither it starts with nothing.
     pub savepoint: Option<String>,
+    /// The identity of its output, unless it goes on with that of the checkpoint: minted with the attempt.
+    pub lineage: String,
 }
 
 /// What an attempt starts from.
@@ -157,7 +160,7 @@ impl Log {
         &mut self,
         choose: impl Fn(&Log, &[u64]) -> Result<(Option<Restore>, Option<String>), CheckpointError>,
     ) -> Result<Attempt, CheckpointError> {
-        let number = self.claim()?;
+        let (number, lineage) = (self.claim()?, lineage());
         for _ in 0..RACES_MAX {
             let slots = slot::list(&self.store)?;
             let (restore, savepoint) = match choose(self, &slots) {
@@ -167,13 +170,15 @@ impl Log {
             };
             let slot = slots.last().map_or(1, |newest| newest + 1);
             let from = restore.as_ref().map(|restore| restore.slot);
-            let bytes = self.encode(slot, &Content::Attempt { number, from, savepoint: savepoint.clone() });
+            let content =
+                Content::Attempt { number, from, savepoint: savepoint.clone(), lineage: Some(lineage.clone()) };
+            let bytes = self.encode(slot, &content);
             match self.store.put_once(&slot::name(slot), &bytes)? {
                 PutOnce::Taken(_) => {}
                 PutOnce::Done | PutOnce::DoneAfterDoubt => {
                     self.check_not_replaced(number)?;
                     self.own = Some(Own { attempt: number, next: slot + 1, is_in_doubt: false, kept: Kept::default() });
-                    return Ok(Attempt { number, slot, restore, savepoint });
+                    return Ok(Attempt { number, slot, restore, savepoint, lineage });
                 }
             }
         }
@@ -285,6 +290,12 @@ fn claim_name(number: u64) -> String {
 fn claimed(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(CLAIMS)?.strip_prefix('/')?.strip_suffix(".json")?;
     digits.parse().ok().filter(|number| claim_name(*number) == name)
+}
+
+/// An identity for the output of a job that starts now: unique, and in the order of starting.
+pub fn lineage() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{:012x}{:05x}", since.as_millis(), std::process::id())
 }
 
 /// A name that nobody else has. Chance is right here: two processes that start at the same moment must differ.

@@ -36,6 +36,9 @@ pub(crate) enum Content {
         /// The savepoint that it starts from, if it restores no manifest.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         savepoint: Option<String>,
+        /// The identity of its output, if it goes on with none; attempts of the first version did not write it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lineage: Option<String>,
     },
     /// A checkpoint is complete.
     Checkpoint(Box<Manifest>),

@@ -50,13 +50,19 @@ pub(crate) struct Run {
     #[arg(short, long, default_value = "1", conflicts_with = "hosts")]
     pub(crate) processes: NonZeroUsize,
 
-    /// The machines of a job that runs on several, the same list on each.
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', requires = "process")]
+    /// Where each process of a job on several machines listens, the same list on each machine. Use a private network:
+    /// what passes between them is not encrypted.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', requires_all = ["process", "secret_file"])]
     pub(crate) hosts: Vec<String>,
 
-    /// Which of the machines this is, from 0.
+    /// Which of the processes this is, from 0.
     #[arg(long, value_name = "INDEX", requires = "hosts")]
     pub(crate) process: Option<usize>,
+
+    /// What the processes on several machines know each other by: 64 hexadecimal digits, as `openssl rand -hex 32` makes
+    /// them, the same on each machine.
+    #[arg(long, value_name = "FILE", requires = "hosts")]
+    pub(crate) secret_file: Option<PathBuf>,
 
     /// Where the job keeps its state and is spoken to; `.tidewheel/NAME` beside the job file if not given.
     #[arg(long, value_name = "FOLDER")]

@@ -75,6 +75,17 @@ pub enum ClusterError {
     #[error("a secret is 64 hexadecimal digits, and this text is not\n\nhint: `openssl rand -hex 32` makes one")]
     NoSecret,
 
+    /// Another process is an attempt further: this one has been replaced.
+    #[error("attempt {attempt} has been replaced: process {peer} belongs to attempt {by}")]
+    Outdated {
+        /// The attempt of this process.
+        attempt: u64,
+        /// The process that was asked.
+        peer: usize,
+        /// Its attempt.
+        by: u64,
+    },
+
     /// Other processes of the attempt were not there in time.
     #[error("{}", missing(peers, limit, refusals))]
     Missing {

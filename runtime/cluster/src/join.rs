@@ -58,6 +58,18 @@ pub struct Peers {
     pub side: SideSockets,
 }
 
+impl Peers {
+    /// This process's index.
+    pub fn process(&self) -> usize {
+        self.side.0.iter().position(Option::is_none).expect("a process has no connection to itself")
+    }
+
+    /// How many processes there are.
+    pub fn processes(&self) -> usize {
+        self.side.0.len()
+    }
+}
+
 /// Connected, blocking sockets, by index of the process they lead to; there is none to this process itself. This is what
 /// timely's `initialize_networking_from_sockets` takes.
 #[derive(Debug)]
@@ -100,6 +112,9 @@ pub fn join(member: &Member, meeting: Meeting, limit: Duration) -> Result<Peers,
     let mut table = Table::new(member.processes);
     while !table.is_complete(member.process) {
         match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Outcome::Outdated { peer, by }) => {
+                return Err(ClusterError::Outdated { attempt: member.attempt, peer, by });
+            }
             Ok(outcome) => table.take(outcome),
             Err(_) => return Err(table.missing(member.process, limit)),
         }
@@ -194,8 +209,20 @@ impl Address {
 
 /// What comes of a connection.
 enum Outcome {
-    Joined { peer: usize, purpose: Purpose, stream: Stream },
-    Refused { who: String, refusal: Refusal },
+    Joined {
+        peer: usize,
+        purpose: Purpose,
+        stream: Stream,
+    },
+    Refused {
+        who: String,
+        refusal: Refusal,
+    },
+    /// Where we connected to there is a process of a later attempt.
+    Outdated {
+        peer: usize,
+        by: u64,
+    },
 }
 
 /// What the threads that make connections share.
@@ -218,6 +245,7 @@ impl Drop for Done {
 
 impl Joining {
     /// Connects to `peer`, again and again until it has worked: the peer may not be there yet, or its predecessor still.
+    /// A peer of a later attempt shows that there is no use in waiting.
     fn reach(&self, peer: usize, purpose: Purpose, address: &Address) {
         let mut pause = RETRY.0;
         while self.is_wanted() {
@@ -228,6 +256,9 @@ impl Joining {
                 .and_then(|mut stream| offer(&mut stream, &self.member, peer, purpose, deadline).map(|_| stream));
             match reached {
                 Ok(stream) => return self.tell(Outcome::Joined { peer, purpose, stream }),
+                Err(Refusal::Attempt { theirs }) if theirs > self.member.attempt => {
+                    return self.tell(Outcome::Outdated { peer, by: theirs });
+                }
                 Err(refusal) => self.tell(Outcome::Refused { who: format!("process {peer}"), refusal }),
             }
             thread::sleep(pause);
@@ -345,7 +376,7 @@ impl Table {
             Outcome::Joined { peer, purpose: Purpose::Data, stream } => self.data[peer] = Some(stream),
             Outcome::Joined { peer, purpose: Purpose::Side, stream } => self.side[peer] = Some(stream),
             // It knows now, and has no use for the connection.
-            Outcome::Joined { purpose: Purpose::Attempt, .. } => {}
+            Outcome::Joined { purpose: Purpose::Attempt, .. } | Outcome::Outdated { .. } => {}
             Outcome::Refused { who, refusal } => {
                 tracing::debug!("{who} was refused: {refusal}");
                 let times = self.refused.get(&who).map_or(0, |(_, times)| *times);

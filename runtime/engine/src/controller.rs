@@ -18,6 +18,7 @@ use crate::metrics::JobMetrics;
 use crate::streams::{CheckpointId, Command, Report};
 use snapshots::Snapshots;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,6 +63,7 @@ pub(crate) struct ControllerParts {
     /// Filled by the end of the report stream on this worker.
     pub(crate) reports: Rc<RefCell<Vec<Report>>>,
     pub(crate) activator: Activator,
+    /// Those of this process.
     pub(crate) edges: Vec<Arc<Credit>>,
     pub(crate) metrics: Arc<JobMetrics>,
     /// Number of source instances, over all workers.
@@ -85,6 +87,8 @@ pub(crate) struct Controller {
     spent: bool,
     ended: usize,
     budget: u64,
+    /// The most that an edge of each other process carried in an epoch, as far as it has told.
+    carried: BTreeMap<u32, u64>,
     phase: Phase,
     snapshots: Snapshots,
     /// The earliest alarm that has been set and has not rung.
@@ -100,6 +104,7 @@ impl Controller {
             spent: false,
             ended: 0,
             budget: BUDGET_BYTES_START,
+            carried: BTreeMap::new(),
             phase: Phase::Starting(parts.tasks.sinks),
             snapshots: Snapshots::new(parts.policy.clone(), parts.tasks, parts.first_checkpoint, now),
             alarm: None,
@@ -132,6 +137,7 @@ impl Controller {
                 self.snapshots.happened = true;
                 self.close_soon(now);
             }
+            Report::Carried { process, bytes } => _ = self.carried.insert(process, bytes),
             Report::Ended => {
                 self.ended += 1;
                 self.snapshots.happened = true;
@@ -230,7 +236,9 @@ impl Controller {
 
     /// Lets the sources read more or less, so that the largest edge carries about what it should.
     fn adapt_budget(&mut self) {
-        let largest = self.parts.edges.iter().map(|edge| edge.take_largest()).max().unwrap_or(0);
+        let own = self.parts.edges.iter().map(|edge| edge.take_largest()).max().unwrap_or(0);
+        // What they told need not be of the same edge: then this is too much, and the epoch smaller than it might be.
+        let largest = own + self.carried.values().sum::<u64>();
         if largest == 0 || !(self.spent || largest > EDGE_BYTES_AIM) {
             return;
         }

@@ -26,13 +26,12 @@ pub(crate) trait GiveBack: Send + Sync {
 }
 
 /// One edge of the job: what the workers of this process have sent on it.
-#[derive(Default)]
 pub(crate) struct Credit {
     /// Its place in the plan.
     edge: u32,
-    /// This process, and the way to the others, if there are any.
+    /// This process, and the way to the others.
     process: u32,
-    others: Option<Arc<dyn GiveBack>>,
+    others: Arc<dyn GiveBack>,
     /// Bytes on their way, per epoch modulo [`SLOTS`].
     on_the_way: [AtomicI64; SLOTS],
     /// Most bytes sent in one epoch since somebody asked.
@@ -43,8 +42,16 @@ pub(crate) struct Credit {
 
 impl Credit {
     /// The edge at place `edge` of the plan, in process `process`.
-    pub(crate) fn new(edge: u32, process: u32, others: Option<Arc<dyn GiveBack>>) -> Self {
-        Credit { edge, process, others, ..Credit::default() }
+    pub(crate) fn new(edge: u32, process: u32, others: Arc<dyn GiveBack>) -> Self {
+        Credit {
+            edge,
+            process,
+            others,
+            on_the_way: Default::default(),
+            sent: Default::default(),
+            largest: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Counts `bytes` as sent in `epoch`.
@@ -57,9 +64,9 @@ impl Credit {
 
     /// Counts `bytes` of `epoch`, which `process` had sent, as taken.
     pub(crate) fn take(&self, process: u32, epoch: Epoch, bytes: usize) {
-        match &self.others {
-            Some(others) if process != self.process => others.give_back(process, self.edge, epoch, bytes as u64),
-            _ => self.given_back(epoch, bytes as u64),
+        match process == self.process {
+            true => self.given_back(epoch, bytes as u64),
+            false => self.others.give_back(process, self.edge, epoch, bytes as u64),
         }
     }
 
@@ -107,15 +114,27 @@ impl Credit {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credit, EDGE_BYTES_MAX};
+    use super::{Credit, EDGE_BYTES_MAX, GiveBack};
     use std::rc::Rc;
+    use std::sync::{Arc, Mutex};
+    use tidewheel_types::Epoch;
     use timely::scheduling::activate::{Activations, SyncActivator};
+
+    #[derive(Default)]
+    struct Returned(Mutex<Vec<(u32, u32, Epoch, u64)>>);
+
+    impl GiveBack for Returned {
+        fn give_back(&self, process: u32, edge: u32, epoch: Epoch, bytes: u64) {
+            self.0.lock().unwrap().push((process, edge, epoch, bytes));
+        }
+    }
 
     #[test]
     fn an_epoch_over_its_limit_waits_and_another_does_not() {
         let activations = Rc::new(std::cell::RefCell::new(Activations::new(Some(std::time::Instant::now()))));
         let sender = SyncActivator::new(vec![0], activations.borrow().sync());
-        let credit = Credit::default();
+        let returned = Arc::new(Returned::default());
+        let credit = Credit::new(7, 0, returned.clone());
         credit.send(3, EDGE_BYTES_MAX as usize);
         assert!(!credit.allows(3, &sender));
         assert!(credit.allows(4, &sender), "epoch 4 has its own credit");
@@ -128,5 +147,8 @@ mod tests {
         assert!(activations.borrow().empty_for().is_some(), "half of it taken wakes the sender");
         assert!(credit.allows(3, &sender));
         assert_eq!(credit.take_largest(), EDGE_BYTES_MAX as u64);
+
+        credit.take(2, 5, 9);
+        assert_eq!(*returned.0.lock().unwrap(), [(2, 7, 5, 9)], "what another process had sent goes back to it");
     }
 }

@@ -17,7 +17,7 @@ use crate::outputs::{Outputs, Port};
 use crate::parcel::{ByKey, Parcel, Rebalance};
 use crate::plan::{Edge, Function, Node, Plan, Role, Route, SourceNode};
 use crate::refuse::Refusals;
-use crate::reporter::{ReportSender, Reporter};
+use crate::reporter::{EdgeLoad, ReportSender, Reporter};
 use crate::sink::SinkTask;
 use crate::source::{SideOutput, SourceParts, SourceTask, SplitTask};
 use crate::streams::{Command, Report};
@@ -47,8 +47,9 @@ pub(crate) struct Shared {
     /// Per node of the plan.
     pub(crate) metrics: Vec<Arc<NodeMetrics>>,
     pub(crate) job_metrics: Arc<JobMetrics>,
-    /// This process, and the workers of all.
-    pub(crate) process: u32,
+    /// This process, of how many, and the workers of all.
+    pub(crate) process: usize,
+    pub(crate) processes: usize,
     pub(crate) workers: usize,
     pub(crate) control: JobControl,
     pub(crate) checkpoints: Checkpoints,
@@ -58,6 +59,11 @@ impl Shared {
     /// Source instances of the job, over all workers.
     fn source_instances(&self) -> usize {
         self.nodes(|role| matches!(role, Role::Source(_)))
+    }
+
+    /// Whether the worker at `index` tells process 0 for all workers of its process.
+    fn is_spokesman(&self, index: usize) -> bool {
+        self.process != 0 && index == self.process * (self.workers / self.processes)
     }
 
     /// Tasks that have a part in checkpoints, over all workers.
@@ -89,7 +95,7 @@ type Side<'a, D> = Stream<'a, Epoch, Vec<D>>;
 pub(crate) fn build(scope: Scope<'_, Epoch>, shared: &Arc<Shared>) -> Driver {
     let (probe, reports, reporter) = (ProbeHandle::new(), Rc::default(), Reporter::default());
     let (controller, commands) = controller(scope, shared, &probe, &reports, &reporter);
-    send_reports(scope, commands.clone(), reporter.clone(), reports, controller.clone());
+    send_reports(scope, shared, commands.clone(), reporter.clone(), reports, controller.clone());
     let uploader = shared.checkpoints.uploader(scope.index(), &reporter);
     let (data, sinks) = (BTreeMap::new(), Vec::new());
     let mut graph = Graph { scope, shared, commands, watermarks: None, reporter, uploader, data, sinks };
@@ -143,6 +149,7 @@ fn controller<'a>(
 /// The report stream: from every worker's reporter to memory on worker 0, outside the probe.
 fn send_reports<'a>(
     scope: Scope<'a, Epoch>,
+    shared: &Arc<Shared>,
     commands: Side<'a, Command>,
     reporter: Reporter,
     reports: Rc<RefCell<Vec<Report>>>,
@@ -153,7 +160,8 @@ fn send_reports<'a>(
     let commands: Box<dyn Input<Vec<Command>>> = Box::new(builder.new_input(commands, Pipeline));
     let (output, sent) = builder.new_output::<Vec<Report>>();
     builder.build(|mut capabilities| {
-        let mut sender = ReportSender { reporter, commands, output, capability: capabilities.pop() };
+        let load = shared.is_spokesman(scope.index()).then(|| EdgeLoad::new(shared.process, shared.credits.clone()));
+        let mut sender = ReportSender { reporter, load, commands, output, capability: capabilities.pop() };
         move |frontiers| sender.run(frontiers)
     });
     let mut builder = OperatorBuilder::new("reports-end".to_owned(), scope);
@@ -331,7 +339,7 @@ impl<'a> Graph<'a, '_> {
         let data = edges.map(|(edge, credit)| {
             let stream = self.data[&(edge.from, edge.port)].clone();
             DataInput {
-                handle: connect(builder, stream, edge, groups, self.shared.process),
+                handle: connect(builder, stream, edge, groups, self.shared.process as u32),
                 credit: credit.clone(),
                 index: edge.input,
             }
@@ -353,7 +361,7 @@ impl<'a> Graph<'a, '_> {
             (!credits.is_empty()).then(|| {
                 let (output, stream) = builder.new_output::<Parcel>();
                 self.data.insert((index, port), stream);
-                Port::new(output, shared.process, credits)
+                Port::new(output, shared.process as u32, credits)
             })
         });
         Outputs::new(ports.collect(), task, shared.metrics[index].clone())

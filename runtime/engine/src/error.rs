@@ -1,6 +1,7 @@
 //! What can go wrong with a job, and who is at fault.
 
 use tidewheel_checkpoint::CheckpointError;
+use tidewheel_cluster::ClusterError;
 use tidewheel_connectors::ConnectorError;
 use tidewheel_guest::GuestError;
 use tidewheel_state::StateError;
@@ -126,6 +127,10 @@ pub enum EngineError {
         message: String,
     },
 
+    /// Another process of the job is lost; its own end has a reason of its own.
+    #[error("{0}")]
+    PeerLost(String),
+
     /// The threads of the job could not be started.
     #[error("the workers could not be started: {0}")]
     Start(String),
@@ -161,6 +166,12 @@ pub enum CallFault {
     },
 }
 
+impl From<ClusterError> for EngineError {
+    fn from(error: ClusterError) -> Self {
+        EngineError::Start(error.to_string())
+    }
+}
+
 impl EngineError {
     /// Whether another attempt from the last checkpoint may succeed. What the job file, a component or a record is to
     /// blame for comes again; what a machine, the outside world or we are to blame for need not.
@@ -170,6 +181,7 @@ impl EngineError {
             | EngineError::State { .. }
             | EngineError::CheckpointFailed { .. }
             | EngineError::Connector { .. }
+            | EngineError::PeerLost(_)
             | EngineError::Start(_) => true,
             EngineError::Snapshot { source, .. } => !matches!(source, StateError::Damaged { .. }),
             EngineError::Checkpoint(error) => error.is_retryable(),
@@ -180,6 +192,11 @@ impl EngineError {
             | EngineError::Malformed { .. }
             | EngineError::TimerLoop { .. } => false,
         }
+    }
+
+    /// Whether the reason is to be looked for in another process.
+    pub fn is_consequence(&self) -> bool {
+        matches!(self, EngineError::PeerLost(_))
     }
 
     /// What the user can do about it, where the message does not say so itself.

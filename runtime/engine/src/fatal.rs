@@ -21,6 +21,11 @@ static FIRST: OnceLock<ThreadId> = OnceLock::new();
 /// Threads with these name prefixes belong to a job: timely's workers and the connectors' readers and writers.
 const JOB_THREADS: [&str; 2] = ["timely:", "tidewheel:"];
 
+/// Timely's threads that write to another process, whose index follows, and read from it; and how the message of their
+/// panic begins when the connection breaks, which timely promises to keep.
+const LINK_THREADS: [&str; 2] = ["timely:send-", "timely:recv-"];
+const LINK_BROKEN: &str = "timely communication error:";
+
 /// Sets what happens with the first error of a job, for the whole process. Without it the error is printed and the
 /// process ends with code 1.
 pub fn on_fatal(handler: FatalHandler) {
@@ -46,6 +51,11 @@ pub(crate) fn watch_panics() {
 fn panicked(thread: &str, info: &PanicHookInfo<'_>) -> EngineError {
     let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     let message = info.payload_as_str().unwrap_or("no message").to_owned();
+    if let Some(peer) = LINK_THREADS.iter().find_map(|prefix| thread.strip_prefix(prefix))
+        && let Some(reason) = message.strip_prefix(LINK_BROKEN)
+    {
+        return EngineError::PeerLost(format!("process {peer} is gone:{reason}"));
+    }
     let thread = match thread.strip_prefix("timely:work-") {
         Some(worker) => format!("worker {worker}"),
         None => format!("thread {thread:?}"),

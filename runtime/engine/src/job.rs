@@ -7,22 +7,27 @@ use crate::dataflow::{self, Shared};
 use crate::error::EngineError;
 use crate::fatal;
 use crate::metrics::{JobMetrics, JobSnapshot, NodeMetrics};
+use crate::peers::{CreditReturn, Peers, connect_workers};
 use crate::plan::{Plan, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tidewheel_cluster::Peers as Sockets;
 use tidewheel_state::BackendKind;
 use tidewheel_types::Epoch;
+use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
-use timely::execute::Config;
+use timely::execute::execute_from;
 use timely::progress::Antichain;
 use timely::worker::Worker;
 
 /// How to run a job.
-#[derive(Clone)]
 pub struct JobOptions {
-    /// Number of worker threads.
+    /// Number of worker threads of each process.
     pub workers: usize,
+    /// The connections to the job's other processes, if there are any. All processes run the same job with the same
+    /// number of workers.
+    pub peers: Option<Sockets>,
     /// What holds keyed state, and the folder of its working files; in memory a job that keeps nothing needs none.
     pub state: (BackendKind, PathBuf),
     /// How it keeps what it has done; without, it begins anew after a failure.
@@ -32,13 +37,14 @@ pub struct JobOptions {
 impl JobOptions {
     /// So many worker threads, state in memory, and nothing kept.
     pub fn workers(workers: usize) -> JobOptions {
-        JobOptions { workers, state: (BackendKind::Memory, PathBuf::new()), durability: None }
+        JobOptions { workers, peers: None, state: (BackendKind::Memory, PathBuf::new()), durability: None }
     }
 }
 
-/// A running job.
+/// A running job: this process's part of it.
 pub struct Job {
     guards: WorkerGuards<()>,
+    peers: Option<Peers>,
     metrics: Arc<JobMetrics>,
     control: JobControl,
     started: Instant,
@@ -56,30 +62,36 @@ pub struct JobSummary {
 impl Job {
     /// Starts `plan`. The first error of any worker, also while starting, ends the process: see
     /// [`on_fatal`](crate::on_fatal).
-    pub fn start(plan: Plan, options: &JobOptions) -> Result<Job, EngineError> {
+    pub fn start(plan: Plan, options: JobOptions) -> Result<Job, EngineError> {
         fatal::watch_panics();
         let metrics: Vec<_> = plan.nodes.iter().map(|node| NodeMetrics::new(node.id.clone(), node.kind())).collect();
         // A re-keying node bears its operator's name; what it refuses its operator counts.
         let named = plan.nodes.iter().zip(&metrics).filter(|(node, _)| !matches!(node.role, Role::Rekey(_)));
         let job_metrics = Arc::new(JobMetrics::new(named.map(|(_, metrics)| metrics.clone()).collect()));
         let control = JobControl::default();
+        let (process, processes) = options.peers.as_ref().map_or((0, 1), |it| (it.process(), it.processes()));
+        let returning = Arc::new(CreditReturn::default());
+        let credit = |edge| Arc::new(Credit::new(edge, process as u32, returning.clone()));
+        let workers = options.workers * processes;
         let shared = Arc::new(Shared {
-            credits: (0..plan.edges.len() as u32).map(|edge| Arc::new(Credit::new(edge, 0, None))).collect(),
+            credits: (0..plan.edges.len() as u32).map(credit).collect(),
             metrics,
             job_metrics: job_metrics.clone(),
-            process: 0,
-            workers: options.workers,
+            process,
+            processes,
+            workers,
             control: control.clone(),
-            checkpoints: Checkpoints::new(&plan, options.workers, options.state.clone(), options.durability.clone()),
+            checkpoints: Checkpoints::new(&plan, workers, options.state, options.durability),
             plan,
         });
-        let config = match options.workers {
-            1 => Config::thread(),
-            workers => Config::process(workers),
-        };
         let started = Instant::now();
-        let guards = timely::execute(config, move |worker| run_worker(worker, &shared)).map_err(EngineError::Start)?;
-        Ok(Job { guards, metrics: job_metrics, control, started })
+        let (data, side) = options.peers.map(|peers| (peers.data, peers.side)).unzip();
+        let peers = side.map(|side| Peers::start(side, process, shared.credits.clone(), &job_metrics, &returning));
+        let peers = peers.transpose()?;
+        let (builders, links) = connect_workers(options.workers, process, data).map_err(EngineError::Start)?;
+        let run = move |worker: &mut Worker| run_worker(worker, &shared);
+        let guards = execute_from(builders, links, WorkerConfig::default(), run).map_err(EngineError::Start)?;
+        Ok(Job { guards, peers, metrics: job_metrics, control, started })
     }
 
     /// What the job counts, readable while it runs.
@@ -92,11 +104,14 @@ impl Job {
         self.control.clone()
     }
 
-    /// Waits until the job has ended by itself, everything committed.
+    /// Waits until the job has ended by itself, everything committed. The summary of process 0 is that of the job.
     pub fn wait(self) -> JobSummary {
         for result in self.guards.join() {
             // A panic has ended the process before it could get here.
             result.expect("workers end the process when they fail");
+        }
+        if let Some(peers) = self.peers {
+            peers.leave();
         }
         JobSummary { counters: self.metrics.snapshot(), took: self.started.elapsed() }
     }

@@ -35,10 +35,11 @@ mod control;
 mod fatal;
 mod job;
 mod metrics;
+mod peers;
 
 mod error;
 
-pub use checkpoint::{CheckpointPolicy, Durability, StartFrom, lineage};
+pub use checkpoint::{CheckpointPolicy, Durability, StartFrom};
 pub use control::{After, Answer, JobControl, SnapshotDone, SnapshotError};
 pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};

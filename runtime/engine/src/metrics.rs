@@ -1,6 +1,6 @@
 //! What a running job counts. Updated per batch, readable from any thread at any time.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tidewheel_guest::{MetricValue, Metrics};
 use tidewheel_types::{OperatorId, Watermark};
 
 /// What kind of part a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeKind {
     /// Brings records in.
@@ -20,7 +20,7 @@ pub enum NodeKind {
     Sink,
 }
 
-/// Counters of one source, operator or sink, over all workers.
+/// Counters of one source, operator or sink, over all workers of this process.
 #[derive(Debug)]
 pub(crate) struct NodeMetrics {
     pub(crate) id: OperatorId,
@@ -127,20 +127,65 @@ pub struct JobMetrics {
     pub(crate) nodes: Vec<Arc<NodeMetrics>>,
     pub(crate) epoch: AtomicU64,
     pub(crate) checkpoints: CheckpointMetrics,
+    /// What other processes have told this one last, by process and node.
+    told: Mutex<BTreeMap<(usize, usize), NodeSnapshot>>,
 }
 
 impl JobMetrics {
     pub(crate) fn new(nodes: Vec<Arc<NodeMetrics>>) -> Self {
-        JobMetrics { nodes, epoch: AtomicU64::new(0), checkpoints: CheckpointMetrics::default() }
+        let checkpoints = CheckpointMetrics::default();
+        JobMetrics { nodes, epoch: AtomicU64::new(0), checkpoints, told: Mutex::default() }
     }
 
-    /// The counters as they stand.
+    /// The counters as they stand: of all processes in process 0, in others of that one alone.
     pub fn snapshot(&self) -> JobSnapshot {
-        JobSnapshot {
-            epoch: self.epoch.load(Ordering::Relaxed),
-            checkpoints: self.checkpoints.lock().clone(),
-            nodes: self.nodes.iter().map(|node| node.snapshot()).collect(),
+        let mut nodes: Vec<NodeSnapshot> = self.nodes.iter().map(|node| node.snapshot()).collect();
+        for ((_, node), counters) in self.told_so_far().iter() {
+            nodes[*node].add(counters);
         }
+        JobSnapshot { epoch: self.epoch.load(Ordering::Relaxed), checkpoints: self.checkpoints.lock().clone(), nodes }
+    }
+
+    /// What this process counts, to be told another.
+    pub(crate) fn own(&self) -> Vec<PeerNode> {
+        let nodes = self.nodes.iter().enumerate().map(|(node, metrics)| {
+            let counters = metrics.snapshot();
+            PeerNode { node, watermark_ms: counters.watermark.0, counters }
+        });
+        nodes.collect()
+    }
+
+    /// Process `peer` has told what it counts. There are as many nodes in every process.
+    pub(crate) fn told(&self, peer: usize, told: PeerNode) {
+        if told.node < self.nodes.len() {
+            self.told_so_far().insert((peer, told.node), told.counters);
+        }
+    }
+
+    fn told_so_far(&self) -> MutexGuard<'_, BTreeMap<(usize, usize), NodeSnapshot>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a process counts of one node, as it is told another process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PeerNode {
+    /// Its place among the nodes of [`JobMetrics`].
+    node: usize,
+    /// That of the counters, which users get without its extremes.
+    watermark_ms: i64,
+    pub(crate) counters: NodeSnapshot,
+}
+
+impl PeerNode {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("counters have a JSON form")
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<PeerNode> {
+        let mut node: PeerNode = serde_json::from_slice(bytes).ok()?;
+        node.counters.watermark = Watermark(node.watermark_ms);
+        Some(node)
     }
 }
 
@@ -177,7 +222,7 @@ impl JobSnapshot {
 }
 
 /// The counters of one source, operator or sink.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeSnapshot {
     /// Its name in the job file.
     pub name: String,
@@ -194,16 +239,66 @@ pub struct NodeSnapshot {
     /// Late records.
     pub late: u64,
     /// What the component itself counts.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricValue>,
     /// Where its watermark stands.
-    #[serde(serialize_with = "watermark_ms")]
+    #[serde(serialize_with = "watermark_ms", skip_deserializing, default = "no_watermark")]
     pub watermark: Watermark,
+}
+
+impl NodeSnapshot {
+    /// Adds what another process counts of the same node.
+    fn add(&mut self, other: &NodeSnapshot) {
+        self.records_in += other.records_in;
+        self.records_out += other.records_out;
+        self.rejected += other.rejected;
+        self.malformed += other.malformed;
+        self.late += other.late;
+        self.watermark = self.watermark.min(other.watermark);
+        for (name, value) in &other.metrics {
+            match self.metrics.get_mut(name) {
+                Some(own) => own.add(value),
+                None => _ = self.metrics.insert(name.clone(), value.clone()),
+            }
+        }
+    }
+}
+
+fn no_watermark() -> Watermark {
+    Watermark::MIN
 }
 
 fn watermark_ms<S: serde::Serializer>(watermark: &Watermark, serializer: S) -> Result<S::Ok, S::Error> {
     match *watermark {
         Watermark::MIN | Watermark::MAX => serializer.serialize_none(),
         Watermark(ms) => serializer.serialize_some(&ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JobMetrics, NodeKind, NodeMetrics, PeerNode};
+    use std::sync::atomic::Ordering;
+    use tidewheel_types::{OperatorId, Watermark};
+
+    fn metrics(records_in: u64, watermark: Watermark) -> JobMetrics {
+        let nodes = ["first", "second"].map(|id| NodeMetrics::new(OperatorId::new(id), NodeKind::Operator));
+        nodes[1].records_in.store(records_in, Ordering::Relaxed);
+        nodes[1].set_watermark(watermark);
+        JobMetrics::new(nodes.to_vec())
+    }
+
+    #[test]
+    fn what_another_process_tells_is_added_once() {
+        let (own, other) = (metrics(3, Watermark(50)), metrics(4, Watermark::MAX));
+        for _ in 0..2 {
+            for node in other.own() {
+                own.told(1, PeerNode::from_bytes(&node.to_bytes()).unwrap());
+            }
+        }
+        let snapshot = own.snapshot();
+        assert_eq!((snapshot.nodes[0].records_in, snapshot.nodes[1].records_in), (0, 7));
+        assert_eq!(snapshot.nodes[1].watermark, Watermark(50), "the least; the end of time is not the beginning");
+        assert!(PeerNode::from_bytes(b"{}").is_none());
     }
 }

@@ -4,6 +4,7 @@
 //! sends it on in whatever epoch is open: nothing asynchronous holds a capability. The stream ends on worker 0 in
 //! memory, outside the probe.
 
+use crate::credit::Credit;
 use crate::inbox::Input;
 use crate::streams::{Command, Report};
 use crate::task::Frontier;
@@ -48,9 +49,37 @@ impl Reporter {
     }
 }
 
+/// What the edges of a process carry, of which the controller in another one knows nothing.
+pub(crate) struct EdgeLoad {
+    process: u32,
+    edges: Vec<Arc<Credit>>,
+    open: Epoch,
+}
+
+impl EdgeLoad {
+    pub(crate) fn new(process: usize, edges: Vec<Arc<Credit>>) -> EdgeLoad {
+        EdgeLoad { process: process as u32, edges, open: 0 }
+    }
+
+    /// Epoch `open` is open: tells, once, what those before it carried.
+    fn report(&mut self, open: Epoch) -> Option<Report> {
+        if open == self.open {
+            return None;
+        }
+        // Others of this process may be an epoch ahead, and nobody is further.
+        let ahead = |epoch| epoch + 2;
+        (ahead(self.open)..ahead(open)).for_each(|epoch| self.edges.iter().for_each(|edge| edge.prepare(epoch)));
+        self.open = open;
+        let bytes = self.edges.iter().map(|edge| edge.take_largest()).max().unwrap_or(0);
+        Some(Report::Carried { process: self.process, bytes })
+    }
+}
+
 /// The operator that sends a worker's reports on.
 pub(crate) struct ReportSender {
     pub(crate) reporter: Reporter,
+    /// On one worker of every process but the controller's.
+    pub(crate) load: Option<EdgeLoad>,
     /// Which epoch is open is known from the command stream's frontier; what it says is for others.
     pub(crate) commands: Box<dyn Input<Vec<Command>>>,
     pub(crate) output: Output<Epoch, Vec<Report>>,
@@ -64,10 +93,14 @@ impl ReportSender {
         self.commands.drain(&mut |_, _| {});
         let mut reports = self.reporter.take();
         let Some(capability) = &mut self.capability else { return };
+        let open = Frontier::of(frontiers).next_epoch(None);
+        if let (Some(load), Some(open)) = (&mut self.load, open) {
+            reports.extend(load.report(open));
+        }
         if !reports.is_empty() {
             self.output.activate().give(capability, &mut reports);
         }
-        match Frontier::of(frontiers).next_epoch(None) {
+        match open {
             Some(open) => capability.downgrade(&open),
             None => self.capability = None,
         }

@@ -27,6 +27,8 @@ pub(crate) enum Report {
     Active(Epoch),
     /// A source instance's share of this epoch's byte budget is spent: close it soon.
     Spent(Epoch),
+    /// The most bytes that an edge of another process than the controller's carried in an epoch, lately.
+    Carried { process: u32, bytes: u64 },
     /// A source instance's last split has ended.
     Ended,
     /// A sink has settled what an earlier attempt left: the sources may begin.

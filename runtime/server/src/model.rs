@@ -22,7 +22,7 @@ pub struct JobStatus {
     pub attempt_started_ms: i64,
     /// Worker threads in all processes.
     pub workers: usize,
-    /// Its processes.
+    /// Its processes on this machine.
     pub processes: Vec<Process>,
     /// The newest complete checkpoint; `None` also when the store does not say.
     pub last_checkpoint: Option<Checkpoint>,

@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let spec = JobSpec::parse(JOB, "faulty.toml")?;
     let runtime = Runtime::new(RuntimeOptions { cache_dir: None })?;
     let plan = Plan::new(&spec, Path::new(""), &registry, &runtime)?;
-    let job = Job::start(plan, &JobOptions::workers(2)).context("the job does not start")?;
+    let job = Job::start(plan, JobOptions::workers(2)).context("the job does not start")?;
     job.wait();
     Ok(())
 }

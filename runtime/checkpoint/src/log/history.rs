@@ -1,6 +1,6 @@
 //! Reading the log: the newest checkpoint, and those before it.
 
-use super::{Log, Restore};
+use super::{Attempt, Log, Restore};
 use crate::error::CheckpointError;
 use crate::file_name;
 use crate::manifest::Manifest;
@@ -44,6 +44,27 @@ impl Log {
             Content::Attempt { savepoint, .. } => Ok(savepoint),
             Content::Checkpoint(_) | Content::Swap(_) => Ok(None),
         }
+    }
+
+    /// The attempt of this number, which another process has begun.
+    ///
+    /// # Errors
+    /// If there is none, if what it starts from cannot be read, or if the store refuses.
+    pub fn attempt(&self, number: u64) -> Result<Attempt, CheckpointError> {
+        for slot in slot::list(&self.store)?.into_iter().rev() {
+            // One that has been removed since is of a checkpoint.
+            let content = match slot::read(&self.store, slot) {
+                Err(CheckpointError::Missing { .. }) => continue,
+                read => read?.content,
+            };
+            if let Content::Attempt { number: found, from, savepoint, lineage: Some(lineage) } = content
+                && found == number
+            {
+                let restore = from.map(|slot| Ok(Restore { slot, manifest: self.load(slot)? }));
+                return Ok(Attempt { number, slot, restore: restore.transpose()?, savepoint, lineage });
+            }
+        }
+        Err(CheckpointError::Missing { file: format!("attempt {number} in {}", self.store) })
     }
 
     /// The manifest in a slot.

@@ -73,19 +73,23 @@ fn an_attempt_starts_from_the_newest_checkpoint_of_those_before() {
     let store = memory();
     let mut first = Log::open(store.clone());
     assert_eq!(first.newest().unwrap(), None);
-    assert_eq!(first.begin_attempt().unwrap(), Attempt { number: 1, slot: 1, restore: None, savepoint: None });
+    let begun = first.begin_attempt().unwrap();
+    let lineage = begun.lineage.clone();
+    assert_eq!(begun, Attempt { number: 1, slot: 1, restore: None, savepoint: None, lineage });
     assert_eq!(first.publish(manifest(1, 1, &[])).unwrap(), 2);
     assert_eq!(first.publish(manifest(1, 2, &[])).unwrap(), 3);
 
     let mut second = Log::open(store.clone());
     let restore = Some(Restore { slot: 3, manifest: manifest(1, 2, &[]) });
-    assert_eq!(
-        second.begin_attempt().unwrap(),
-        Attempt { number: 2, slot: 4, restore: restore.clone(), savepoint: None }
-    );
+    let begun = second.begin_attempt().unwrap();
+    let lineage = begun.lineage.clone();
+    assert_eq!(begun, Attempt { number: 2, slot: 4, restore: restore.clone(), savepoint: None, lineage });
+    assert_eq!(Log::open(store.clone()).attempt(2).unwrap(), begun, "another process of the attempt finds the same");
+    assert!(Log::open(store.clone()).attempt(3).is_err());
     // It ends before its first checkpoint.
     let mut third = Log::open(store.clone());
-    assert_eq!(third.begin_attempt().unwrap(), Attempt { number: 3, slot: 5, restore, savepoint: None });
+    let begun = third.begin_attempt().unwrap();
+    assert_eq!((begun.number, begun.slot, begun.restore), (3, 5, restore));
     assert_eq!(third.publish(manifest(3, 3, &[])).unwrap(), 6);
     assert_eq!(listed(&third), [(6, Some(3)), (3, Some(2)), (2, Some(1))]);
     assert_eq!(third.newest().unwrap().unwrap().slot, 6);

@@ -33,7 +33,7 @@ fn plan(job_file: &Path, settings: &Settings) -> Result<(JobSpec, Plan)> {
 fn refuse_what_is_not_there(flags: &[(bool, &str)]) -> Result<()> {
     match flags.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, flag)) => bail!("{flag} is not there yet: this version runs a job in one process"),
+        Some((_, flag)) => bail!("{flag} is not there yet"),
     }
 }
 

@@ -24,20 +24,20 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
         return worker::execute(run, channel);
     }
     tuning::restart_with_fast_copies();
-    super::refuse_what_is_not_there(&[
-        (run.processes.get() > 1, "--processes"),
-        (!run.hosts.is_empty() || run.process.is_some(), "--hosts"),
-        (run.allow_duplicates, "--allow-duplicates"),
-    ])?;
+    super::refuse_what_is_not_there(&[(run.allow_duplicates, "--allow-duplicates")])?;
     let (spec, plan) = super::plan(&run.job, &run.settings)?;
     if run.json {
         refuse_two_writers(&spec)?;
     }
-    let workers = run.workers.get();
+    let processes = processes(run)?;
+    let workers = run.workers.get() * processes;
     if workers > usize::from(spec.max_parallelism) {
         bail!("{workers} workers for a job with max-parallelism = {}: each needs a key group", spec.max_parallelism);
     }
     if let Some(checkpoint) = &spec.checkpoint {
+        if processes > 1 {
+            refuse_one_stdout(&spec)?;
+        }
         signals::end_on_signal()?;
         return supervise::execute(run, &spec, plan, checkpoint);
     }
@@ -57,7 +57,7 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
             Some(folder)
         }
     };
-    let job = Job::start(plan, &options).map_err(JobFailed::Engine)?;
+    let job = Job::start(plan, options).map_err(JobFailed::Engine)?;
     let live = if run.quiet || run.json { None } else { LiveLine::start(job.metrics()) };
     let summary = job.wait();
     drop(live);
@@ -76,11 +76,39 @@ fn finish(run: &Run, spec: &JobSpec, summary: JobSummary) -> Result<()> {
     Ok(())
 }
 
+/// How many processes the job has, on all machines.
+fn processes(run: &Run) -> Result<usize> {
+    let hosts = &run.hosts;
+    let Some(process) = run.process else { return Ok(run.processes.get()) };
+    if process >= hosts.len() {
+        bail!("--process {process} of {} --hosts: they are counted from 0", hosts.len());
+    }
+    if let Some(twice) = hosts.iter().enumerate().find_map(|(at, host)| hosts[..at].contains(host).then_some(host)) {
+        bail!("--hosts has {twice} twice: each process listens at an address of its own");
+    }
+    Ok(hosts.len())
+}
+
+/// Lines of several processes would mix.
+fn refuse_one_stdout(spec: &JobSpec) -> Result<()> {
+    match spec.sinks.iter().find(|sink| sink.connector == "stdout") {
+        None => Ok(()),
+        Some(sink) => {
+            let message = format!("sink {:?} writes to stdout, which several processes cannot share", sink.id.as_str());
+            Err(anyhow!(spec.error(sink.line, message).with_hint("run it in one process, or use a sink of files")))
+        }
+    }
+}
+
 /// A flag that would have no effect is not passed over in silence.
 fn refuse_without_checkpoints(run: &Run, spec: &JobSpec) -> Result<()> {
     let uses_folder = spec.state.backend != BackendSpec::Memory;
-    let flags =
-        [(run.data_dir.is_some() && !uses_folder, "--data-dir"), (run.from_savepoint.is_some(), "--from-savepoint")];
+    let flags = [
+        (run.data_dir.is_some() && !uses_folder, "--data-dir"),
+        (run.from_savepoint.is_some(), "--from-savepoint"),
+        (run.processes.get() > 1, "--processes"),
+        (!run.hosts.is_empty(), "--hosts"),
+    ];
     match flags.into_iter().find(|(given, _)| *given) {
         None => Ok(()),
         Some((_, flag)) => bail!("{flag} is for jobs that take checkpoints\n\nhint: add a table [checkpoint]"),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidewheel_checkpoint::savepoint::Savepoint;
-use tidewheel_checkpoint::{Manifest, SplitState, Store};
+use tidewheel_checkpoint::{self as checkpoint, Manifest, SplitState, Store};
 use tidewheel_connectors::StageHandle;
 use tidewheel_state::BackendKind;
 use tidewheel_types::{OperatorId, Watermark};
@@ -91,7 +91,7 @@ impl Checkpoints {
         (backend, folder): (BackendKind, PathBuf),
         durability: Option<Durability>,
     ) -> Self {
-        let lineage = durability.as_ref().map_or_else(lineage, |durability| durability.lineage.clone());
+        let lineage = durability.as_ref().map_or_else(checkpoint::lineage, |durability| durability.lineage.clone());
         let manifest = durability.as_ref().and_then(|durability| durability.origin.manifest());
         let components = plan.components().map(|(id, component)| (id.to_string(), component.digest().to_owned()));
         let facts = JobFacts {
@@ -184,9 +184,4 @@ impl Checkpoints {
 /// Whether a part of a job has a part in its checkpoints.
 pub(crate) fn has_part(role: &Role) -> bool {
     !matches!(role, Role::Rekey(_) | Role::Stateless(_))
-}
-
-/// An identity for the output of a job started now: unique, and in the order of starting.
-pub fn lineage() -> String {
-    format!("{:012x}{:05x}", crate::clock::now_ms(), std::process::id())
 }

@@ -12,7 +12,7 @@ mod publisher;
 mod restore;
 mod uploader;
 
-pub use durability::{Durability, StartFrom, lineage};
+pub use durability::{Durability, StartFrom};
 pub use protocol::CheckpointPolicy;
 
 pub(crate) use durability::{Checkpoints, has_part};

@@ -45,11 +45,11 @@ impl TestJob {
 
     /// Starts it on this many workers.
     pub(crate) fn start(self, workers: usize) -> Running {
-        self.start_with(&JobOptions::workers(workers))
+        self.start_with(JobOptions::workers(workers))
     }
 
     /// Starts it with these options.
-    pub(crate) fn start_with(self, options: &JobOptions) -> Running {
+    pub(crate) fn start_with(self, options: JobOptions) -> Running {
         let spec = JobSpec::parse(&self.text, "job.toml").unwrap_or_else(|error| panic!("{error}"));
         let plan = Plan::new(&spec, &guests(), &self.registry, runtime()).unwrap_or_else(|error| panic!("{error}"));
         Running(Job::start(plan, options).unwrap_or_else(|error| panic!("{error}")))

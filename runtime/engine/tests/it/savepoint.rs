@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_checkpoint::{Log, Store};
 use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
-use tidewheel_engine::{After, CheckpointPolicy, Durability, JobOptions, StartFrom, lineage};
+use tidewheel_engine::{After, CheckpointPolicy, Durability, JobOptions, StartFrom};
 use tidewheel_state::BackendKind;
 
 /// A new attempt in `folder`, with nothing but checkpoints that are asked for.
@@ -27,7 +27,7 @@ fn durability(folder: &Path, origin: StartFrom) -> Durability {
         attempt: attempt.number,
         slot: attempt.slot,
         next_checkpoint: 1,
-        lineage: lineage(),
+        lineage: attempt.lineage,
         origin,
     }
 }
@@ -47,11 +47,11 @@ fn run_version(
     );
     let (job, out) = TestJob::new(&text).source("numbers", source).sink("out");
     let options = JobOptions {
-        workers,
         state: (BackendKind::Memory, folder.join(format!("state-{version}"))),
         durability: Some(durability(folder, origin)),
+        ..JobOptions::workers(workers)
     };
-    let job = job.start_with(&options);
+    let job = job.start_with(options);
     source.split(0).push(numbers.iter().map(|number| MemoryRecord::new(0, "", *number)));
     wait_until("all numbers are taken", || out.taken().len() == numbers.len());
     let url = folder.join(format!("savepoint-{version}")).to_string_lossy().into_owned();

@@ -5,7 +5,7 @@
 
 use super::{HostCallError, HostState};
 use crate::bindings::metrics::{Host, Kind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ const NAME_BYTES_MAX: usize = 255;
 pub struct Metrics(Arc<Mutex<BTreeMap<String, MetricValue>>>);
 
 /// What a metric has come to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricValue {
     /// The sum of all updates, over all workers.
@@ -32,7 +32,7 @@ pub enum MetricValue {
 }
 
 /// How values are spread.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// Number of values.
     pub count: u64,
@@ -41,6 +41,18 @@ pub struct Histogram {
     /// Number of values by size: `(exponent, count)` counts those below `2^exponent` and not below `2^(exponent - 1)`;
     /// those not above 0 have the least exponent there is.
     pub buckets: BTreeMap<i32, u64>,
+}
+
+impl MetricValue {
+    /// Adds what other workers have made of the same metric. All instances of a component define it as the same kind.
+    pub fn add(&mut self, other: &MetricValue) {
+        match (self, other) {
+            (MetricValue::Counter(sum), MetricValue::Counter(other)) => *sum = finite_sum(*sum, *other),
+            (MetricValue::Gauge(workers), MetricValue::Gauge(others)) => workers.extend(others),
+            (MetricValue::Histogram(histogram), MetricValue::Histogram(other)) => histogram.merge(other),
+            (MetricValue::Counter(_) | MetricValue::Gauge(_) | MetricValue::Histogram(_), _) => {}
+        }
+    }
 }
 
 impl Histogram {

@@ -13,8 +13,7 @@ use tidewheel_checkpoint::Store;
 use tidewheel_cluster::Channel;
 use tidewheel_engine::{After, Answer, Job, JobControl, JobMetrics, JobSnapshot, NodeKind, SnapshotError};
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, Process, Savepoint,
-    SavepointRequest, Taken,
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, Savepoint, SavepointRequest, Taken,
 };
 use tidewheel_server::{ApiError, Fault};
 use tidewheel_types::Watermark;
@@ -25,7 +24,6 @@ pub(super) struct RunningJob {
     start: Start,
     attempt_started_ms: i64,
     workers: usize,
-    processes: usize,
     control: JobControl,
     metrics: Arc<JobMetrics>,
     store: Store,
@@ -80,7 +78,6 @@ impl RunningJob {
             start: start.clone(),
             attempt_started_ms: now_ms(),
             workers: run.workers.get(),
-            processes: run.processes.get(),
             control: job.control(),
             metrics: job.metrics(),
             store,
@@ -117,11 +114,11 @@ impl RunningJob {
             name: self.name.clone(),
             // The first epoch ends when every sink has settled what an earlier attempt had left.
             state: if counters.epoch == 0 { JobState::Starting } else { JobState::Running },
-            attempt: self.start.attempt,
+            attempt: self.start.member.attempt,
             started_ms: self.start.started_ms,
             attempt_started_ms: self.attempt_started_ms,
-            workers: self.workers * self.processes,
-            processes: vec![Process { index: 0, pid: std::process::id(), workers: self.workers }],
+            workers: self.workers * self.start.member.processes,
+            processes: Vec::new(),
             last_checkpoint: checkpoints::kept(&self.store)?.into_iter().next(),
             in_progress: None,
             restarts: Vec::new(),

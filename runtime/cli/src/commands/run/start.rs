@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use tidewheel_cluster::Member;
 use tidewheel_server::ApiError;
 use tidewheel_server::model::{CheckpointRequest, SavepointRequest};
 
@@ -41,8 +42,11 @@ pub(super) type Reply = Result<serde_json::Value, ApiError>;
 pub(super) struct Start {
     /// The job's data folder.
     pub(super) folder: PathBuf,
-    /// The attempt, and its slot in the store's log.
-    pub(super) attempt: u64,
+    /// The attempt, which of its processes this is, and what it proves that by.
+    pub(super) member: Member,
+    /// Where each process listens; empty on one machine, where they meet in the data folder.
+    pub(super) hosts: Vec<String>,
+    /// The attempt's slot in the store's log.
     pub(super) slot: u64,
     /// The number of its first checkpoint.
     pub(super) next_checkpoint: u64,

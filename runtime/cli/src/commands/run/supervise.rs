@@ -8,16 +8,22 @@ use super::start::{FromWorker, Origin, Start, ToWorker};
 use crate::args::Run;
 use crate::commands::{self, check, now_ms, place};
 use crate::{JobFailed, terminal};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tidewheel_checkpoint::{Attempt, Log, Store};
-use tidewheel_cluster::{DataFolder, Ended, Registry, Restart, Restarts, Supervisor};
+use tidewheel_cluster::{
+    DataFolder, Ended, Member, Registration, Registry, Restart, Restarts, Secret, Supervisor, ask_attempt,
+};
 use tidewheel_engine::Plan;
 use tidewheel_server::Server;
 use tidewheel_types::job::{CheckpointSpec, JobSpec};
+
+/// How long a process on another machine waits for process 0, which may be started later, or be starting again.
+const ASK_MAX: Duration = Duration::from_secs(180);
 
 /// Runs the job until it has ended, or has failed for good.
 pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &CheckpointSpec) -> Result<()> {
@@ -26,6 +32,7 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
     }
     // Its compiled components are in the cache, for the worker processes.
     drop(plan);
+    let machines = Machines::new(run, checkpoint)?;
     let folder = DataFolder::open(&data_folder(run, spec))?;
     let started_ms = now_ms();
     let store = open_store(checkpoint, &run.job, folder.checkpoints())?;
@@ -33,26 +40,79 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
         name: spec.name.clone(),
         started_ms,
         workers: run.workers.get(),
-        processes: run.processes.get(),
+        processes: machines.as_ref().map_or(run.processes.get(), |machines| machines.hosts.len()),
         store: store.clone(),
     }));
-    let server =
-        Server::start(folder.bind_control()?, Arc::clone(&control) as _).context("cannot offer the job's API")?;
-    let _listed = Registry::of_user()?.register(&spec.name, &folder, started_ms)?;
+    // It is spoken to where process 0 is.
+    let is_first = machines.as_ref().is_none_or(|machines| machines.process == 0);
+    let offered = is_first.then(|| offer(spec, &folder, &control, started_ms)).transpose()?;
     let from_savepoint = run.from_savepoint.as_deref().map(place).transpose()?;
-    let mut supervised = Supervised { run, folder, store, started_ms, control: Arc::clone(&control), from_savepoint };
+    let mut supervised = Supervised {
+        run,
+        job: spec.name.clone(),
+        machines,
+        folder,
+        store,
+        started_ms,
+        control: Arc::clone(&control),
+        from_savepoint,
+    };
     let outcome = supervised.run(Restarts::new(&spec.restart));
     match &outcome {
         Ok(end) => control.ended(end.clone()),
         Err(error) => control.ended(End::Failed(format!("{error:#}"))),
     }
-    server.stop();
+    if let Some((server, _listed)) = offered {
+        server.stop();
+    }
     outcome.map(|_| ())
+}
+
+/// Offers the job's API, and has the job listed among those that run.
+fn offer(
+    spec: &JobSpec,
+    folder: &DataFolder,
+    control: &Arc<Control>,
+    started_ms: i64,
+) -> Result<(Server, Registration)> {
+    let server =
+        Server::start(folder.bind_control()?, Arc::clone(control) as _).context("cannot offer the job's API")?;
+    Ok((server, Registry::of_user()?.register(&spec.name, folder, started_ms)?))
+}
+
+/// The machines of a job that runs on several, one process on each.
+struct Machines {
+    /// Where each process listens.
+    hosts: Vec<String>,
+    /// Which of them runs here.
+    process: usize,
+    /// What they know each other by.
+    secret: Secret,
+}
+
+impl Machines {
+    /// None if the job runs on this machine alone.
+    fn new(run: &Run, checkpoint: &CheckpointSpec) -> Result<Option<Machines>> {
+        let (Some(process), Some(file)) = (run.process, &run.secret_file) else { return Ok(None) };
+        if checkpoint.store.is_none() {
+            bail!(
+                "a job on several machines keeps its checkpoints where all of them reach it\n\nhint: set `store` in \
+                 [checkpoint] to the URL of a store, or to a folder that they share"
+            );
+        }
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let secret = text.parse().with_context(|| format!("in {}", file.display()))?;
+        Ok(Some(Machines { hosts: run.hosts.clone(), process, secret }))
+    }
 }
 
 /// A job and what its attempts share.
 struct Supervised<'a> {
     run: &'a Run,
+    /// Its name.
+    job: String,
+    /// None if it runs on this machine alone.
+    machines: Option<Machines>,
     folder: DataFolder,
     store: Store,
     started_ms: i64,
@@ -91,13 +151,9 @@ impl Supervised<'_> {
 
     /// Runs one attempt to its end.
     fn attempt(&mut self) -> Result<(u64, Ended)> {
-        let mut log = Log::open(self.store.clone());
-        let attempt = match self.from_savepoint.take() {
-            Some(url) => log.begin_attempt_from_savepoint(&url)?,
-            None => log.begin_attempt()?,
-        };
-        let start = self.start(&attempt);
-        let commands = (0..self.run.processes.get()).map(|_| worker_command()).collect::<Result<Vec<_>>>()?;
+        let attempt = self.begin()?;
+        let members = self.members(attempt.number)?;
+        let commands = members.iter().map(|_| worker_command()).collect::<Result<Vec<_>>>()?;
         let control = Arc::clone(&self.control);
         let on_message = move |_: usize, message: FromWorker| match message {
             FromWorker::Running => control.runs(),
@@ -109,20 +165,48 @@ impl Supervised<'_> {
         // When it cannot be asked it has ended, and the wait below says how.
         let ask = move |number, question| drop(asked.send(0, &ToWorker::Asked(number, question)));
         self.control.begins(attempt.number, supervisor.pids(), Arc::new(ask));
-        for process in 0..self.run.processes.get() {
-            supervisor.send(process, &ToWorker::Start(Box::new(start.clone())))?;
+        for (place, member) in members.into_iter().enumerate() {
+            let start = self.start(&attempt, member);
+            supervisor.send(place, &ToWorker::Start(Box::new(start)))?;
         }
         Ok((attempt.number, supervisor.wait()))
     }
 
-    fn start(&self, attempt: &Attempt) -> Start {
+    /// Begins an attempt; on other machines than the first, joins the one that has begun there.
+    fn begin(&mut self) -> Result<Attempt> {
+        let mut log = Log::open(self.store.clone());
+        if let Some(machines) = self.machines.as_ref().filter(|machines| machines.process != 0) {
+            let asking = self.members(0)?.remove(0);
+            return Ok(log.attempt(ask_attempt(&asking, &machines.hosts[0], ASK_MAX)?)?);
+        }
+        Ok(match self.from_savepoint.take() {
+            Some(url) => log.begin_attempt_from_savepoint(&url)?,
+            None => log.begin_attempt()?,
+        })
+    }
+
+    /// The processes on this machine in an attempt.
+    fn members(&self, attempt: u64) -> Result<Vec<Member>> {
+        let (range, processes, secret) = match &self.machines {
+            Some(machines) => {
+                let process = machines.process;
+                (process..process + 1, machines.hosts.len(), machines.secret.clone())
+            }
+            None => (0..self.run.processes.get(), self.run.processes.get(), Secret::generate()?),
+        };
+        let member = |process| Member { job: self.job.clone(), attempt, process, processes, secret: secret.clone() };
+        Ok(range.map(member).collect())
+    }
+
+    fn start(&self, attempt: &Attempt, member: Member) -> Start {
         let restore = attempt.restore.as_ref().filter(|restore| !restore.manifest.finished);
         Start {
             folder: self.folder.path().to_owned(),
-            attempt: attempt.number,
+            member,
+            hosts: self.machines.as_ref().map_or_else(Vec::new, |machines| machines.hosts.clone()),
             slot: attempt.slot,
             next_checkpoint: attempt.restore.as_ref().map_or(1, |restore| restore.manifest.checkpoint + 1),
-            lineage: restore.map_or_else(tidewheel_engine::lineage, |restore| restore.manifest.lineage.clone()),
+            lineage: restore.map_or_else(|| attempt.lineage.clone(), |restore| restore.manifest.lineage.clone()),
             origin: match (restore, &attempt.savepoint) {
                 (Some(restore), _) => Origin::Slot(restore.slot),
                 (None, Some(url)) => Origin::Savepoint(url.clone()),

@@ -13,10 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_checkpoint::{Log, Store};
-use tidewheel_cluster::{Channel, LastWords};
+use tidewheel_cluster::{Channel, ClusterError, LastWords, Meeting, Peers, join, listen};
 use tidewheel_engine::{CheckpointPolicy, Durability, EngineError, Job, JobOptions, StartFrom};
 use tidewheel_state::{BackendKind, SharedMemory};
 use tidewheel_types::job::{BackendSpec, CheckpointSpec};
+
+/// How long a process waits for the others: one on another machine may have to notice first that an attempt is over, and
+/// to wait before the next.
+const JOIN_MAX: Duration = Duration::from_secs(180);
 
 /// Runs this process's part of the attempt to its end.
 pub(super) fn execute(run: &Run, channel: Channel<FromWorker, ToWorker>) -> Result<()> {
@@ -30,15 +34,34 @@ pub(super) fn execute(run: &Run, channel: Channel<FromWorker, ToWorker>) -> Resu
         let _ = last_words.send_last_words(words(error));
         i32::from(JOB_FAILED)
     }));
-    let outcome = run_job(run, &start, &channel);
-    if let Err(error) = &outcome {
-        // What is wrong before anything runs is wrong the next time, too.
-        let _ = channel.send_last_words(LastWords::cause(format!("{error:#}")).for_good());
-    }
-    outcome
+    let outcome = match connect(&start) {
+        Ok(peers) => run_job(run, &start, &channel, peers).map_err(|error| {
+            // What is wrong before anything runs is wrong the next time, too.
+            (LastWords::cause(format!("{error:#}")).for_good(), error)
+        }),
+        // Whoever is not there has a reason of its own.
+        Err(error) => Err((LastWords::consequence(error.to_string()), error.into())),
+    };
+    outcome.map_err(|(words, error)| {
+        let _ = channel.send_last_words(words);
+        error
+    })
 }
 
-fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>) -> Result<()> {
+/// Connects this process with the others of the attempt, if there are any.
+fn connect(start: &Start) -> Result<Option<Peers>, ClusterError> {
+    let member = &start.member;
+    if member.processes == 1 {
+        return Ok(None);
+    }
+    let meeting = match start.hosts.get(member.process) {
+        None => Meeting::Folder(start.folder.clone()),
+        Some(own) => Meeting::Hosts { listener: listen(own)?, addresses: start.hosts.clone() },
+    };
+    join(member, meeting, JOIN_MAX).map(Some)
+}
+
+fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, peers: Option<Peers>) -> Result<()> {
     let (spec, plan) = commands::plan(&run.job, &run.settings)?;
     let checkpoint = spec.checkpoint.as_ref().context("the job file has no [checkpoint] any more")?;
     let store = supervise::open_store(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
@@ -47,17 +70,22 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>) ->
         keep: checkpoint.keep as usize,
         origin: origin(start, &store)?,
         store: store.clone(),
-        attempt: start.attempt,
+        attempt: start.member.attempt,
         slot: start.slot,
         next_checkpoint: start.next_checkpoint,
         lineage: start.lineage.clone(),
     };
     let options = JobOptions {
         workers: run.workers.get(),
+        peers,
         state: (backend(spec.state.backend), start.folder.join("state")),
         durability: Some(durability),
     };
-    let job = Job::start(plan, &options).map_err(JobFailed::Engine)?;
+    let job = Job::start(plan, options).map_err(JobFailed::Engine)?;
+    if start.member.process != 0 {
+        job.wait();
+        return Ok(());
+    }
     let answering = Answering::start(channel, RunningJob::new(&spec.name, start, run, &job, store));
     let live = if run.quiet || run.json { None } else { LiveLine::start(job.metrics()) };
     let summary = job.wait();
@@ -96,6 +124,7 @@ fn origin(start: &Start, store: &Store) -> Result<StartFrom> {
 /// What the supervisor is told of an error that ends this process.
 fn words(error: &EngineError) -> LastWords {
     let text = describe_engine(error);
-    let words = LastWords::cause(text.strip_prefix("error: ").unwrap_or(&text));
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let words = if error.is_consequence() { LastWords::consequence(text) } else { LastWords::cause(text) };
     if error.is_retryable() { words } else { words.for_good() }
 }
