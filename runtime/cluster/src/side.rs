@@ -134,7 +134,7 @@ struct Outgoing {
     credits: BTreeMap<(u32, u64), u64>,
     /// We leave: say goodbye when all is sent.
     is_leaving: bool,
-    /// The peer has left or is lost: nothing can be sent.
+    /// The peer is lost, or does not listen any more: nothing can be sent.
     is_gone: bool,
     /// The reader has ended.
     is_read: bool,
@@ -331,11 +331,8 @@ impl Link {
                         self.handler.credit(self.process, decode_credit(credit));
                     }
                 }
-                Ok(Some(Kind::Goodbye)) => {
-                    has_left = true;
-                    self.outgoing().is_gone = true;
-                    self.changed.notify_all();
-                }
+                // It says nothing more, and listens until we have left too.
+                Ok(Some(Kind::Goodbye)) => has_left = true,
                 Ok(None) => break Loss::Closed,
                 Err(error) => break self.loss(&error),
             }

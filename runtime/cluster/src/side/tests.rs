@@ -6,6 +6,7 @@ use crate::stream::Stream;
 use crate::{ClusterError, LastWords};
 use proptest::prelude::{any, prop, proptest};
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
@@ -108,6 +109,26 @@ fn a_peer_that_leaves_first_is_not_lost() {
     // Longer than a silence that would be a loss.
     assert_eq!(heard.recv_timeout(Duration::from_millis(200)), Err(RecvTimeoutError::Timeout));
     assert!(one.close(LIMIT));
+}
+
+/// It says that it has no more to say, and listens on: the last counters may come after.
+#[test]
+fn one_that_leaves_first_still_hears_the_others() {
+    let (channels, _heard, mut peer) = alone(quick(1000, 60_000));
+    let mut goodbye = Vec::new();
+    put(&mut goodbye, Kind::Goodbye, &[]);
+    peer.write_all(&goodbye).unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    while !channels.link(0).outgoing().is_read {
+        thread::yield_now();
+    }
+    channels.send(0, b"last").unwrap();
+    let mut payload = Vec::new();
+    let kinds: Vec<Kind> = std::iter::from_fn(|| read_frame(&mut peer, &mut payload).unwrap())
+        .find(|kind| *kind != Kind::Heartbeat)
+        .into_iter()
+        .collect();
+    assert!(kinds == [Kind::Message] && payload == b"last");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+use tidewheel_cluster::{Meeting, Member, Secret, join};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_connectors::{Connector, Registry};
 use tidewheel_engine::{Job, JobControl, JobOptions, JobSnapshot, Plan};
@@ -49,7 +50,7 @@ impl TestJob {
     }
 
     /// Starts it with these options.
-    pub(crate) fn start_with(self, options: JobOptions) -> Running {
+    pub(crate) fn start_with(&self, options: JobOptions) -> Running {
         let spec = JobSpec::parse(&self.text, "job.toml").unwrap_or_else(|error| panic!("{error}"));
         let plan = Plan::new(&spec, &guests(), &self.registry, runtime()).unwrap_or_else(|error| panic!("{error}"));
         Running(Job::start(plan, options).unwrap_or_else(|error| panic!("{error}")))
@@ -58,6 +59,27 @@ impl TestJob {
     /// Runs it to its end.
     pub(crate) fn run(self, workers: usize) -> JobSnapshot {
         self.start(workers).wait()
+    }
+
+    /// Runs it to its end with this many workers in each of several processes, as far as the engine can tell: they share
+    /// nothing but the test's connectors. Gives what process 0 counts.
+    pub(crate) fn run_in_processes(&self, processes: usize, workers: usize) -> JobSnapshot {
+        let folder = tempfile::tempdir().expect("a folder");
+        let secret = Secret::generate().expect("a secret");
+        let run = |process| {
+            let member = Member { job: "test".to_owned(), attempt: 1, process, processes, secret: secret.clone() };
+            let meeting = Meeting::Folder(folder.path().to_owned());
+            let peers = join(&member, meeting, TIMEOUT).unwrap_or_else(|error| panic!("{error}"));
+            self.start_with(JobOptions { peers: Some(peers), ..JobOptions::workers(workers) }).wait()
+        };
+        thread::scope(|scope| {
+            let run = &run;
+            let running: Vec<_> = (0..processes).map(|process| scope.spawn(move || run(process))).collect();
+            let mut counted = running.into_iter().map(|process| process.join().expect("every process ends well"));
+            let first = counted.next().expect("there is a process");
+            counted.for_each(drop);
+            first
+        })
     }
 }
 

@@ -50,3 +50,29 @@ fn an_epoch_over_its_credit_does_not_block_an_older_one() {
         assert_eq!(out.committed().len(), 2 + 600 * 400 + 300 * 100, "on {workers} workers");
     }
 }
+
+/// What a burst makes goes to another process, over an edge with a key, in an epoch of its own: 12 times what the edge's
+/// credit allows at once. It arrives only if credit comes back.
+#[test]
+fn credit_comes_back_from_another_process() {
+    let text = "
+[sources.first]
+connector = 'first'
+[operators.burst]
+component = 'burst.wasm'
+input = 'first'
+key = { bytes = '0..1' }
+config = { timers = 1000, results = 100, bytes = 500 }
+[operators.echo]
+component = 'echo.wasm'
+input = 'burst'
+exchange = 'rebalance'
+[sinks.out]
+connector = 'out'
+input = 'echo'
+";
+    let (job, out) =
+        TestJob::new(text).source("first", &MemorySource::of([vec![MemoryRecord::new(0, "", "x")]])).sink("out");
+    let counters = job.run_in_processes(2, 1);
+    assert_eq!((out.committed().len(), counters.records_out()), (1 + 1000 * 100, 1 + 1000 * 100));
+}

@@ -107,9 +107,9 @@ fn expected() -> Vec<(&'static str, Results)> {
 }
 
 #[test]
-fn results_are_the_same_for_every_number_of_workers() {
+fn results_are_the_same_for_every_number_of_workers_and_processes() {
     let expected = expected();
-    for workers in 1..=3 {
+    for (processes, workers) in [(1, 1), (1, 2), (1, 3), (2, 1), (3, 2)] {
         let mut job = TestJob::new(JOB)
             .source("numbers", &MemorySource::of((0..3).map(decimals)))
             .source("left", &MemorySource::of((0..2).map(binaries)))
@@ -120,14 +120,20 @@ fn results_are_the_same_for_every_number_of_workers() {
             job = with_sink;
             sinks.push(sink);
         }
-        let counters = job.run(workers);
+        let place = format!("{processes} processes of {workers} workers");
+        let counters = match processes {
+            1 => job.run(workers),
+            _ => job.run_in_processes(processes, workers),
+        };
         for ((name, expected), sink) in expected.iter().zip(sinks) {
             let results = sorted(sink.committed());
-            assert_eq!(results.len(), expected.len(), "number of records of {name:?} on {workers} workers");
+            assert_eq!(results.len(), expected.len(), "number of records of {name:?} in {place}");
             let first_wrong = results.iter().zip(expected).find(|(result, expected)| result != expected);
-            assert_eq!(first_wrong, None, "{name:?} on {workers} workers");
+            assert_eq!(first_wrong, None, "{name:?} in {place}");
         }
         let rejected_or_late: u64 = counters.nodes.iter().map(|node| node.rejected + node.malformed + node.late).sum();
         assert_eq!(rejected_or_late, 0);
+        let brought = 3 * (3_000 + 5_000) / 2 + 4 * 4_000;
+        assert_eq!(counters.records_in(), brought, "process 0 knows what all have counted, in {place}");
     }
 }
