@@ -3,6 +3,8 @@
 //!
 //! The other engine's harness is a folder with two programs: `setup.sh`, which installs what it needs, and
 //! `run.sh QUERY EVENTS PARALLELISM BACKEND`, which prints one line of JSON with `seconds`, `cpu_s` and `peak_rss_mb` (MiB).
+//! For the part `checkpoints` it takes `CHECKPOINT_MS` from the environment; with `MAIN=SavepointBench` it stops the query
+//! with a savepoint after so many events, starts it again and prints `stop_to_first_output_s`.
 
 use crate::median;
 use crate::throughput::{Run, measure};
@@ -27,12 +29,17 @@ const WORKERS: usize = 2;
 /// The faster of its collectors for these queries.
 const JVM_OPTS: &str = "-XX:+UseParallelGC";
 
-/// Prints a table: per query the medians of both and their ratios. `events`, if given, is the number of events of every
-/// run.
-pub(crate) fn run(harness: &Path, events: Option<u64>) {
+/// Installs what the harness needs.
+pub(crate) fn set_up(harness: &Path) {
     let setup = Command::new(harness.join("setup.sh")).stdout(Stdio::null()).status();
     let setup = setup.unwrap_or_else(|error| panic!("cannot run {}: {error}", harness.join("setup.sh").display()));
     assert!(setup.success(), "setup.sh failed ({setup})");
+}
+
+/// Prints a table: per query the medians of both and their ratios. `events`, if given, is the number of events of every
+/// run.
+pub(crate) fn run(harness: &Path, events: Option<u64>) {
+    set_up(harness);
     println!(
         "| query | events | records/s | theirs | ratio | records per CPU-s | theirs | ratio | peak MiB | theirs | ratio |\n\
          |---|---|---|---|---|---|---|---|---|---|---|"
@@ -44,9 +51,9 @@ pub(crate) fn run(harness: &Path, events: Option<u64>) {
             // Who is first changes, so that neither always has the machine the other has warmed up.
             if round % 2 == 0 {
                 ours.push(measure(query, events, WORKERS));
-                theirs.push(run_theirs(harness, query, events));
+                theirs.push(run_theirs(harness, query, events, (WORKERS, "hashmap"), &[]));
             } else {
-                theirs.push(run_theirs(harness, query, events));
+                theirs.push(run_theirs(harness, query, events, (WORKERS, "hashmap"), &[]));
                 ours.push(measure(query, events, WORKERS));
             }
         }
@@ -69,16 +76,43 @@ fn row(query: &str, events: u64, ours: &[Run], theirs: &[Run]) -> String {
     )
 }
 
-fn run_theirs(harness: &Path, query: &str, events: u64) -> Run {
+/// A run of a query by the other engine; `settings` are variables of its environment.
+pub(crate) fn run_theirs(
+    harness: &Path,
+    query: &str,
+    events: u64,
+    (workers, backend): (usize, &str),
+    settings: &[(&str, &str)],
+) -> Run {
+    let result = ask_theirs(harness, query, events, (workers, backend), settings);
+    Run {
+        events_per_second: events as f64 / number(&result, "seconds"),
+        events_per_cpu_second: events as f64 / number(&result, "cpu_s"),
+        peak_mib: number(&result, "peak_rss_mb"),
+    }
+}
+
+/// Seconds from a stop with a savepoint to the first output of the job that is started from it, of the other engine.
+pub(crate) fn stop_to_first_output(harness: &Path, events: u64, backend: &str) -> f64 {
+    let result = ask_theirs(harness, "qk", events, (1, backend), &[("MAIN", "SavepointBench")]);
+    number(&result, "stop_to_first_output_s")
+}
+
+fn ask_theirs(
+    harness: &Path,
+    query: &str,
+    events: u64,
+    (workers, backend): (usize, &str),
+    settings: &[(&str, &str)],
+) -> Value {
     let mut program = Command::new(harness.join("run.sh"));
-    program.args([query, &events.to_string(), &WORKERS.to_string(), "hashmap"]).env("JVM_OPTS", JVM_OPTS);
+    program.args([query, &events.to_string(), &workers.to_string(), backend]).env("JVM_OPTS", JVM_OPTS);
+    program.envs(settings.iter().copied());
     let output = program.stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("run.sh starts");
     assert!(output.status.success(), "run.sh {query} failed ({})", output.status);
-    let result: Value = serde_json::from_slice(&output.stdout).expect("run.sh prints one line of JSON");
-    let number = |key: &str| result[key].as_f64().unwrap_or_else(|| panic!("run.sh prints {key}: {result}"));
-    Run {
-        events_per_second: events as f64 / number("seconds"),
-        events_per_cpu_second: events as f64 / number("cpu_s"),
-        peak_mib: number("peak_rss_mb"),
-    }
+    serde_json::from_slice(&output.stdout).expect("run.sh prints one line of JSON")
+}
+
+fn number(result: &Value, key: &str) -> f64 {
+    result[key].as_f64().unwrap_or_else(|| panic!("run.sh prints {key}: {result}"))
 }

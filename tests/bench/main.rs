@@ -4,6 +4,7 @@
 //! sink inside this one. A figure is the median of several runs, and what is compared is run in turn.
 
 mod boundary;
+mod checkpoints;
 mod flink;
 mod latency;
 mod memory;
@@ -13,7 +14,8 @@ mod throughput;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The parts that are measured when none is named; `flink` needs a harness and is measured only when asked for.
+/// The parts that need nothing else. They are measured when none is named, and so is `checkpoints`, which makes use of a
+/// harness; `flink` needs one, and is measured only when asked for.
 const PARTS: [(&str, fn()); 5] = [
     ("boundary", boundary::run),
     ("throughput", throughput::run),
@@ -21,6 +23,8 @@ const PARTS: [(&str, fn()); 5] = [
     ("latency", latency::run),
     ("memory", memory::run),
 ];
+
+const CHECKPOINTS: &str = "checkpoints";
 
 const FLINK: &str = "flink";
 
@@ -43,7 +47,7 @@ struct Wanted {
     parts: Vec<String>,
     /// The harness of the other engine.
     harness: Option<PathBuf>,
-    /// Events of each of its runs.
+    /// Events of each run beside it, and of those with checkpoints.
     events: Option<u64>,
 }
 
@@ -58,26 +62,43 @@ impl Wanted {
                     let number = value()?;
                     wanted.events = Some(number.parse().map_err(|_| format!("{number:?} is no number of events"))?);
                 }
-                part if part == FLINK || PARTS.iter().any(|(name, _)| *name == part) => wanted.parts.push(argument),
+                part if names().any(|name| name == part) => wanted.parts.push(argument),
                 other => {
-                    let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).chain([FLINK]).collect();
+                    let names: Vec<&str> = names().collect();
                     return Err(format!("there is no {other:?} to measure, only {}", names.join(", ")));
                 }
             }
         }
-        match wanted.parts.iter().any(|part| part == FLINK) == wanted.harness.is_some() {
-            true => Ok(wanted),
-            false => Err(format!("{FLINK} and --harness FOLDER belong together")),
+        let (names_flink, names_checkpoints) = (wanted.names(FLINK), wanted.names(CHECKPOINTS));
+        match wanted.harness {
+            None if names_flink => Err(format!("{FLINK} needs --harness FOLDER")),
+            Some(_) if !names_flink && !names_checkpoints => {
+                Err(format!("--harness FOLDER is for {FLINK} and {CHECKPOINTS}: name one"))
+            }
+            _ => Ok(wanted),
         }
     }
 
+    /// Whether a part is named.
+    fn names(&self, part: &str) -> bool {
+        self.parts.iter().any(|named| named == part)
+    }
+
     fn run(&self) {
-        let is_wanted = |name: &str| self.parts.is_empty() || self.parts.iter().any(|part| part == name);
+        let is_wanted = |name: &str| self.parts.is_empty() || self.names(name);
         PARTS.iter().filter(|(name, _)| is_wanted(name)).for_each(|(_, run)| run());
-        if let Some(harness) = &self.harness {
+        if is_wanted(CHECKPOINTS) {
+            checkpoints::run(self.harness.as_deref(), self.events);
+        }
+        if let Some(harness) = self.harness.as_ref().filter(|_| self.names(FLINK)) {
             flink::run(harness, self.events);
         }
     }
+}
+
+/// What all parts are called.
+fn names() -> impl Iterator<Item = &'static str> {
+    PARTS.iter().map(|(name, _)| *name).chain([CHECKPOINTS, FLINK])
 }
 
 /// A component of the nexmark example.

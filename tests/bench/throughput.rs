@@ -2,6 +2,7 @@
 
 use crate::{job, median};
 use serde_json::Value;
+use std::path::Path;
 use std::process::Command;
 use tidewheel_tests::tidewheel;
 
@@ -47,18 +48,30 @@ pub(crate) fn run() {
 pub(crate) fn measure(query: &str, events: u64, workers: usize) -> Run {
     let source = format!("events-max = {events}\nsplits = {workers}");
     let summary = run_job(&job(query, &source, "connector = \"discard\""), workers, |_| {});
-    let number = |key: &str| summary[key].as_f64().unwrap_or_else(|| panic!("the summary has {key}"));
-    Run {
-        events_per_second: events as f64 / number("seconds"),
-        events_per_cpu_second: events as f64 / number("cpu_seconds"),
-        peak_mib: number("peak_memory_bytes") / f64::from(1 << 20),
+    Run::new(events, &summary)
+}
+
+impl Run {
+    /// What a job's summary says.
+    pub(crate) fn new(events: u64, summary: &Value) -> Run {
+        let number = |key: &str| summary[key].as_f64().unwrap_or_else(|| panic!("the summary has {key}"));
+        Run {
+            events_per_second: events as f64 / number("seconds"),
+            events_per_cpu_second: events as f64 / number("cpu_seconds"),
+            peak_mib: number("peak_memory_bytes") / f64::from(1 << 20),
+        }
     }
 }
 
 /// Runs a job with the real program; returns its summary.
 pub(crate) fn run_job(text: &str, workers: usize, more: impl FnOnce(&mut Command)) -> Value {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = folder.path().join("job.toml");
+    run_job_in(folder.path(), text, workers, more)
+}
+
+/// As [`run_job`], with the job file in `folder`, where what the job keeps stays.
+pub(crate) fn run_job_in(folder: &Path, text: &str, workers: usize, more: impl FnOnce(&mut Command)) -> Value {
+    let file = folder.join("job.toml");
     std::fs::write(&file, text).expect("a file can be written");
     let mut program = tidewheel();
     program.arg("run").arg(&file).args(["--json", "--workers", &workers.to_string()]);

@@ -37,14 +37,15 @@ enum Chore {
 
 #[derive(Args)]
 struct Bench {
-    /// Which parts: boundary, throughput, native, latency, memory, flink. All but flink, if none is named.
+    /// Which parts: boundary, throughput, native, latency, memory, checkpoints, flink. All but flink, if none is named.
     parts: Vec<String>,
 
-    /// For flink: the folder with the other engine's harness, `setup.sh` and `run.sh QUERY EVENTS PARALLELISM BACKEND`.
+    /// For flink and checkpoints: the folder with the other engine's harness, `setup.sh` and `run.sh QUERY EVENTS
+    /// PARALLELISM BACKEND`.
     #[arg(long, value_name = "FOLDER")]
     harness: Option<PathBuf>,
 
-    /// For flink: events of each run, instead of so many that it takes some seconds.
+    /// For flink and checkpoints: events of each run, instead of so many that it takes some seconds.
     #[arg(long)]
     events: Option<u64>,
 }
