@@ -8,7 +8,8 @@
 //! - **Freezing** copies what has changed. A background thread sorts it and writes it to a state file, which goes into the
 //!   RocksDB as it is (`ingestion.rs`) and is the snapshot's increment as well. Until then what was frozen stays in the
 //!   cache, so reads see cache → frozen → RocksDB. So it is at a checkpoint; and also in between, as a **spill**
-//!   (`spill.rs`), when what has changed takes a quarter of the cache. The next checkpoint takes the files of the spills.
+//!   (`spill.rs`), when what has changed takes a quarter of the cache and the cache is three quarters full. The next
+//!   checkpoint takes the files of the spills.
 //! - **Tombstones** are empty values, and a compaction filter removes them for good, and what has expired (`database.rs`).
 
 mod collections;
@@ -85,7 +86,8 @@ enum Store {
 }
 
 /// What has changed may take one of so many parts of the cache before it is spilled; what is on its way into the
-/// RocksDB another one. The rest is for what can be evicted.
+/// RocksDB another one. The rest is for what can be evicted. As long as one of those parts is free nothing has to be
+/// evicted soon, and nothing is spilled.
 const SPILL_PART: usize = 4;
 
 /// How long a worker waits for the disk before the job fails.
@@ -198,13 +200,12 @@ impl RocksDbState {
         self.settle()?;
         let bytes_max = self.share.cache_bytes();
         let spill_bytes = bytes_max / SPILL_PART;
-        if self.dirty_bytes() > spill_bytes {
+        let values_used: usize = self.values().map(CachedValues::used_bytes).sum();
+        let all_used = values_used + self.collections.bytes();
+        if all_used > bytes_max - spill_bytes && self.dirty_bytes() > spill_bytes {
             self.wait_for_disk(spill_bytes)?;
             self.spill()?;
         }
-        let used = |values: &CachedValues| values.used_bytes();
-        let values_used: usize = self.values().map(used).sum();
-        let all_used = values_used + self.collections.bytes();
         if all_used > bytes_max {
             self.collections.trim(bytes_max);
             // Some more than has to go, so that it is not done again at once.
