@@ -117,7 +117,7 @@ pub(crate) fn open_chain(
                 TIMERS => timers.load(&entry.key, entry.stored),
                 _ => state.load(&entry.key, entry.stored),
             })?;
-            state.loaded();
+            state.loaded(table.states.len() > settings.declared.len());
             timers.loaded();
             Box::new(state)
         }

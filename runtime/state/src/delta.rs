@@ -10,8 +10,10 @@ use crate::snapshot::LocalFile;
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::{TOMBSTONE, ValueHead};
+use crate::value_row::FrozenValues;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use tidewheel_types::key_group::KeyGroups;
@@ -22,6 +24,8 @@ use tidewheel_types::keyed_state::StateKey;
 pub struct Delta {
     /// What has changed. Of changes of one entry the last one counts.
     pub(crate) parts: Vec<Box<dyn Frozen>>,
+    /// Whether it holds all that there is, not only what has changed: it takes the place of all files before.
+    pub(crate) is_whole: bool,
     /// What the clocks showed.
     pub(crate) time: StateTime,
     /// Files that were written before, or are being written, oldest first.
@@ -42,20 +46,47 @@ pub(crate) type Written = Box<dyn FnOnce(Option<&Path>) -> Result<(), StateError
 /// Changes of some states, as they were copied.
 pub(crate) trait Frozen: Send {
     /// Adds the entries.
-    fn add_to(&self, entries: &mut EntryList<'_>);
+    fn add_to<'f>(&'f self, entries: &mut EntryList<'f>);
 }
 
 /// Entries of state files, to be sorted.
+///
+/// They are dealt out by key group as they come. Keys begin with it, so each is sorted by itself, in the processor's
+/// cache; and of rows only the places are dealt out, so their entries are there for one key group at a time.
 pub(crate) struct EntryList<'t> {
     key_groups: KeyGroups,
+    /// The key groups that entries will be in.
+    own: Range<u16>,
     table: &'t StateTable,
     time: StateTime,
+    /// By key group.
+    groups: Vec<GroupEntries<'t>>,
+    /// Bytes of keys and values, without those of rows.
+    bytes: usize,
+    rows: usize,
+    versions: Versions,
+    /// The state and version noted last.
+    last_version: Option<(StateId, u32)>,
+}
+
+/// The schema versions of what was put, by state.
+pub(crate) type Versions = BTreeMap<StateId, BTreeSet<u32>>;
+
+/// The entries of a key group.
+#[derive(Clone, Default)]
+struct GroupEntries<'t> {
     /// Of every entry: key length u32, value length u32, key, value.
     bytes: Vec<u8>,
     places: Vec<Place>,
-    versions: BTreeMap<StateId, BTreeSet<u32>>,
-    /// The state and version noted last.
-    last_version: Option<(StateId, u32)>,
+    /// Rows whose entries come after these.
+    rows: Vec<RowPlace<'t>>,
+}
+
+/// Where a row is.
+#[derive(Clone, Copy)]
+struct RowPlace<'t> {
+    values: &'t FrozenValues,
+    start: usize,
 }
 
 /// Where an entry is, in the order in which entries sort: by key, then by age.
@@ -69,40 +100,47 @@ struct Place {
 const LENGTHS_BYTES: usize = 8;
 
 impl<'t> EntryList<'t> {
-    /// No entries yet of these states, for keys that are dealt out over `max_parallelism` key groups. What has expired at
-    /// `time` will be left out.
-    pub(crate) fn new(max_parallelism: u16, table: &'t StateTable, time: StateTime) -> Self {
+    /// No entries yet of these states, for keys of the key groups `own`, of `max_parallelism` that there are. What has
+    /// expired at `time` will be left out.
+    pub(crate) fn new(max_parallelism: u16, own: &Range<u16>, table: &'t StateTable, time: StateTime) -> Self {
         EntryList {
             key_groups: KeyGroups::new(max_parallelism, 1),
+            own: own.clone(),
             table,
             time,
-            bytes: Vec::new(),
-            places: Vec::new(),
+            groups: vec![GroupEntries::default(); usize::from(max_parallelism)],
+            bytes: 0,
+            rows: 0,
             versions: BTreeMap::new(),
             last_version: None,
         }
     }
 
-    /// Makes room for so many more entries of so many bytes, so that a list that is growing need not be copied, and held
-    /// twice.
-    pub(crate) fn reserve(&mut self, entries: usize, bytes: usize) {
-        self.places.reserve_exact(entries);
-        self.bytes.reserve_exact(bytes);
+    /// Makes room for so many more rows, so that lists that are growing need not be copied, and held twice.
+    pub(crate) fn reserve_rows(&mut self, rows: usize) {
+        // Keys are dealt out evenly, more or less; a key group that has more grows.
+        let share = rows / self.own.len().max(1);
+        for group in &mut self.groups[usize::from(self.own.start)..usize::from(self.own.end)] {
+            group.rows.reserve_exact(share + share / 16 + 1);
+        }
     }
 
-    /// Bytes of keys and values.
+    /// Adds the entries of the row of `key` that begins at `start`.
+    #[inline]
+    pub(crate) fn add_row(&mut self, values: &'t FrozenValues, start: usize, key: &StateKey<'_>) {
+        let key_group = self.key_groups.group_of_hash(key.hash);
+        self.groups[usize::from(key_group.0)].rows.push(RowPlace { values, start });
+        self.rows += 1;
+    }
+
+    /// Bytes of keys and values, without those of rows.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes
     }
 
     /// Whether nothing has changed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// The schema versions of what was put, by state.
-    pub(crate) fn versions(&self) -> &BTreeMap<StateId, BTreeSet<u32>> {
-        &self.versions
+        self.bytes == 0 && self.rows == 0
     }
 
     /// Sets an entry; `stored` begins with its head.
@@ -130,30 +168,55 @@ impl<'t> EntryList<'t> {
 
     #[inline]
     fn add(&mut self, state: StateId, key: &StateKey<'_>, user_key: &[u8], stored: &[u8]) {
-        let start = self.bytes.len();
         let key_group = self.key_groups.group_of_hash(key.hash);
-        self.bytes.extend_from_slice(&[0; LENGTHS_BYTES]);
-        EntryKey { key_group, state, key: key.key, namespace: key.namespace, user_key }.encode(&mut self.bytes);
-        let key_end = self.bytes.len();
-        self.bytes.extend_from_slice(stored);
+        let GroupEntries { bytes, places, .. } = &mut self.groups[usize::from(key_group.0)];
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; LENGTHS_BYTES]);
+        EntryKey { key_group, state, key: key.key, namespace: key.namespace, user_key }.encode(bytes);
+        let key_end = bytes.len();
+        bytes.extend_from_slice(stored);
         let key_start = start + LENGTHS_BYTES;
         let key_len = u32::try_from(key_end - key_start).expect("a key is shorter than 4 GiB");
         let value_len = u32::try_from(stored.len()).expect("a value is shorter than 4 GiB");
-        self.bytes[start..start + 4].copy_from_slice(&key_len.to_le_bytes());
-        self.bytes[start + 4..key_start].copy_from_slice(&value_len.to_le_bytes());
-        self.places.push(Place { prefix: prefix(&self.bytes[key_start..key_end]), start });
+        bytes[start..start + 4].copy_from_slice(&key_len.to_le_bytes());
+        bytes[start + 4..key_start].copy_from_slice(&value_len.to_le_bytes());
+        places.push(Place { prefix: prefix(&bytes[key_start..key_end]), start });
+        self.bytes += bytes.len() - start;
     }
 
-    /// Hands out the entries in the order of their keys, the last one of each; an empty value is a tombstone.
-    pub(crate) fn sorted<E>(mut self, mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// Hands out the entries in the order of their keys, the last one of each; an empty value is a tombstone. Returns their
+    /// schema versions.
+    pub(crate) fn sorted<E>(mut self, mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<Versions, E> {
+        let mut used = GroupEntries::default();
+        for number in 0..self.groups.len() {
+            if self.groups[number].places.is_empty() {
+                // The memory of the one before is still in the processor's cache.
+                std::mem::swap(&mut self.groups[number].bytes, &mut used.bytes);
+                std::mem::swap(&mut self.groups[number].places, &mut used.places);
+            }
+            let rows = std::mem::take(&mut self.groups[number].rows);
+            for (number, RowPlace { values, start }) in rows.iter().enumerate() {
+                // Rows lie anywhere. Those that come soon are fetched together, as in a `KeyTable`.
+                black_box(rows.get(number + LOOKAHEAD).map(|ahead| ahead.values.rows[ahead.start]));
+                values.add_row(*start, &mut self);
+            }
+            used = std::mem::take(&mut self.groups[number]);
+            used.sorted(&mut each)?;
+            used.bytes.clear();
+            used.places.clear();
+        }
+        Ok(self.versions)
+    }
+}
+
+impl GroupEntries<'_> {
+    fn sorted<E>(&mut self, each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut places = std::mem::take(&mut self.places);
         places.sort_unstable_by(|left, right| {
             let by_prefix = left.prefix.cmp(&right.prefix);
             by_prefix.then_with(|| self.entry(left).0.cmp(self.entry(right).0)).then(left.start.cmp(&right.start))
         });
         for (number, place) in places.iter().enumerate() {
-            // The entries lie anywhere. Those that come soon are fetched together, as in a `KeyTable`.
-            black_box(places.get(number + LOOKAHEAD).map(|ahead| self.bytes[ahead.start]));
             let (key, value) = self.entry(place);
             let is_same = |next: &Place| next.prefix == place.prefix && self.entry(next).0 == key;
             let is_last = !places.get(number + 1).is_some_and(is_same);
@@ -161,6 +224,7 @@ impl<'t> EntryList<'t> {
                 each(key, value)?;
             }
         }
+        self.places = places;
         Ok(())
     }
 
@@ -200,7 +264,7 @@ mod tests {
             changes in vec((0u16..2, vec(0u8..2, 0..14), vec(0u8..2, 0..3), any::<bool>()), 0..60),
         ) {
             let table = StateTable::default();
-            let mut list = EntryList::new(2, &table, StateTime::START);
+            let mut list = EntryList::new(2, &(0..2), &table, StateTime::START);
             let mut model = BTreeMap::new();
             for (number, (state, key, user_key, is_put)) in changes.iter().enumerate() {
                 let owner = StateKey { hash: hash_key(key), key, namespace: &[] };

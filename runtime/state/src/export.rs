@@ -1,7 +1,7 @@
 //! Snapshots as rows: what savepoints and migrations read and write.
 
 use crate::backend::{self, OpenedState, StateSettings};
-use crate::delta::EntryList;
+use crate::delta::{EntryList, Versions};
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId};
 use crate::restore::{self, CheckedEntry, Folders};
@@ -9,7 +9,6 @@ use crate::state_file::{self, Layout};
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::ValueHead;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use tidewheel_types::key_group::{KeyGroups, hash_key};
@@ -119,10 +118,10 @@ pub fn open_rows<E: From<StateError>>(
     let folders = Folders::new(&settings.folder)?;
     let groups = KeyGroups::new(settings.max_parallelism, 1);
     let mut chain = Vec::new();
-    let mut versions: BTreeMap<StateId, BTreeSet<u32>> = BTreeMap::new();
+    let mut versions = Versions::new();
     let known = table.clone();
     loop {
-        let mut entries = EntryList::new(settings.max_parallelism, &known, StateTime::START);
+        let mut entries = EntryList::new(settings.max_parallelism, &settings.key_groups, &known, StateTime::START);
         for row in &mut *rows {
             let row = row?;
             let hash = hash_key(&row.key);
@@ -139,12 +138,12 @@ pub fn open_rows<E: From<StateError>>(
         if entries.is_empty() {
             break;
         }
-        for (id, found) in entries.versions() {
-            versions.entry(*id).or_default().extend(found);
-        }
         let name = format!("base-{}.sst", chain.len());
         let file = state_file::write(&folders.files, name, Layout::Whole, |file| {
-            entries.sorted(|key, value| file.add(key, value))
+            for (id, found) in entries.sorted(|key, value| file.add(key, value))? {
+                versions.entry(id).or_default().extend(found);
+            }
+            Ok::<_, StateError>(())
         });
         chain.extend(file?);
     }

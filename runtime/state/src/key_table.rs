@@ -169,6 +169,11 @@ impl<R: Row> KeyTable<R> {
         self.rows.touch(id);
     }
 
+    /// Notes a change of all rows.
+    pub(crate) fn touch_all(&mut self) {
+        self.rows.touch_all();
+    }
+
     /// Number of rows that have changed since [`save`](Self::save).
     pub(crate) fn dirty(&self) -> usize {
         self.rows.dirty()

@@ -41,6 +41,13 @@ impl Marks {
         }
     }
 
+    /// Notes changes of all rows of some words.
+    pub(crate) fn touch_words(&mut self, first: usize, words: usize) {
+        if let Some(words) = self.dirty.get_mut(first..first + words) {
+            words.fill(u64::MAX);
+        }
+    }
+
     /// Forgets a row that is gone. Whether a snapshot has it.
     pub(crate) fn forget(&mut self, id: RowId) -> bool {
         let (word, bit) = place(id);

@@ -38,6 +38,8 @@ pub struct MemoryState {
     infos: Vec<StateInfo>,
     time: StateTime,
     is_tracking: bool,
+    /// Whether the snapshot it was opened from may hold what is not here: states that are not declared any more.
+    has_more_in_snapshot: bool,
 }
 
 /// Where the entries of a state are.
@@ -86,7 +88,8 @@ impl MemoryState {
             });
         }
         let riding = Values::new(&infos[..riding], is_tracking);
-        Ok(MemoryState { riding, found: Vec::new(), stores, infos, time: StateTime::START, is_tracking })
+        let time = StateTime::START;
+        Ok(MemoryState { riding, found: Vec::new(), stores, infos, time, is_tracking, has_more_in_snapshot: false })
     }
 
     /// Adds an entry that a snapshot has, in the order of keys. One of a state that is not declared is left out.
@@ -108,8 +111,9 @@ impl MemoryState {
         Ok(())
     }
 
-    /// All that was loaded is in a snapshot.
-    pub(crate) fn loaded(&mut self) {
+    /// All that was loaded is in a snapshot, and maybe more.
+    pub(crate) fn loaded(&mut self, has_more_in_snapshot: bool) {
+        self.has_more_in_snapshot = has_more_in_snapshot;
         self.riding.loaded();
         for store in &mut self.stores {
             match store {
@@ -129,6 +133,27 @@ impl MemoryState {
             Store::Map(maps) => maps.bytes(),
         });
         self.riding.bytes() + own.sum::<usize>()
+    }
+
+    /// Whether a delta is to hold all that there is: at least half of it has changed, so that writing the rest as well is
+    /// less than merging files is. Lists and maps may be large where little of them has changed, so only without any.
+    fn is_mostly_changed(&self, timers: &Timers) -> bool {
+        let (mut changed, mut all) = (timers.changed(), timers.keys());
+        let mut add = |values: &Values| {
+            changed += values.changed();
+            all += values.rows();
+        };
+        add(&self.riding);
+        let has_others = self.stores.iter().any(|store| match store {
+            Store::Riding => false,
+            Store::Value(values) => {
+                add(values);
+                false
+            }
+            Store::List(lists) => !lists.is_empty(),
+            Store::Map(maps) => !maps.is_empty(),
+        });
+        !has_others && !self.has_more_in_snapshot && changed * 2 >= all && changed > 0
     }
 
     fn store(&self, state: StateIndex) -> &Store {
@@ -196,6 +221,15 @@ impl Backend for MemoryState {
         if !self.is_tracking {
             return Err(StateError::NotTracked);
         }
+        let is_whole = self.is_mostly_changed(timers);
+        if is_whole {
+            self.riding.touch_all();
+            self.stores.iter_mut().for_each(|store| match store {
+                Store::Value(values) => values.touch_all(),
+                Store::Riding | Store::List(_) | Store::Map(_) => {}
+            });
+            timers.touch_all();
+        }
         let mut parts: Vec<Box<dyn Frozen>> = Vec::new();
         parts.push(Box::new(self.riding.freeze(&self.infos[..self.riding.states()])));
         for (store, info) in self.stores.iter_mut().zip(&self.infos) {
@@ -207,7 +241,7 @@ impl Backend for MemoryState {
             }
         }
         parts.push(Box::new(timers.freeze()));
-        Ok(Delta { parts, time: self.time, spilled: Vec::new(), written: None })
+        Ok(Delta { parts, is_whole, time: self.time, spilled: Vec::new(), written: None })
     }
 
     fn bytes(&self) -> usize {

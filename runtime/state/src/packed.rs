@@ -46,7 +46,7 @@ impl PackedEntries {
 }
 
 impl Frozen for PackedEntries {
-    fn add_to(&self, entries: &mut EntryList<'_>) {
+    fn add_to<'f>(&'f self, entries: &mut EntryList<'f>) {
         let mut rest = &self.bytes[..];
         while !rest.is_empty() {
             let key = unpack_key(rest).key;

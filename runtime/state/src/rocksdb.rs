@@ -113,7 +113,7 @@ pub(crate) fn open(
     chain.iter().try_for_each(|file| database.ingest_restored(&file.path))?;
     load_timers(&database, &settings.key_groups, timers)?;
     let database = Arc::new(database);
-    let (max_parallelism, is_tracking) = (settings.max_parallelism, settings.tracks_changes);
+    let (groups, is_tracking) = ((settings.key_groups.clone(), settings.max_parallelism), settings.tracks_changes);
     Ok(Box::new(RocksDbState {
         infos,
         time: StateTime::START,
@@ -122,7 +122,7 @@ pub(crate) fn open(
         stores,
         collections: Collections::new(key_groups),
         share: TaskShare::new(memory),
-        spiller: Spiller::new(Arc::clone(&database), max_parallelism, table.clone(), is_tracking)?,
+        spiller: Spiller::new(Arc::clone(&database), groups, table.clone(), is_tracking)?,
         spilled: Vec::new(),
         ingestion: Arc::new(Ingestion::new(Arc::clone(&database))),
         settled: 0,
@@ -314,6 +314,7 @@ impl Backend for RocksDbState {
         let spilled = std::mem::take(&mut self.spilled);
         Ok(Delta {
             parts,
+            is_whole: false,
             time: self.time,
             spilled,
             written: Some(Box::new(|file| {

@@ -87,6 +87,22 @@ impl<R> Rows<R> {
         self.marks.touch(id);
     }
 
+    /// Notes that all rows have changed.
+    pub(crate) fn touch_all(&mut self) {
+        for (number, piece) in self.pieces.iter().enumerate() {
+            if usize::from(piece.rows) == PIECE_ROWS {
+                // Its rows need not be looked at.
+                self.marks.touch_words(number * PIECE_ROWS / WORD_ROWS, PIECE_ROWS / WORD_ROWS);
+                continue;
+            }
+            for (within, slot) in piece.slots.iter().enumerate() {
+                if let Slot::Row(_) = slot {
+                    self.marks.touch(RowId((number * PIECE_ROWS + within) as u32));
+                }
+            }
+        }
+    }
+
     /// Number of rows that have changed.
     pub(crate) fn dirty(&self) -> usize {
         self.marks.dirty()
@@ -243,6 +259,9 @@ mod tests {
         let new = rows.insert(1);
         assert_eq!(rows.remove(new), (1, false), "no snapshot has it");
         assert_eq!(saved(&mut rows), []);
+        rows.touch_all();
+        let all = (0..PIECE_ROWS + 10).map(|number| if number == 3 { 7777 } else { number });
+        assert_eq!(saved(&mut rows), all.map(|number| (number, true)).collect::<Vec<_>>());
     }
 
     #[test]

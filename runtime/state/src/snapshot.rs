@@ -1,7 +1,7 @@
 //! Writing snapshots: each is a chain of state files, of which the newest one holds what has changed.
 
-use crate::backend::StateSettings;
-use crate::delta::{Delta, EntryList, SpilledFile};
+use crate::backend::{BackendKind, StateSettings};
+use crate::delta::{Delta, EntryList, SpilledFile, Versions};
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId, TIMERS};
 use crate::restore::Folders;
@@ -9,7 +9,7 @@ use crate::state_file::{self, Layout};
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
 use crate::value_codec::{TOMBSTONE, ValueHead};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub struct SnapshotWriter {
     folders: Folders,
     key_groups: Range<u16>,
     max_parallelism: u16,
+    /// Of files that are not merged from others.
+    layout: Layout,
     table: StateTable,
     /// Oldest first.
     chain: Vec<LocalFile>,
@@ -42,16 +44,22 @@ pub struct LocalFile {
 impl SnapshotWriter {
     pub(crate) fn new(settings: &StateSettings, folders: Folders, table: StateTable, chain: Vec<LocalFile>) -> Self {
         let (key_groups, max_parallelism) = (settings.key_groups.clone(), settings.max_parallelism);
-        SnapshotWriter { folders, key_groups, max_parallelism, table, chain, written: 0 }
+        let layout = match settings.backend {
+            // They are only ever read from front to back.
+            BackendKind::Memory => Layout::Parts,
+            BackendKind::RocksDb(_) => Layout::Whole,
+        };
+        SnapshotWriter { folders, key_groups, max_parallelism, layout, table, chain, written: 0 }
     }
 
-    /// Writes a delta to a file of its own, and merges files if there have come to be many. Returns the whole chain,
+    /// Writes a delta to a file of its own, and merges files if there have come to be many. A delta that holds everything
+    /// takes the place of all files. Returns the whole chain,
     /// oldest first; without changes it is as it was. Files that are not in it any more are deleted.
     ///
     /// # Errors
     /// If a file cannot be written or read back.
     pub fn write(&mut self, delta: Delta, checkpoint: u64) -> Result<Vec<LocalFile>, StateError> {
-        let Delta { parts, time, spilled, written } = delta;
+        let Delta { parts, is_whole, time, spilled, written } = delta;
         for spilled in spilled {
             let spilled = spilled.recv().map_err(|_| StateError::WorkingStateLost {
                 folder: self.folders.files.clone(),
@@ -60,15 +68,25 @@ impl SnapshotWriter {
             spilled?.map(|spilled| self.take(spilled, checkpoint)).transpose()?;
         }
         let table = self.table.clone();
-        let mut entries = EntryList::new(self.max_parallelism, &table, time);
-        parts.into_iter().for_each(|part| part.add_to(&mut entries));
+        let mut entries = EntryList::new(self.max_parallelism, &self.key_groups, &table, time);
+        parts.iter().for_each(|part| part.add_to(&mut entries));
         let mut added = None;
         if !entries.is_empty() {
-            entries.versions().iter().for_each(|(&id, versions)| self.add_versions(id, versions));
+            let mut versions = Versions::new();
             let name = self.next_name(checkpoint);
-            added = state_file::write(&self.folders.files, name, Layout::Whole, |file| {
-                entries.sorted(|key, value| file.add(key, value))
+            added = state_file::write(&self.folders.files, name, self.layout, |file| {
+                versions = entries.sorted(|key, value| match is_whole && value.is_empty() {
+                    // There is nothing older that it would hide.
+                    true => Ok(()),
+                    false => file.add(key, value),
+                })?;
+                Ok::<_, StateError>(())
             })?;
+            if is_whole {
+                remove_files(self.chain.drain(..))?;
+                self.table.states.iter_mut().for_each(|state| state.versions.clear());
+            }
+            versions.iter().for_each(|(&id, versions)| self.add_versions(id, versions));
         }
         if let Some(written) = written {
             written(added.as_ref().map(|file| &*file.path))?;
@@ -124,7 +142,7 @@ impl SnapshotWriter {
         let name = self.next_name(checkpoint);
         let files: Vec<&Path> = self.chain[first..].iter().map(|file| &*file.path).collect();
         let is_whole = first == 0;
-        let mut versions: BTreeMap<StateId, BTreeSet<u32>> = BTreeMap::new();
+        let mut versions = Versions::new();
         let table = &self.table;
         let merged = state_file::write(&self.folders.files, name, Layout::Parts, |file| {
             state_file::merged(&files, &self.key_groups, &self.folders.scratch, &mut |key, stored| {
@@ -142,9 +160,7 @@ impl SnapshotWriter {
         })?;
         let old = self.chain.split_off(first);
         self.chain.extend(merged);
-        for file in old {
-            fs::remove_file(&file.path).map_err(StateError::io("remove the state file", &file.path))?;
-        }
+        remove_files(old)?;
         if is_whole {
             for state in &mut self.table.states {
                 state.versions = versions.remove(&state.id).unwrap_or_default();
@@ -152,6 +168,12 @@ impl SnapshotWriter {
         }
         Ok(())
     }
+}
+
+fn remove_files(files: impl IntoIterator<Item = LocalFile>) -> Result<(), StateError> {
+    files.into_iter().try_for_each(|LocalFile { path, .. }| {
+        fs::remove_file(&path).map_err(StateError::io("remove the state file", &path))
+    })
 }
 
 /// The state of an entry, and the head of its value; none of a tombstone.
@@ -164,14 +186,18 @@ fn read_entry(key: &[u8], stored: &[u8]) -> Result<(StateId, Option<ValueHead>),
     ValueHead::decode(stored).map(|(head, _)| (state, Some(head))).ok_or_else(damaged)
 }
 
-/// From which file on a chain is to be merged: the oldest that is clearly smaller than all newer ones together. So their
-/// number grows with the logarithm of the state's size, and they take little more than twice what the oldest takes. When
-/// each delta is all of the state, which files of about one size are, every other one comes without a merge.
+/// Files that are merged at once, at least. Merging has a price of its own, however small the files are.
+const MERGED_FILES_MIN: usize = 4;
+
+/// From which file on a chain is to be merged: the oldest that is clearly smaller than all newer ones together, if they are
+/// worth a merge. So their number grows with the logarithm of the state's size, and they take little more than twice what
+/// the oldest takes, or are few. When each delta is all of the state, which files of about one size are, two out of three
+/// come without a merge.
 fn first_to_merge(chain: &[LocalFile]) -> Option<usize> {
     let mut newer = 0;
     let mut first = None;
     for (place, file) in chain.iter().enumerate().rev() {
-        if file.bytes < newer / 4 * 3 {
+        if file.bytes < newer / 4 * 3 && chain.len() - place >= MERGED_FILES_MIN {
             first = Some(place);
         }
         newer += file.bytes;

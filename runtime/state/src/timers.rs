@@ -155,6 +155,16 @@ impl Timers {
         self.rows.len()
     }
 
+    /// Number of keys and namespaces whose timers have changed since the last freeze.
+    pub(crate) fn changed(&self) -> usize {
+        self.rows.dirty()
+    }
+
+    /// Takes all for changed.
+    pub(crate) fn touch_all(&mut self) {
+        self.rows.touch_all();
+    }
+
     /// Memory held, about, for metrics.
     pub fn bytes(&self) -> usize {
         self.rows.bytes() + self.queue.bytes() + self.gone.bytes()

@@ -1,4 +1,5 @@
-//! Chains of state files: what is gone stays gone when newer files are merged and the oldest is not.
+//! Chains of state files: what is gone stays gone when newer files are merged and the oldest is not, and when a file takes
+//! the place of all others.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,51 @@ fn what_is_gone_stays_gone() {
     assert_eq!(snapshot(&mut state, 20), files, "nothing has changed, so nothing is written");
     let in_folder = std::fs::read_dir(files[0].path.parent().unwrap()).unwrap().count();
     assert_eq!(in_folder, files.len(), "files that were merged are gone");
+}
+
+#[test]
+fn a_delta_of_most_of_the_state_takes_the_place_of_all_files() {
+    let folder = TempDir::new().unwrap();
+    let mut state = open(settings(folder.path().join("task")), None).unwrap();
+    let mut expected: BTreeMap<u32, Vec<u8>> = (0..KEYS).map(|key| (key, value_of(key, 0))).collect();
+    expected.iter().for_each(|(&key, value)| change(&mut state, key, Some(value)));
+    let base = snapshot(&mut state, 1);
+    let mut set = |state: &mut OpenedState, keys: u32, checkpoint: u64| {
+        for key in 0..keys {
+            expected.insert(key, value_of(key, checkpoint));
+            change(state, key, expected.get(&key).map(Vec::as_slice));
+        }
+        expected.remove(&(KEYS - checkpoint as u32));
+        change(state, KEYS - checkpoint as u32, None);
+        let files = snapshot(state, checkpoint);
+        check(&files, state.writer.state_table(), folder.path(), &expected);
+        files
+    };
+    let two = set(&mut state, KEYS / 3, 2);
+    assert_eq!((two.len(), &two[0]), (2, &base[0]), "less than half has changed");
+    let one = set(&mut state, KEYS * 2 / 3, 3);
+    assert_eq!(one.len(), 1);
+    let in_folder = std::fs::read_dir(one[0].path.parent().unwrap()).unwrap();
+    let in_folder: Vec<_> = in_folder.map(|file| file.unwrap().path()).collect();
+    assert_eq!(in_folder, [one[0].path.clone()], "the others are gone");
+    assert_eq!(set(&mut state, KEYS / 3, 4).len(), 2);
+}
+
+#[test]
+fn state_that_is_not_declared_any_more_stays_in_the_files() {
+    let folder = TempDir::new().unwrap();
+    let mut state = open(settings(folder.path().join("task")), None).unwrap();
+    let expected: BTreeMap<u32, Vec<u8>> = (0..KEYS).map(|key| (key, value_of(key, 0))).collect();
+    expected.iter().for_each(|(&key, value)| change(&mut state, key, Some(value)));
+    let files = snapshot(&mut state, 1).into_iter().map(|file| file.path).collect();
+    let tasks = vec![RestoredTask { key_groups: 0..GROUPS, files }];
+    let restore = Restore { tasks, table: state.writer.state_table() };
+    let mut other = settings(folder.path().join("other"));
+    other.declared[0].name = "other".to_owned();
+    let mut state = open(other, Some(restore)).unwrap();
+    expected.keys().for_each(|&key| change(&mut state, key, Some(b"of the other state")));
+    let files = snapshot(&mut state, 2);
+    check(&files, state.writer.state_table(), folder.path(), &expected);
 }
 
 #[test]

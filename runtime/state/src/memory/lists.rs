@@ -114,6 +114,11 @@ impl Lists {
         Lists { table: KeyTable::new(is_tracking), gone: Vec::new(), is_tracking, expires: info.expires(), swept: 0 }
     }
 
+    /// Whether nobody has a list.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
     /// What to touch.
     pub(super) fn touch(&self) -> &dyn Touch {
         &self.table
@@ -286,7 +291,7 @@ pub(super) struct FrozenLists {
 }
 
 impl Frozen for FrozenLists {
-    fn add_to(&self, entries: &mut EntryList<'_>) {
+    fn add_to<'f>(&'f self, entries: &mut EntryList<'f>) {
         let mut rest = &self.gone[..];
         while !rest.is_empty() {
             let key = unpack_key(rest).key;

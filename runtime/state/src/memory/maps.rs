@@ -100,6 +100,11 @@ impl Maps {
         }
     }
 
+    /// Whether nobody has a map.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
     /// What to touch.
     pub(super) fn touch(&self) -> &dyn Touch {
         &self.table

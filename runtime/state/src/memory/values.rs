@@ -45,6 +45,21 @@ impl Values {
         self.states
     }
 
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Number of rows that have changed since the last freeze.
+    pub(super) fn changed(&self) -> usize {
+        self.table.dirty()
+    }
+
+    /// Takes all rows for changed.
+    pub(super) fn touch_all(&mut self) {
+        self.table.touch_all();
+    }
+
     /// What to touch.
     pub(super) fn touch(&self) -> &dyn Touch {
         &self.table

@@ -231,7 +231,7 @@ impl<'a> DiskScan<'a> {
 pub(super) struct FrozenEntries(Arc<Layer>);
 
 impl Frozen for FrozenEntries {
-    fn add_to(&self, entries: &mut EntryList<'_>) {
+    fn add_to<'f>(&'f self, entries: &mut EntryList<'f>) {
         for (key, stored) in &*self.0 {
             let EntryKey { state, key, namespace, user_key, .. } = EntryKey::decode(key).expect("it was encoded here");
             let key = StateKey { hash: hash_key(key), key, namespace };

@@ -2,11 +2,12 @@
 
 use super::database::Database;
 use super::ingestion::{ReadyFile, Ticket};
-use crate::delta::{EntryList, Frozen, SpilledFile};
+use crate::delta::{EntryList, Frozen, SpilledFile, Versions};
 use crate::error::StateError;
 use crate::state_file::{self, Layout};
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,6 +24,7 @@ pub(super) struct Spiller {
 /// What writing takes.
 struct SpillWriter {
     folder: PathBuf,
+    key_groups: Range<u16>,
     max_parallelism: u16,
     table: StateTable,
     /// Whether the files belong to the next checkpoint.
@@ -42,13 +44,13 @@ impl Spiller {
     /// Spills to the folder `spilled` of the working folder.
     pub(super) fn new(
         database: Arc<Database>,
-        max_parallelism: u16,
+        (key_groups, max_parallelism): (Range<u16>, u16),
         table: StateTable,
         keep: bool,
     ) -> Result<Self, StateError> {
         let folder = database.folder().join("spilled");
         state_file::empty_folder(&folder)?;
-        let writer = Arc::new(SpillWriter { folder, max_parallelism, table, keep, database });
+        let writer = Arc::new(SpillWriter { folder, key_groups, max_parallelism, table, keep, database });
         Ok(Spiller { writer, thread: None, number: 0 })
     }
 
@@ -108,12 +110,13 @@ impl SpillWriter {
         parts: Vec<Box<dyn Frozen>>,
         time: StateTime,
     ) -> Result<Option<SpilledFile>, StateError> {
-        let mut entries = EntryList::new(self.max_parallelism, &self.table, time);
-        parts.into_iter().for_each(|part| part.add_to(&mut entries));
-        let versions = entries.versions().clone();
+        let mut entries = EntryList::new(self.max_parallelism, &self.key_groups, &self.table, time);
+        parts.iter().for_each(|part| part.add_to(&mut entries));
+        let mut versions = Versions::new();
         let name = format!("{number}.sst");
         let file = state_file::write(&self.folder, name, Layout::Whole, |file| {
-            entries.sorted(|key, value| file.add(key, value))
+            versions = entries.sorted(|key, value| file.add(key, value))?;
+            Ok::<_, StateError>(())
         })?;
         Ok(file.map(|file| SpilledFile { file, versions }))
     }

@@ -22,15 +22,40 @@ pub(crate) struct FrozenValues {
 }
 
 impl FrozenValues {
-    /// Number of rows.
-    fn len(&self) -> usize {
-        let (mut rows, mut rest) = (0, &self.rows[..]);
-        while let Some((head, after)) = rest.split_first_chunk::<HEAD_BYTES>() {
-            rest = &after[(u32::from_le_bytes(*head) >> 1) as usize..];
-            rows += 1;
+    /// Adds the entries of the row that begins at `start`.
+    #[inline]
+    pub(crate) fn add_row(&self, start: usize, entries: &mut EntryList<'_>) {
+        let (row, was_saved, _) = split_row(&self.rows[start..]).expect("a row begins there");
+        let key = unpack_key(row).key;
+        for (&state, cell) in self.states.iter().zip(CellsOf::new(row)) {
+            if !cell.absent() {
+                entries.put(state, &key, &[], &row[cell.stored]);
+            } else if was_saved {
+                // The cell may have been there.
+                entries.delete(state, &key, &[]);
+            }
         }
-        rows
     }
+
+    /// The rows and where each begins.
+    fn rows(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut rest = &self.rows[..];
+        std::iter::from_fn(move || {
+            let start = self.rows.len() - rest.len();
+            let (row, _, after) = split_row(rest)?;
+            rest = after;
+            Some((start, row))
+        })
+    }
+}
+
+/// The first row, whether a snapshot has it, and what comes after it.
+#[inline]
+fn split_row(bytes: &[u8]) -> Option<(&[u8], bool, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+    let head = u32::from_le_bytes(*head);
+    let (row, after) = rest.split_at((head >> 1) as usize);
+    Some((row, head & 1 != 0, after))
 }
 
 /// Adds a row.
@@ -43,30 +68,14 @@ pub(crate) fn push_row(rows: &mut Vec<u8>, row: &[u8], was_saved: bool) {
 }
 
 impl Frozen for FrozenValues {
-    fn add_to(&self, entries: &mut EntryList<'_>) {
+    fn add_to<'f>(&'f self, entries: &mut EntryList<'f>) {
         let mut gone = &self.gone[..];
         while !gone.is_empty() {
             let key = unpack_key(gone).key;
             self.states.iter().for_each(|&state| entries.delete(state, &key, &[]));
             gone = &gone[packed_key_end(gone)..];
         }
-        let (rows, bytes) = (self.len(), self.rows.len());
-        // An entry takes some bytes more than a row of one state.
-        entries.reserve(rows * self.states.len(), (bytes + rows * 2 * HEAD_BYTES) * self.states.len());
-        let mut rest = &self.rows[..];
-        while let Some((head, after)) = rest.split_first_chunk::<HEAD_BYTES>() {
-            let head = u32::from_le_bytes(*head);
-            let (row, after) = after.split_at((head >> 1) as usize);
-            let key = unpack_key(row).key;
-            for (&state, cell) in self.states.iter().zip(CellsOf::new(row)) {
-                if !cell.absent() {
-                    entries.put(state, &key, &[], &row[cell.stored]);
-                } else if head & 1 != 0 {
-                    // The cell may have been there.
-                    entries.delete(state, &key, &[]);
-                }
-            }
-            rest = after;
-        }
+        entries.reserve_rows(self.rows().count());
+        self.rows().for_each(|(start, row)| entries.add_row(self, start, &unpack_key(row).key));
     }
 }
