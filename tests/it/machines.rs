@@ -1,11 +1,9 @@
-//! A job on two machines, as far as the network can tell: each in a network namespace of its own.
-//!
-//! Namespaces need root and iproute2; without them the test fails and says so.
+//! A job on two machines, as far as the network can tell.
 
 use crate::recovery::{Running, assert_same, expected, job, kill, parts, results, wait_until};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tidewheel_tests::{folder_with, run, tidewheel};
+use tidewheel_tests::{Network, folder_with, run, tidewheel};
 
 /// Where the two processes listen.
 const HOSTS: [&str; 2] = ["10.213.8.1:7310", "10.213.8.2:7310"];
@@ -14,51 +12,12 @@ const STDOUT: &str = "connector = \"stdout\"\ninput = \"count\"";
 
 const SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0\n";
 
-/// Two network namespaces with a cable between them, removed in the end.
-struct Network {
-    names: [String; 2],
-}
-
-impl Network {
-    fn new() -> Network {
-        let network = Network { names: [0, 1].map(|side| format!("tidewheel-job-{}-{side}", std::process::id())) };
-        let [zero, one] = &network.names;
-        ip(&["netns", "add", zero]);
-        ip(&["netns", "add", one]);
-        ip(&["link", "add", "cable", "netns", zero, "type", "veth", "peer", "name", "cable", "netns", one]);
-        for (name, host) in network.names.iter().zip(HOSTS) {
-            let (address, _) = host.split_once(':').expect("an address has a port");
-            ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", "cable"]);
-            ip(&["-n", name, "link", "set", "cable", "up"]);
-        }
-        network
-    }
-
-    /// The program, to be run on machine `index`.
-    fn tidewheel(&self, index: usize) -> Command {
-        let program = tidewheel();
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.names[index]]).arg(program.get_program()).stdin(Stdio::null());
-        command.envs(program.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
-        command
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for name in &self.names {
-            // What has not been made cannot be removed; a failed test says so itself.
-            let _ = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
-        }
-    }
-}
-
-#[track_caller]
-fn ip(arguments: &[&str]) {
-    let hint = "network namespaces need root, and iproute2: apt-get install -y iproute2";
-    let output = Command::new("ip").args(arguments).output().unwrap_or_else(|error| panic!("`ip`: {error}; {hint}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "`ip {}` failed: {said}; {hint}", arguments.join(" "));
+/// The program, to be run on machine `index`.
+fn tidewheel_on(network: &Network, index: usize) -> Command {
+    let program = tidewheel();
+    let mut command = network.command(index, program.get_program());
+    command.envs(program.get_envs().filter_map(|(name, value)| value.map(|value| (name, value)))).stdin(Stdio::null());
+    command
 }
 
 /// What machine `index` is started with; both share the folder `shared`.
@@ -77,13 +36,13 @@ fn arguments(shared: &Path, index: usize) -> Vec<String> {
 /// A worker process is killed on one machine, and then on the other: both start again, each under its own supervisor.
 #[test]
 fn a_job_on_two_machines_survives_the_loss_of_a_process_on_either() {
-    let network = Network::new();
+    let network = Network::new(HOSTS.map(|host| host.split_once(':').expect("a host has a port").0));
     let shared = folder_with(&[("secret", SECRET)]);
     let machines = [(); 2].map(|()| folder_with(&[("job.toml", &job("memory", "rate = 50000"))]));
     let start = |index: usize| {
         let arguments = arguments(shared.path(), index);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        Running::start_by(network.tidewheel(index), machines[index].path(), &arguments)
+        Running::start_by(tidewheel_on(&network, index), machines[index].path(), &arguments)
     };
     let running = [start(0), start(1)];
     let mut seen = 0;

@@ -6,6 +6,7 @@ mod contract;
 mod examples;
 mod fatal;
 mod machines;
+mod namespaces;
 mod readme;
 mod recovery;
 mod resources;

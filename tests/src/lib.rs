@@ -1,5 +1,9 @@
 //! What the tests of the whole program share: the built binary, the repository, folders with files in them.
 
+mod network;
+
+pub use network::Network;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;

@@ -1,23 +1,19 @@
-//! Processes on two machines, as far as the network can tell: each in a network namespace of its own, joined by TCP.
+//! The connections between processes on two machines, as far as the network can tell.
 //!
-//! It needs root and iproute2, and fails without them: `sudo -E cargo test --release -p tidewheel-cluster --test
-//! namespaces`, after `apt-get install -y iproute2`. The namespaces are named after the test's process and removed at its
-//! end.
-//!
-//! Each process is this very test binary, started again by `ip netns exec` for the test `helper` with `HELPER_ROLE` set.
+//! Each process is this very test binary, started again for the test `helper` with `HELPER_ROLE` set.
 
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use tidewheel_cluster::{
     Channel, Credit, DataSockets, Ended, Heartbeat, How, LastWords, LostPeer, Meeting, Member, Secret, SideChannels,
     SideHandler, Supervisor, attach, join, listen,
 };
+use tidewheel_tests::Network;
 
 /// More than any of this takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -113,73 +109,21 @@ fn work(member: &Member, channel: &Channel<Report, Order>) {
     std::process::exit(0);
 }
 
-/// Two network namespaces with a cable between them, removed in the end.
-struct Network {
-    names: [String; 2],
-}
-
-impl Network {
-    fn new() -> Network {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = |side: usize| format!("tidewheel-{}-{count}-{side}", std::process::id());
-        let network = Network { names: [name(0), name(1)] };
-        let [zero, one] = &network.names;
-        ip(&["netns", "add", zero]);
-        ip(&["netns", "add", one]);
-        ip(&["link", "add", "cable", "netns", zero, "type", "veth", "peer", "name", "cable", "netns", one]);
-        for (name, address) in network.names.iter().zip(ADDRESSES) {
-            let address = address.split_once(':').expect("an address has a port").0;
-            ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", "cable"]);
-            ip(&["-n", name, "link", "set", "cable", "up"]);
-            ip(&["-n", name, "link", "set", "lo", "up"]);
-        }
-        network
-    }
-
-    /// Pulls the cable: nothing arrives any more, and nobody is told.
-    fn cut(&self) {
-        ip(&["-n", &self.names[0], "link", "set", "cable", "down"]);
-    }
-
-    /// Two workers, each in one of the namespaces.
-    fn start(&self) -> (Workers, Receiver<(usize, Report)>) {
-        let (heard, reports) = mpsc::channel();
-        let command = |name: &String| {
-            let mut command = Command::new("ip");
-            command.args(["netns", "exec", name]).arg(std::env::current_exe().unwrap());
-            command.args(["--exact", "helper", "--nocapture", "--test-threads=1"]).env("HELPER_ROLE", "worker");
-            command.stdout(Stdio::null());
-            command
-        };
-        let on_report = move |process, report| heard.send((process, report)).unwrap();
-        let commands = self.names.iter().map(command).collect();
-        (Workers::start(commands, None, on_report).unwrap(), reports)
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for name in &self.names {
-            // What has not been made cannot be removed; a failed test says so itself.
-            let _ = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
-        }
-    }
-}
-
-/// Runs `ip`, or says what is missing.
-fn ip(arguments: &[&str]) {
-    let output = match Command::new("ip").args(arguments).output() {
-        Ok(output) => output,
-        Err(error) => panic!("cannot run `ip`: {error}\n\nhint: apt-get install -y iproute2"),
+/// Two workers, one on each machine.
+fn start(network: &Network) -> (Workers, Receiver<(usize, Report)>) {
+    let (heard, reports) = mpsc::channel();
+    let command = |index: usize| {
+        let mut command = network.command(index, std::env::current_exe().unwrap());
+        command.args(["--exact", "namespaces::helper", "--nocapture", "--test-threads=1"]);
+        command.env("HELPER_ROLE", "worker").stdout(Stdio::null());
+        command
     };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "`ip {}` failed: {said}\nhint: network namespaces need root: sudo -E cargo test --release -p tidewheel-cluster \
-         --test namespaces",
-        arguments.join(" ")
-    );
+    let on_report = move |process, report| heard.send((process, report)).unwrap();
+    (Workers::start(vec![command(0), command(1)], None, on_report).unwrap(), reports)
+}
+
+fn network() -> Network {
+    Network::new(ADDRESSES.map(|address| address.split_once(':').expect("an address has a port").0))
 }
 
 fn order_to_join(workers: &Workers, process: usize, secret: &Secret) {
@@ -205,8 +149,8 @@ fn end_of(workers: &Workers) -> Ended {
 
 #[test]
 fn two_machines_work_together_among_strangers() {
-    let network = Network::new();
-    let (workers, reports) = network.start();
+    let network = network();
+    let (workers, reports) = start(&network);
     let secret = Secret::generate().unwrap();
     order_to_join(&workers, 0, &secret);
     // The first listens when the second one's strangers can reach it; until then they are refused and it ends.
@@ -223,8 +167,8 @@ fn two_machines_work_together_among_strangers() {
 
 #[test]
 fn a_machine_that_is_cut_off_is_lost() {
-    let network = Network::new();
-    let (workers, reports) = network.start();
+    let network = network();
+    let (workers, reports) = start(&network);
     let secret = Secret::generate().unwrap();
     order_to_join(&workers, 0, &secret);
     order_to_join(&workers, 1, &secret);
@@ -238,8 +182,8 @@ fn a_machine_that_is_cut_off_is_lost() {
 
 #[test]
 fn one_that_is_killed_is_the_cause_on_its_machine() {
-    let network = Network::new();
-    let (workers, reports) = network.start();
+    let network = network();
+    let (workers, reports) = start(&network);
     let secret = Secret::generate().unwrap();
     order_to_join(&workers, 0, &secret);
     order_to_join(&workers, 1, &secret);
@@ -252,14 +196,14 @@ fn one_that_is_killed_is_the_cause_on_its_machine() {
 
 /// Waits until process 0 listens in its namespace.
 fn wait_for_listener(network: &Network) {
-    let listening = |name: &str| {
-        let output = Command::new("ip").args(["netns", "exec", name, "cat", "/proc/net/tcp"]).output().unwrap();
+    let is_listening = || {
+        let output = network.command(0, "cat").arg("/proc/net/tcp").output().unwrap();
         // Port 7301 in state LISTEN.
         let port = format!(":{:04X} ", 7301);
         String::from_utf8_lossy(&output.stdout).lines().any(|line| line.contains(&port) && line.contains(" 0A "))
     };
     let deadline = std::time::Instant::now() + LIMIT;
-    while !listening(&network.names[0]) {
+    while !is_listening() {
         assert!(std::time::Instant::now() < deadline, "process 0 does not listen within {LIMIT:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
