@@ -1,8 +1,9 @@
 //! A job on two machines, as far as the network can tell.
 
-use crate::recovery::{Running, assert_same, expected, job, kill, parts, results, wait_until};
+use crate::recovery::{assert_same, expected, job, parts};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use tidewheel_tests::survival::{Running, results, signal, wait_until};
 use tidewheel_tests::{Network, folder_with, run, tidewheel};
 
 /// Where the two processes listen.
@@ -50,7 +51,7 @@ fn a_job_on_two_machines_survives_the_loss_of_a_process_on_either() {
         wait_until("something more is committed", || parts(shared.path()) > seen);
         seen = parts(shared.path());
         let worker = running[index].workers()[0];
-        kill(worker);
+        signal(worker, "KILL");
         wait_until("another process takes its place", || {
             running[index].workers().first().is_some_and(|&pid| pid != worker)
         });

@@ -12,5 +12,7 @@ mod recovery;
 mod resources;
 mod running_job;
 mod state;
+mod storage;
+mod survival;
 mod tidy;
 mod untrusted;

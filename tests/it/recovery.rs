@@ -1,95 +1,23 @@
-//! A job with checkpoints as a user has it: killed again and again, stopped, started from a savepoint, with other numbers
-//! of workers. What it commits is what a job commits that nothing happens to, record for record.
+//! A job with checkpoints as a user has it: stopped, started from a savepoint, with other numbers of workers, its
+//! supervisor killed, its checkpoints damaged. How it survives kills and zombies is in `survival.rs`.
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use tidewheel_tests::{Ended, folder_with, python, repo_root, run, tidewheel};
+use std::process::Command;
+use tidewheel_tests::survival::{self, Results, Running, committed, difference, finished, results, wait_until};
+use tidewheel_tests::{Ended, folder_with, python, repo_root, run};
 
-/// Longer than anything here takes, on a busy machine too: what takes longer hangs.
-const TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Events of the job, of which 92 % are bids.
+/// Events of the job.
 const EVENTS: u64 = 300_000;
 
-/// A job that counts bids per bidder, with state that rides along, and bids per bidder and window, with timers, and
-/// writes both to files. `rate` is a line of its source, or nothing.
+/// The job, with a line of its source.
 pub(crate) fn job(backend: &str, rate: &str) -> String {
-    let examples = repo_root().join("guest-examples/nexmark");
-    format!(
-        r#"name = "kill-me"
-
-[sources.bids]
-connector = "nexmark"
-events = ["bid"]
-events-max = {EVENTS}
-keyspace = 2000
-splits = 3
-{rate}
-[operators.count]
-component = '{qk}'
-input = "bids"
-key = {{ bytes = "9..17" }}
-config = {{ results = "json" }}
-
-[operators.per-window]
-component = '{q12}'
-input = "bids"
-key = {{ bytes = "9..17" }}
-window = {{ tumbling = "1s" }}
-config = {{ results = "json" }}
-
-[sinks.counts]
-connector = "file"
-input = "count"
-path = "counts/"
-
-[sinks.windows]
-connector = "file"
-input = "per-window"
-path = "windows/"
-
-[checkpoint]
-interval = "50ms"
-
-[state]
-backend = "{backend}"
-
-[restart]
-strategy = "fixed"
-delay = "10ms"
-"#,
-        qk = examples.join("qk.wasm").display(),
-        q12 = examples.join("q12.wasm").display(),
-    )
+    survival::job(backend, EVENTS, rate)
 }
 
-/// The lines of all finished files of a sink, sorted. Unfinished ones are hidden.
-fn committed(folder: &Path) -> Vec<String> {
-    let mut lines = Vec::new();
-    for entry in fs::read_dir(folder).expect("the sink has made its folder") {
-        let path = entry.expect("an entry").path();
-        if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
-            lines.extend(fs::read_to_string(path).expect("a finished file is text").lines().map(str::to_owned));
-        }
-    }
-    lines.sort();
-    lines
-}
-
-/// What both sinks have committed.
-pub(crate) fn results(folder: &Path) -> [Vec<String>; 2] {
-    [committed(&folder.join("counts")), committed(&folder.join("windows"))]
-}
-
-/// What a job commits that nothing happens to.
-pub(crate) fn expected() -> [Vec<String>; 2] {
-    let folder = folder_with(&[("job.toml", &job("memory", ""))]);
-    succeed(&run(folder.path(), &["run", "job.toml", "--quiet"]));
-    let results = results(folder.path());
-    assert!(results.iter().all(|lines| lines.len() > 1000), "there is something to lose");
-    results
+/// What it commits that nothing happens to.
+pub(crate) fn expected() -> Results {
+    survival::expected(EVENTS)
 }
 
 #[track_caller]
@@ -98,121 +26,13 @@ fn succeed(ended: &Ended) {
 }
 
 #[track_caller]
-pub(crate) fn assert_same(found: &[Vec<String>; 2], expected: &[Vec<String>; 2]) {
-    for (found, expected) in found.iter().zip(expected) {
-        assert_eq!(found.len(), expected.len(), "records are lost or doubled");
-        assert!(found == expected, "records are not what they should be");
-    }
-}
-
-/// A job under way; ended when dropped.
-pub(crate) struct Running {
-    supervisor: Child,
-}
-
-impl Running {
-    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Running {
-        Running::start_by(tidewheel(), folder, arguments)
-    }
-
-    /// Starts it by `command`, which is the program or runs it.
-    pub(crate) fn start_by(mut command: Command, folder: &Path, arguments: &[&str]) -> Running {
-        command.args(["run", "job.toml", "--quiet"]).args(arguments).current_dir(folder);
-        let stderr = fs::File::create(folder.join("stderr")).expect("a file");
-        Running { supervisor: command.stderr(stderr).spawn().expect("the program starts") }
-    }
-
-    /// The worker processes that run now.
-    pub(crate) fn workers(&self) -> Vec<u32> {
-        let pid = self.supervisor.id();
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-        children.flat_map(|pids| pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.supervisor.try_wait().expect("a child can be waited for").is_some()
-    }
-
-    /// Waits for the end, which is a good one.
-    pub(crate) fn wait(mut self, folder: &Path) {
-        wait_until("the job has ended", || self.has_ended());
-        let status = self.supervisor.wait().expect("it has ended");
-        assert!(status.success(), "{}", fs::read_to_string(folder.join("stderr")).unwrap_or_default());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Its workers die with it.
-        let _ = self.supervisor.kill();
-        let _ = self.supervisor.wait();
-    }
-}
-
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < TIMEOUT, "waited in vain until {what}");
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
-}
-
-pub(crate) fn kill(pid: u32) {
-    // One that has just ended needs none.
-    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+pub(crate) fn assert_same(found: &Results, expected: &Results) {
+    assert_eq!(difference(found, expected), None);
 }
 
 /// Number of finished files of a sink.
 pub(crate) fn parts(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder.join("counts")).into_iter().flatten().flatten();
-    entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
-}
-
-/// Kills one of the worker processes, in turn, each time something more has been committed, `kills` times.
-fn check_kills(backend: &str, workers: &str, processes: usize, kills: usize) {
-    let folder = folder_with(&[("job.toml", &job(backend, "rate = 100000"))]);
-    let arguments = ["--workers", workers, "--processes", &processes.to_string()];
-    let mut running = Running::start(folder.path(), &arguments);
-    let mut killed = 0;
-    let mut seen = 0;
-    while killed < kills && !running.has_ended() {
-        wait_until("something more is committed", || parts(folder.path()) > seen || running.has_ended());
-        seen = parts(folder.path());
-        if let Some(&worker) = running.workers().get(killed % processes) {
-            kill(worker);
-            killed += 1;
-            wait_until("another attempt runs", || {
-                let workers = running.workers();
-                running.has_ended() || workers.len() == processes && !workers.contains(&worker)
-            });
-        }
-    }
-    assert!(killed >= kills.min(3), "killed only {killed} times");
-    running.wait(folder.path());
-    assert_same(&results(folder.path()), &expected());
-}
-
-#[test]
-fn what_is_committed_is_the_same_however_often_a_worker_process_is_killed() {
-    check_kills("memory", "1", 1, 8);
-}
-
-#[test]
-fn the_same_with_two_workers() {
-    check_kills("memory", "2", 1, 5);
-}
-
-#[test]
-fn the_same_with_state_in_rocksdb() {
-    check_kills("rocksdb", "1", 1, 5);
-}
-
-#[test]
-fn the_same_with_several_processes() {
-    check_kills("memory", "1", 2, 5);
-    check_kills("rocksdb", "2", 2, 3);
+    finished(&folder.join("counts")).len()
 }
 
 /// Runs the program in `folder` and gives what it writes to stdout.

@@ -1,6 +1,7 @@
 //! What the tests of the whole program share: the built binary, the repository, folders with files in them.
 
 mod network;
+pub mod survival;
 
 pub use network::Network;
 

@@ -32,7 +32,7 @@ pub enum CheckpointError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file of this machine.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {source}{}", path.display(), fix(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -86,7 +86,11 @@ pub enum CheckpointError {
         source: Box<CheckpointError>,
     },
     /// A later attempt has begun: this one must end, and must not commit anything.
-    #[error("attempt {attempt} of the job in `{store}` has been replaced {}: it ends without committing", by_whom(*by))]
+    #[error(
+        "attempt {attempt} of the job in `{store}` has been replaced {}: it ends without committing; run a job once at a \
+         time, or give each its own store",
+        by_whom(*by)
+    )]
     Replaced {
         /// The attempt that has been replaced.
         attempt: u64,
@@ -125,6 +129,16 @@ pub enum CheckpointError {
     },
 }
 
+/// What can be done about an error of the file system, where that is known.
+fn fix(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room on its disk: the job goes on from its last checkpoint"
+        }
+        _ => "",
+    }
+}
+
 fn by_whom(by: Option<u64>) -> String {
     by.map_or_else(|| "by a later one".to_owned(), |attempt| format!("by attempt {attempt}"))
 }
@@ -154,8 +168,9 @@ impl CheckpointError {
             CheckpointError::Threads { .. }
             | CheckpointError::Store { .. }
             | CheckpointError::Io { .. }
-            | CheckpointError::Replaced { .. }
             | CheckpointError::InDoubt { .. } => true,
+            // It would replace its successor, which would replace it.
+            CheckpointError::Replaced { .. } => false,
             CheckpointError::Url { .. }
             | CheckpointError::Missing { .. }
             | CheckpointError::Exists { .. }

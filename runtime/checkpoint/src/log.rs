@@ -206,6 +206,28 @@ impl Log {
         }
     }
 
+    /// Fails if somebody else has claimed an attempt after this log's last one. What this log has claimed itself, and has
+    /// not begun because the store went away, does not count.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Replaced`], or if the store refuses.
+    pub fn check_not_taken_over(&self) -> Result<(), CheckpointError> {
+        let Some(Own { attempt, .. }) = self.own else { return Ok(()) };
+        for number in attempt + 1.. {
+            match self.store.get(&claim_name(number)) {
+                Err(error) if error.is_missing() => break,
+                claim => {
+                    let claim = claim?;
+                    let claim: Claim = sealed::open(&claim, &self.store.name_of(&claim_name(number)))?;
+                    if claim.writer != self.writer {
+                        return Err(self.replaced(attempt, Some(number)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn replaced(&self, attempt: u64, by: Option<u64>) -> CheckpointError {
         CheckpointError::Replaced { attempt, by, store: self.store.to_string() }
     }

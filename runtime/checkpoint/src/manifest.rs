@@ -177,6 +177,16 @@ pub struct Staged {
 }
 
 impl Manifest {
+    /// Whether it names output that is yet to be committed, as far as it knows.
+    pub fn holds_output(&self) -> bool {
+        self.sinks.values().flat_map(|sink| &sink.shards).any(|shard| !shard.staged.is_empty())
+    }
+
+    /// Whether the job has come to its end, everything committed.
+    pub fn is_over(&self) -> bool {
+        self.finished && !self.holds_output()
+    }
+
     /// All files it needs.
     pub fn files(&self) -> impl Iterator<Item = &FileRef> {
         self.operators.values().flat_map(|operator| &operator.tasks).flat_map(|task| &task.files)

@@ -5,10 +5,11 @@
 //! long that takes, what is written meanwhile goes into the next piece.
 
 use crate::thread::spawn;
-use crate::transaction::{Transaction, recover};
+use crate::transaction::{self, Transaction};
 use crate::{ConnectorError, Room, SinkWriter, StageHandle, Waker, WriteStatus};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use std::task::Poll;
+use tidewheel_crash_points::CrashPoint;
 use tidewheel_types::Batch;
 
 /// Batches that wait for the thread at most. Other commands are few, and have to keep their place among the batches.
@@ -84,14 +85,17 @@ impl<Piece: Send + 'static> Background<Piece> {
         let settler = Thread::start(name, waker.clone(), move |command| {
             Ok(match command {
                 SettleCommand::Recover(named) => {
-                    recover(&mut system, &named)?;
+                    CrashPoint::BeforeSettle.reached();
+                    transaction::recover(&mut system, &named)?;
+                    CrashPoint::AfterSettle.reached();
                     SettleReply::Recovered
                 }
                 SettleCommand::Stage(checkpoint, piece) => {
-                    SettleReply::Staged(checkpoint, piece.map(|piece| system.stage(piece)).transpose()?)
+                    let handle = piece.map(|piece| transaction::stage(&mut system, piece)).transpose()?;
+                    SettleReply::Staged(checkpoint, handle)
                 }
                 SettleCommand::Commit(handle) => {
-                    system.commit(&handle)?;
+                    transaction::commit(&mut system, &handle)?;
                     SettleReply::Committed(handle)
                 }
             })

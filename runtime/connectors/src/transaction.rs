@@ -12,6 +12,7 @@
 //! [`outbox`](crate::outbox) is the stage.
 
 use crate::{ConnectorError, StageHandle};
+use tidewheel_crash_points::CrashPoint;
 
 /// Whether staged output has become visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +46,25 @@ pub(crate) fn recover<Piece>(
     system.fence(named)?;
     for handle in named {
         if system.outcome(handle)? == Outcome::Open {
-            system.commit(handle)?;
+            commit(system, handle)?;
         }
     }
+    Ok(())
+}
+
+/// [`Transaction::stage`], where a process can be told to die.
+pub(crate) fn stage<Piece>(system: &mut impl Transaction<Piece>, piece: Piece) -> Result<StageHandle, ConnectorError> {
+    CrashPoint::BeforeStage.reached();
+    let handle = system.stage(piece)?;
+    CrashPoint::AfterStage.reached();
+    Ok(handle)
+}
+
+/// [`Transaction::commit`], where a process can be told to die.
+pub(crate) fn commit<Piece>(system: &mut impl Transaction<Piece>, handle: &StageHandle) -> Result<(), ConnectorError> {
+    CrashPoint::BeforeCommit.reached();
+    system.commit(handle)?;
+    CrashPoint::AfterCommit.reached();
     Ok(())
 }
 

@@ -185,16 +185,20 @@ impl Controller {
             }
             Phase::Last(checkpoint) => {
                 let checkpoint = *checkpoint;
-                self.end_if_over(checkpoint);
+                self.end_if_over(checkpoint, now);
             }
             Phase::Starting(_) | Phase::Running | Phase::Done => {}
         }
     }
 
-    /// The job is over when its last checkpoint is published and committed and everybody has their answer.
-    fn end_if_over(&mut self, checkpoint: CheckpointId) {
+    /// The job is over when its last checkpoint is published and committed and everybody has their answer. That it is over
+    /// is for the log to say, in one more checkpoint that holds no output.
+    fn end_if_over(&mut self, checkpoint: CheckpointId, now: Instant) {
         let snapshots = &self.snapshots;
         if snapshots.protocol.is_idle() && snapshots.protocol.is_committed(checkpoint) && snapshots.ending.is_empty() {
+            if self.is_end_to_be_confirmed() {
+                return self.begin_last(None, now);
+            }
             self.parts.control.close();
             self.capability = None;
             self.phase = Phase::Done;

@@ -86,7 +86,7 @@ pub enum StateError {
         what: String,
     },
     /// The file system refused.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {source}{}", path.display(), fix(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -96,7 +96,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// RocksDB refused.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {source}{}", path.display(), rocksdb_fix(source))]
     RocksDb {
         /// What was tried.
         action: &'static str,
@@ -150,6 +150,26 @@ pub enum StateError {
         /// What it is.
         what: &'static str,
     },
+}
+
+/// What can be done about an error of the file system, where that is known.
+fn fix(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room on its disk: the job goes on from its last checkpoint"
+        }
+        _ => "",
+    }
+}
+
+/// The same for an error of RocksDB, which does not say which one of the file system's it was.
+fn rocksdb_fix(error: &rocksdb::Error) -> &'static str {
+    match error.kind() {
+        rocksdb::ErrorKind::IOError => {
+            "; see whether its disk has room and works: the job goes on from its last checkpoint"
+        }
+        _ => "",
+    }
 }
 
 impl StateError {

@@ -36,6 +36,15 @@ pub(crate) fn bench(parts: &[String], harness: Option<&Path>, events: Option<u64
     run(&mut bench)
 }
 
+/// Kills a job again and again; `settings` are flags that may have a value.
+pub(crate) fn soak(settings: &[(&str, Option<String>)]) -> Result<()> {
+    setup::to_build()?;
+    guests::build()?;
+    build_all()?;
+    let given = settings.iter().filter_map(|(flag, value)| Some([(*flag).to_owned(), value.clone()?]));
+    run(Command::new(guests::target_directory()?.join("release/soak")).args(given.flatten()))
+}
+
 /// Builds programs and tests. Always all of them: cargo chooses the features of dependencies by what is built, and
 /// wasmtime, which takes long, would be built once for every choice.
 pub(crate) fn build_all() -> Result<()> {

@@ -33,6 +33,8 @@ enum Chore {
     Test,
     /// Measure what runtime/BENCHMARKS.md says.
     Bench(Bench),
+    /// Kill a job's worker processes hundreds of times: what it commits has to be what an undisturbed run commits.
+    Soak(Soak),
 }
 
 #[derive(Args)]
@@ -50,6 +52,29 @@ struct Bench {
     events: Option<u64>,
 }
 
+#[derive(Args)]
+struct Soak {
+    /// Kills for each backend and number of processes; 200, if left out.
+    #[arg(long)]
+    kills: Option<u64>,
+
+    /// Chooses every kill. It is printed; the same number makes the same kills.
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Worker processes of the job; one job with 1 and one with 2, if left out.
+    #[arg(long)]
+    processes: Option<u64>,
+
+    /// Workers in each process.
+    #[arg(long)]
+    workers: Option<u64>,
+
+    /// `memory` or `rocksdb`; both, if left out.
+    #[arg(long)]
+    backend: Option<String>,
+}
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().chore {
         Chore::Setup => setup::to_build().and_then(|()| setup::to_test()),
@@ -57,6 +82,16 @@ fn main() -> anyhow::Result<()> {
         Chore::Demo => demo::run(),
         Chore::Test => chores::test(),
         Chore::Bench(Bench { parts, harness, events }) => chores::bench(&parts, harness.as_deref(), events),
+        Chore::Soak(Soak { kills, seed, processes, workers, backend }) => {
+            let number = |number: Option<u64>| number.map(|number| number.to_string());
+            chores::soak(&[
+                ("--kills", number(kills)),
+                ("--seed", number(seed)),
+                ("--processes", number(processes)),
+                ("--workers", number(workers)),
+                ("--backend", backend),
+            ])
+        }
     }
 }
 

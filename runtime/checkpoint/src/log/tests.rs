@@ -69,6 +69,24 @@ fn listed(log: &Log) -> Vec<(u64, Option<u64>)> {
 }
 
 #[test]
+fn somebody_else_who_has_begun_is_noticed_and_what_failed_here_is_not_somebody_else() {
+    let store = memory();
+    let mut log = Log::open(store.clone());
+    log.check_not_taken_over().unwrap();
+    log.begin_attempt().unwrap();
+    // It claims, and the store goes away.
+    log.claim().unwrap();
+    log.check_not_taken_over().unwrap();
+    let other = Log::open(store.clone()).begin_attempt().unwrap();
+    let error = log.check_not_taken_over().unwrap_err();
+    assert!(error.is_replaced() && !error.is_retryable());
+    assert!(error.to_string().contains(&format!("has been replaced by attempt {}", other.number)), "{error}");
+    // Who begins after all is the newest again.
+    log.begin_attempt().unwrap();
+    log.check_not_taken_over().unwrap();
+}
+
+#[test]
 fn an_attempt_starts_from_the_newest_checkpoint_of_those_before() {
     let store = memory();
     let mut first = Log::open(store.clone());
@@ -108,7 +126,8 @@ fn who_has_been_replaced_cannot_publish_and_is_told_by_whom() {
         assert!(matches!(error, CheckpointError::Replaced { attempt: 1, by: Some(2), .. }), "{error}");
         assert_eq!(
             error.to_string(),
-            "attempt 1 of the job in `memory:` has been replaced by attempt 2: it ends without committing"
+            "attempt 1 of the job in `memory:` has been replaced by attempt 2: it ends without committing; run a job once at a \
+             time, or give each its own store"
         );
     }
     for checkpoint in 2..20 {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_checkpoint::{self as checkpoint, Manifest, SplitState, Store};
 use tidewheel_connectors::StageHandle;
+use tidewheel_crash_points::CrashPoint;
 use tidewheel_state::BackendKind;
 use tidewheel_types::{OperatorId, Watermark};
 
@@ -173,7 +174,9 @@ impl Checkpoints {
             max_parallelism: self.facts.max_parallelism,
             folder: &self.folder,
         };
-        restore::open(&place, function, &self.backend, self.durability.as_ref(), uploader)
+        let opened = restore::open(&place, function, &self.backend, self.durability.as_ref(), uploader)?;
+        CrashPoint::AfterRestore.reached();
+        Ok(opened)
     }
 
     fn manifest(&self) -> Option<&Manifest> {

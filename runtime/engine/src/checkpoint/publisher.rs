@@ -17,6 +17,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Instant;
 use tidewheel_checkpoint::{CheckpointError, FORMAT, Log, Manifest, Store, savepoint};
+use tidewheel_crash_points::CrashPoint;
 use tidewheel_types::Epoch;
 
 /// Writes the manifests of a job.
@@ -82,8 +83,9 @@ impl Publisher {
         self.begun = Some(Begun { checkpoint, epoch, created_ms: clock::now_ms() });
     }
 
-    /// All parts of the checkpoint that was begun are safe; it was begun at `began`. Its manifest will be written.
-    pub(crate) fn publish(&mut self, began: Instant, parts: &[Vec<u8>], end: EventTimeEnd) {
+    /// All parts of the checkpoint that was begun are safe; it was begun at `began`. Its manifest will be written. Returns
+    /// whether it holds output that is yet to be committed.
+    pub(crate) fn publish(&mut self, began: Instant, parts: &[Vec<u8>], end: EventTimeEnd) -> bool {
         let begun = self.begun.take().expect("a checkpoint is begun before its parts are safe");
         let mut manifest = Manifest {
             format: FORMAT,
@@ -110,8 +112,10 @@ impl Publisher {
         if !rows.is_empty() {
             self.savepoints.insert(begun.checkpoint, part::of_savepoint(&manifest, &rows));
         }
+        let holds_output = manifest.holds_output();
         // The thread ends only with the process.
         let _ = self.work.send(Work::Publish(Box::new(manifest)));
+        holds_output
     }
 
     /// Every sink has committed up to `checkpoint`: its savepoint can be finished, and holds no output.
@@ -123,21 +127,27 @@ impl Publisher {
 }
 
 fn finish(manifest: &Manifest, url: &str) -> Result<(), CheckpointError> {
-    savepoint::complete(&Store::open(url, Path::new("/"))?, manifest, manifest.drained)
+    CrashPoint::BeforeSavepoint.reached();
+    savepoint::complete(&Store::open(url, Path::new("/"))?, manifest, manifest.drained)?;
+    CrashPoint::AfterSavepoint.reached();
+    Ok(())
 }
 
 fn publish(log: &mut Log, manifest: Manifest, keep: usize) -> Report {
     let (checkpoint, bytes) = (manifest.checkpoint, manifest.bytes);
+    CrashPoint::BeforeManifest.reached();
     match log.publish(manifest) {
         Ok(_) => {}
         Err(error) if error.is_replaced() => fatal::fail(EngineError::Checkpoint(error)),
         Err(error) => return Report::PublishFailed { checkpoint, reason: error.to_string() },
     }
+    CrashPoint::AfterManifest.reached();
     // What is not removed now is removed the next time.
     match log.retain(keep, &BTreeSet::new()) {
         Ok(()) => {}
         Err(error) if error.is_replaced() => fatal::fail(EngineError::Checkpoint(error)),
         Err(error) => tracing::warn!("old checkpoints could not be removed: {error}"),
     }
+    CrashPoint::BeforeComplete.reached();
     Report::Published { checkpoint, bytes }
 }

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use tidewheel_checkpoint::savepoint::{self, RowKind};
 use tidewheel_checkpoint::{CheckpointError, FileName, FileRef, Store};
+use tidewheel_crash_points::CrashPoint;
 use tidewheel_state::{
     Backend, Delta, LocalFile, ReadRows, Row, SnapshotWriter, StateError, StateTable, StateTime, TIMERS, Timers,
     read_rows,
@@ -76,6 +77,7 @@ impl Saver {
         timers: &mut Timers,
     ) -> Result<(), StateError> {
         let delta = backend.freeze(timers)?;
+        CrashPoint::AfterFreeze.reached();
         let task = self.task.clone();
         let work = Work { task, delta, checkpoint, savepoint: savepoint.cloned(), watermark };
         // The thread ends only with the process.
@@ -111,7 +113,9 @@ fn save(store: &Store, work: Work, next: &mut FileName) -> Result<OperatorPart, 
         Ok(chain) => chain,
         Err(source) => fatal::fail(EngineError::Snapshot { operator: task.operator.clone(), source }),
     };
+    CrashPoint::BeforeUpload.reached();
     let new_bytes = upload(store, &mut task, &chain, next)?;
+    CrashPoint::AfterUpload.reached();
     let files = chain.iter().map(|file| task.uploaded[&file.name].clone()).collect();
     let time = StateTime { now_ms: clock::now_ms(), watermark_ms: work.watermark };
     let savepoint = work.savepoint.map(|url| write_savepoint(&url, &task, &chain, time)).transpose()?;

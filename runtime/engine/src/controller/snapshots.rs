@@ -14,6 +14,8 @@ pub(super) struct Snapshots {
     pub(super) happened: bool,
     /// Whether event time has ended.
     event_time: EventTimeEnd,
+    /// Whether the newest checkpoint holds output that is yet to be committed.
+    holds_output: bool,
     /// Snapshots somebody has asked for that are published and not yet committed by every sink.
     pub(super) ending: Vec<Ending>,
 }
@@ -29,7 +31,7 @@ pub(super) struct Ending {
 impl Snapshots {
     pub(super) fn new(policy: CheckpointPolicy, tasks: Tasks, first: CheckpointId, now: Instant) -> Self {
         let protocol = Protocol::new(policy, tasks, first, now);
-        Snapshots { protocol, happened: true, event_time: EventTimeEnd::No, ending: Vec::new() }
+        Snapshots { protocol, happened: true, event_time: EventTimeEnd::No, holds_output: false, ending: Vec::new() }
     }
 
     /// When it is next worth looking at the clock.
@@ -85,6 +87,12 @@ impl Controller {
         self.phase = Phase::Last(checkpoint);
     }
 
+    /// Whether one more checkpoint has to say that what the last one held has been committed: whoever finds a job that has
+    /// finished, and holds no output, begins it anew.
+    pub(super) fn is_end_to_be_confirmed(&self) -> bool {
+        self.snapshots.event_time == EventTimeEnd::Finished && self.snapshots.holds_output
+    }
+
     /// Begins a checkpoint at the end of the open epoch.
     fn begin(&mut self, asked: Option<Request>, now: Instant) -> CheckpointId {
         let savepoint = asked.as_ref().and_then(|request| request.savepoint.clone());
@@ -102,7 +110,9 @@ impl Controller {
     pub(super) fn part(&mut self, checkpoint: CheckpointId, part: Vec<u8>) {
         let Some(Collected { began, parts }) = self.snapshots.protocol.part(checkpoint, part) else { return };
         match &mut self.parts.publisher {
-            Some(publisher) => publisher.publish(began, &parts, self.snapshots.event_time),
+            Some(publisher) => {
+                self.snapshots.holds_output = publisher.publish(began, &parts, self.snapshots.event_time);
+            }
             None => self.published(checkpoint, 0, began),
         }
     }

@@ -96,6 +96,14 @@ impl RunningJob {
         Ok(value.expect("an answer has a JSON form"))
     }
 
+    /// The checkpoints that are kept. A store that is away hides them; the last failure, told beside, says so.
+    fn kept(&self, counters: &JobSnapshot) -> Result<Vec<Checkpoint>, ApiError> {
+        match checkpoints::kept(&self.store) {
+            Err(_) if counters.checkpoints.failed_in_a_row > 0 => Ok(Vec::new()),
+            kept => kept,
+        }
+    }
+
     /// The checkpoint that has been asked for, once it is complete.
     fn done(&self, answer: &Answer) -> Result<Checkpoint, ApiError> {
         let done = answer.recv().unwrap_or(Err(SnapshotError::Ending)).map_err(refused)?;
@@ -119,7 +127,7 @@ impl RunningJob {
             attempt_started_ms: self.attempt_started_ms,
             workers: self.workers * self.start.member.processes,
             processes: Vec::new(),
-            last_checkpoint: checkpoints::kept(&self.store)?.into_iter().next(),
+            last_checkpoint: self.kept(&counters)?.into_iter().next(),
             in_progress: None,
             restarts: Vec::new(),
             next_attempt_ms: None,
@@ -128,14 +136,16 @@ impl RunningJob {
     }
 
     fn checkpoints(&self) -> Result<Checkpoints, ApiError> {
-        let counters = self.metrics.snapshot().checkpoints;
+        let counters = self.metrics.snapshot();
+        let kept = self.kept(&counters)?;
+        let counters = counters.checkpoints;
         Ok(Checkpoints {
             completed: counters.completed,
             failed: counters.failed,
             failed_in_a_row: counters.failed_in_a_row,
             last_failure: counters.last_failure,
             in_progress: None,
-            kept: checkpoints::kept(&self.store)?,
+            kept,
         })
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Start {
     /// Identity of the job's output.
     pub(super) lineage: String,
     pub(super) origin: Origin,
+    /// Whether this is not the first attempt of its supervisor.
+    pub(super) is_restart: bool,
     /// When the job was started.
     pub(super) started_ms: i64,
 }

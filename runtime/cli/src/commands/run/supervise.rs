@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tidewheel_checkpoint::{Attempt, Log, Store};
+use tidewheel_checkpoint::{Attempt, CheckpointError, Log, Manifest, Store};
 use tidewheel_cluster::{
     DataFolder, Ended, Member, Registration, Registry, Restart, Restarts, Secret, Supervisor, ask_attempt,
 };
@@ -52,7 +52,8 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
         job: spec.name.clone(),
         machines,
         folder,
-        store,
+        log: Log::open(store),
+        attempts: None,
         started_ms,
         control: Arc::clone(&control),
         from_savepoint,
@@ -114,7 +115,10 @@ struct Supervised<'a> {
     /// None if it runs on this machine alone.
     machines: Option<Machines>,
     folder: DataFolder,
-    store: Store,
+    /// Begins all attempts, so that it knows its own.
+    log: Log,
+    /// The first and the last of them.
+    attempts: Option<(u64, u64)>,
     started_ms: i64,
     control: Arc<Control>,
     /// Of the first attempt; the log knows it from then on.
@@ -125,14 +129,17 @@ impl Supervised<'_> {
     /// Runs one attempt after the other, until one has finished or the job is not to be started again.
     fn run(&mut self, mut strategy: Restarts) -> Result<End> {
         loop {
-            let (attempt, ended) = self.attempt()?;
-            if ended.is_success() {
-                return Ok(End::Finished);
-            }
-            let reason = why(&ended);
-            if !ended.retryable {
-                return Err(JobFailed::Reason(reason).into());
-            }
+            let (attempt, reason) = match self.attempt() {
+                Ok((_, ended)) if ended.is_success() => return Ok(End::Finished),
+                Ok((_, ended)) if !ended.retryable => return Err(JobFailed::Reason(why(&ended)).into()),
+                Ok((attempt, ended)) => (attempt, why(&ended)),
+                // A store that was there may be away for a while.
+                Err(error) => match self.attempts {
+                    Some((_, last)) if is_retryable(&error) => (last + 1, format!("it could not begin: {error:#}")),
+                    _ => return Err(error),
+                },
+            };
+            self.check_not_taken_over()?;
             match strategy.failed(Instant::now(), chance()) {
                 Restart::GiveUp(limit) => return Err(JobFailed::Reason(format!("{reason}\n\nhint: {limit}")).into()),
                 Restart::After(delay) => {
@@ -167,22 +174,33 @@ impl Supervised<'_> {
         self.control.begins(attempt.number, supervisor.pids(), Arc::new(ask));
         for (place, member) in members.into_iter().enumerate() {
             let start = self.start(&attempt, member);
-            supervisor.send(place, &ToWorker::Start(Box::new(start)))?;
+            // One that cannot be told has ended, and the wait below says how.
+            let _ = supervisor.send(place, &ToWorker::Start(Box::new(start)));
         }
+        let (first, _) = self.attempts.unwrap_or((attempt.number, attempt.number));
+        self.attempts = Some((first, attempt.number));
         Ok((attempt.number, supervisor.wait()))
     }
 
     /// Begins an attempt; on other machines than the first, joins the one that has begun there.
     fn begin(&mut self) -> Result<Attempt> {
-        let mut log = Log::open(self.store.clone());
         if let Some(machines) = self.machines.as_ref().filter(|machines| machines.process != 0) {
             let asking = self.members(0)?.remove(0);
-            return Ok(log.attempt(ask_attempt(&asking, &machines.hosts[0], ASK_MAX)?)?);
+            return Ok(self.log.attempt(ask_attempt(&asking, &machines.hosts[0], ASK_MAX)?)?);
         }
         Ok(match self.from_savepoint.take() {
-            Some(url) => log.begin_attempt_from_savepoint(&url)?,
-            None => log.begin_attempt()?,
+            Some(url) => self.log.begin_attempt_from_savepoint(&url)?,
+            None => self.log.begin_attempt()?,
         })
+    }
+
+    /// Ends a job that somebody else has started meanwhile, from the same store: two would replace each other for ever.
+    fn check_not_taken_over(&self) -> Result<()> {
+        match self.log.check_not_taken_over() {
+            Err(error) if error.is_replaced() => Err(JobFailed::Reason(error.to_string()).into()),
+            // Whoever begins the next attempt finds out whether the store is there.
+            _ => Ok(()),
+        }
     }
 
     /// The processes on this machine in an attempt.
@@ -199,7 +217,10 @@ impl Supervised<'_> {
     }
 
     fn start(&self, attempt: &Attempt, member: Member) -> Start {
-        let restore = attempt.restore.as_ref().filter(|restore| !restore.manifest.finished);
+        // A job that was over when we came begins anew; one that has come to its end since is only to end.
+        let is_ours = |manifest: &Manifest| self.attempts.is_some_and(|(first, _)| manifest.attempt >= first);
+        let restore = attempt.restore.as_ref();
+        let restore = restore.filter(|restore| !restore.manifest.is_over() || is_ours(&restore.manifest));
         Start {
             folder: self.folder.path().to_owned(),
             member,
@@ -212,6 +233,7 @@ impl Supervised<'_> {
                 (None, Some(url)) => Origin::Savepoint(url.clone()),
                 (None, None) => Origin::Nothing,
             },
+            is_restart: self.attempts.is_some(),
             started_ms: self.started_ms,
         }
     }
@@ -237,6 +259,10 @@ pub(super) fn open_store(checkpoint: &CheckpointSpec, job_file: &Path, default: 
         Some(url) => Store::open(url, base)?,
         None => Store::open(&default.to_string_lossy(), base)?,
     })
+}
+
+fn is_retryable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_retryable)
 }
 
 fn why(ended: &Ended) -> String {

@@ -7,13 +7,14 @@ use crate::args::Run;
 use crate::commands;
 use crate::live::LiveLine;
 use crate::{JOB_FAILED, JobFailed, describe_engine};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tidewheel_checkpoint::savepoint::Savepoint;
-use tidewheel_checkpoint::{Log, Store};
+use tidewheel_checkpoint::{CheckpointError, Log, Store};
 use tidewheel_cluster::{Channel, ClusterError, LastWords, Meeting, Peers, join, listen};
+use tidewheel_crash_points::CrashPoint;
 use tidewheel_engine::{CheckpointPolicy, Durability, EngineError, Job, JobOptions, StartFrom};
 use tidewheel_state::{BackendKind, SharedMemory};
 use tidewheel_types::job::{BackendSpec, CheckpointSpec};
@@ -36,8 +37,11 @@ pub(super) fn execute(run: &Run, channel: Channel<FromWorker, ToWorker>) -> Resu
     }));
     let outcome = match connect(&start) {
         Ok(peers) => run_job(run, &start, &channel, peers).map_err(|error| {
-            // What is wrong before anything runs is wrong the next time, too.
-            (LastWords::cause(format!("{error:#}")).for_good(), error)
+            let words = LastWords::cause(format!("{error:#}"));
+            // What is wrong before anything has run is wrong the next time, too. Later a store or a disk may be away for a
+            // while.
+            let is_for_good = !start.is_restart || !is_retryable(&error);
+            (if is_for_good { words.for_good() } else { words }, error)
         }),
         // Whoever is not there has a reason of its own.
         Err(error) => Err((LastWords::consequence(error.to_string()), error.into())),
@@ -62,6 +66,7 @@ fn connect(start: &Start) -> Result<Option<Peers>, ClusterError> {
 }
 
 fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, peers: Option<Peers>) -> Result<()> {
+    tidewheel_crash_points::arm(start.member.attempt).map_err(|reason| anyhow!(reason))?;
     let (spec, plan) = commands::plan(&run.job, &run.settings)?;
     let checkpoint = spec.checkpoint.as_ref().context("the job file has no [checkpoint] any more")?;
     let store = supervise::open_store(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
@@ -81,6 +86,7 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
         state: (backend(spec.state.backend), start.folder.join("state")),
         durability: Some(durability),
     };
+    CrashPoint::BeforeRestore.reached();
     let job = Job::start(plan, options).map_err(JobFailed::Engine)?;
     if start.member.process != 0 {
         job.wait();
@@ -119,6 +125,14 @@ fn origin(start: &Start, store: &Store) -> Result<StartFrom> {
         Origin::Slot(slot) => StartFrom::Checkpoint(Arc::new(Log::open(store.clone()).load(*slot)?)),
         Origin::Savepoint(url) => StartFrom::Savepoint(Arc::new(Savepoint::open(&Store::open(url, Path::new("/"))?)?)),
     })
+}
+
+fn is_retryable(error: &anyhow::Error) -> bool {
+    match (error.downcast_ref(), error.downcast_ref::<CheckpointError>()) {
+        (Some(JobFailed::Engine(error)), _) => error.is_retryable(),
+        (_, Some(error)) => error.is_retryable(),
+        _ => false,
+    }
 }
 
 /// What the supervisor is told of an error that ends this process.
