@@ -53,7 +53,7 @@ fn url(json: &str) -> String {
 /// with another backend.
 #[test]
 fn a_job_goes_on_from_its_savepoints_with_any_number_of_workers_and_processes_and_any_backend() {
-    let folder = folder_with(&[("job.toml", &job("memory", "rate = 30000"))]);
+    let folder = folder_with(&[("job.toml", &job("memory", "rate = 10000"))]);
     let mut savepoint: Option<String> = None;
     for (workers, processes, backend) in
         [("1", "1", "memory"), ("1", "2", "rocksdb"), ("3", "1", "memory"), ("2", "2", "memory")]
@@ -75,6 +75,25 @@ fn a_job_goes_on_from_its_savepoints_with_any_number_of_workers_and_processes_an
     let arguments = ["run", "job.toml", "--quiet", "--data-dir", "last", "--set", "sources.bids.rate=10000000"];
     succeed(&run(folder.path(), &[&arguments[..], &["--from-savepoint", &last]].concat()));
     assert_same(&results(folder.path()), &expected());
+}
+
+/// A place that cannot be written to is found before anything stops.
+#[test]
+fn a_savepoint_that_has_no_place_costs_the_job_nothing() {
+    let spec =
+        job("memory", "rate = 100000").replace("interval = \"50ms\"", "interval = \"50ms\"\ntolerable-failures = 0");
+    let folder = folder_with(&[("job.toml", &spec), ("a-file", "")]);
+    let running = Running::start(folder.path(), &[]);
+    wait_until("it has committed something", || parts(folder.path()) > 2);
+    for command in [&["savepoint"][..], &["stop", "--savepoint"], &["stop", "--savepoint", "--drain"]] {
+        let ended = run(folder.path(), &[command, &[".tidewheel/kill-me", "--to", "a-file/savepoints"]].concat());
+        assert_ne!(ended.code, 0);
+        assert!(ended.stderr.contains("a-file"), "{}", ended.stderr);
+    }
+    running.wait(folder.path());
+    assert_same(&results(folder.path()), &expected());
+    let told = fs::read_to_string(folder.path().join("stderr")).expect("text");
+    assert!(!told.contains("starting again"), "{told}");
 }
 
 /// Without a savepoint a job that was stopped goes on where it was.

@@ -35,6 +35,9 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tidewheel_types::description::StateKind;
 
+/// A file that shows that others can be written.
+const PROBE: &str = "probe";
+
 /// The name of the manifest.
 const MANIFEST: &str = "savepoint.json";
 
@@ -153,6 +156,18 @@ pub fn check_free(store: &Store) -> Result<(), CheckpointError> {
         None => Ok(()),
         Some(_) => Err(CheckpointError::Exists { file: store.name_of(MANIFEST) }),
     }
+}
+
+/// Finds out whether a savepoint can be written to a store, before anything is done for it.
+///
+/// # Errors
+/// [`CheckpointError::Exists`] if a savepoint is there already; or if the store cannot be reached or written to.
+pub fn check_place(store: &Store) -> Result<(), CheckpointError> {
+    check_free(store)?;
+    store.put(PROBE, Vec::new())?;
+    // Where nothing may be removed it stays, and does no harm.
+    let _ = store.remove(&[PROBE.to_owned()]);
+    Ok(())
 }
 
 /// Completes a savepoint: writes its manifest, whose tasks name the files of rows. `drained` says that event time was

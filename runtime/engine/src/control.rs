@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tidewheel_types::Epoch;
 use timely::scheduling::SyncActivator;
 
 /// What a job does once the snapshot that was asked for is complete.
@@ -26,10 +27,16 @@ pub struct SnapshotDone {
     pub checkpoint: CheckpointId,
     /// Where the savepoint is, if it is one.
     pub savepoint: Option<String>,
+    /// The job's epoch at whose end it is.
+    pub epoch: Epoch,
+    /// When it was begun, in milliseconds since 1970-01-01 UTC.
+    pub created_ms: i64,
     /// From when it was begun until it was complete.
     pub took: Duration,
-    /// Bytes that it wrote.
+    /// Size of all files that it needs.
     pub bytes: u64,
+    /// Size of those that it wrote.
+    pub bytes_added: u64,
 }
 
 /// Why a snapshot that was asked for came to nothing.
@@ -41,6 +48,14 @@ pub enum SnapshotError {
     /// It could not be made safe, or took too long.
     #[error("checkpoint {checkpoint} failed: {reason}")]
     Failed {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// The checkpoint is complete, and the savepoint is not.
+    #[error("the savepoint of checkpoint {checkpoint} could not be finished: {reason}")]
+    Savepoint {
         /// The checkpoint.
         checkpoint: CheckpointId,
         /// Why.

@@ -150,10 +150,13 @@ impl Controller {
                 }
             }
             Report::Part { checkpoint, part } => self.part(checkpoint, part),
-            Report::PartFailed { checkpoint, reason } => self.failed(checkpoint, &reason, now)?,
-            Report::Published { checkpoint, bytes } => self.published(checkpoint, bytes, now),
+            Report::PartFailed { checkpoint, reason } => {
+                self.snapshots.protocol.part_failed(checkpoint);
+                self.failed(checkpoint, &reason, now)?;
+            }
+            Report::Published { checkpoint, published } => self.published(checkpoint, published, now),
             Report::PublishFailed { checkpoint, reason } => self.failed(checkpoint, &reason, now)?,
-            Report::SavepointFinished { checkpoint, error } => self.savepoint_finished(checkpoint, error)?,
+            Report::SavepointFinished { checkpoint, error } => self.savepoint_finished(checkpoint, error),
             Report::Committed(checkpoint) => self.snapshots.protocol.committed(checkpoint),
         }
         Ok(())
@@ -230,7 +233,10 @@ impl Controller {
     /// Has the controller activated when a checkpoint is due or takes too long.
     fn set_alarm(&mut self, now: Instant) {
         self.alarm.take_if(|alarm| *alarm <= now);
-        let Some(at) = self.snapshots.alarm().filter(|_| self.capability.is_some()) else { return };
+        // While the job is not running none is due, whatever the clock says.
+        let may_begin = matches!(self.phase, Phase::Running);
+        let alarm = self.snapshots.alarm().filter(|_| may_begin || !self.snapshots.protocol.is_idle());
+        let Some(at) = alarm.filter(|_| self.capability.is_some()) else { return };
         // Timely keeps every delayed activation it is asked for.
         if self.alarm.is_none_or(|alarm| at < alarm) {
             self.alarm = Some(at);

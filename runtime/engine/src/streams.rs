@@ -39,10 +39,21 @@ pub(crate) enum Report {
     PartFailed { checkpoint: CheckpointId, reason: String },
     /// A sink has committed everything that it had staged up to this checkpoint.
     Committed(CheckpointId),
-    /// The manifest of a checkpoint is written; its files have so many bytes that none before it had.
-    Published { checkpoint: CheckpointId, bytes: u64 },
+    /// The manifest of a checkpoint is written.
+    Published { checkpoint: CheckpointId, published: Published },
     /// The manifest of a checkpoint could not be written.
     PublishFailed { checkpoint: CheckpointId, reason: String },
     /// The savepoint of a checkpoint is finished, or could not be.
     SavepointFinished { checkpoint: CheckpointId, error: Option<String> },
+}
+
+/// A complete checkpoint, as its manifest has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Published {
+    pub(crate) epoch: Epoch,
+    pub(crate) created_ms: i64,
+    /// Of all files that it needs.
+    pub(crate) bytes: u64,
+    /// Of those that none before it had.
+    pub(crate) bytes_added: u64,
 }

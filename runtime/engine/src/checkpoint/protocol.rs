@@ -2,7 +2,8 @@
 //!
 //! One checkpoint at a time. It is *collected* while the tasks make their parts safe, *published* while its manifest is
 //! written, and then complete. A checkpoint that fails, or takes too long, is given up, counted, and does the job no
-//! harm: what it would have held is in the next one. Whoever asked for it by name is told.
+//! harm: what it would have held is in the next one. Whoever asked for it by name is told. The next one waits until every
+//! task has said what came of the last, or else copies of state would heap up behind a store that is too slow.
 
 use crate::streams::CheckpointId;
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ struct UnderWay<A> {
     began: Instant,
     stage: Stage,
     parts: Vec<Vec<u8>>,
+    /// How many tasks could not make theirs safe.
+    failed_parts: usize,
     /// For whom it is, if for anybody: how it ends is for them to know.
     asked: Option<A>,
 }
@@ -66,7 +69,7 @@ pub(crate) struct Collected {
 
 /// A checkpoint that is complete.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Published<A> {
+pub(crate) struct Completed<A> {
     pub(crate) began: Instant,
     pub(crate) asked: Option<A>,
 }
@@ -85,6 +88,8 @@ pub(crate) struct Protocol<A> {
     tasks: Tasks,
     next_id: CheckpointId,
     under_way: Option<UnderWay<A>>,
+    /// How many tasks have not yet said what came of their part of one that was given up.
+    owed: usize,
     /// Not before this moment.
     due: Option<Instant>,
     failures_in_a_row: u32,
@@ -102,15 +107,16 @@ impl<A> Protocol<A> {
             tasks,
             next_id,
             under_way: None,
+            owed: 0,
             failures_in_a_row: 0,
             commits: BTreeMap::new(),
             committed: next_id - 1,
         }
     }
 
-    /// Whether none is under way.
+    /// Whether none is under way, and no task is still at work on one.
     pub(crate) fn is_idle(&self) -> bool {
-        self.under_way.is_none()
+        self.under_way.is_none() && self.owed == 0
     }
 
     /// Whether one should begin by the clock.
@@ -123,7 +129,7 @@ impl<A> Protocol<A> {
         match &self.under_way {
             Some(UnderWay { began, stage: Stage::Collecting, .. }) => began.checked_add(self.policy.timeout),
             Some(_) => None,
-            None => self.due,
+            None => self.due.filter(|_| self.owed == 0),
         }
     }
 
@@ -138,14 +144,18 @@ impl<A> Protocol<A> {
         let id = self.next_id;
         self.next_id += 1;
         self.due = self.policy.interval.map(|interval| now + interval);
-        self.under_way = Some(UnderWay { id, began: now, stage: Stage::Collecting, parts: Vec::new(), asked });
+        self.under_way =
+            Some(UnderWay { id, began: now, stage: Stage::Collecting, parts: Vec::new(), failed_parts: 0, asked });
         id
     }
 
     /// A task's part of checkpoint `id` is safe. Gives all of them with the last one; what belongs to a checkpoint that
     /// was given up is passed over.
     pub(crate) fn part(&mut self, id: CheckpointId, part: Vec<u8>) -> Option<Collected> {
-        let under_way = self.under_way.as_mut().filter(|it| it.id == id && it.stage == Stage::Collecting)?;
+        let Some(under_way) = self.under_way.as_mut().filter(|it| it.id == id) else {
+            self.owed = self.owed.saturating_sub(1);
+            return None;
+        };
         under_way.parts.push(part);
         if under_way.parts.len() < self.tasks.parts {
             return None;
@@ -154,17 +164,29 @@ impl<A> Protocol<A> {
         Some(Collected { began: under_way.began, parts: std::mem::take(&mut under_way.parts) })
     }
 
+    /// A task could not make its part of checkpoint `id` safe. The checkpoint is to be given up.
+    pub(crate) fn part_failed(&mut self, id: CheckpointId) {
+        match self.under_way.as_mut().filter(|it| it.id == id) {
+            Some(under_way) => under_way.failed_parts += 1,
+            None => self.owed = self.owed.saturating_sub(1),
+        }
+    }
+
     /// The manifest of checkpoint `id` is written.
-    pub(crate) fn published(&mut self, id: CheckpointId, now: Instant) -> Option<Published<A>> {
+    pub(crate) fn published(&mut self, id: CheckpointId, now: Instant) -> Option<Completed<A>> {
         let under_way = self.under_way.take_if(|it| it.id == id)?;
         self.failures_in_a_row = 0;
         self.due = self.due.map(|due| due.max(now + self.policy.min_pause));
-        Some(Published { began: under_way.began, asked: under_way.asked })
+        Some(Completed { began: under_way.began, asked: under_way.asked })
     }
 
     /// Gives checkpoint `id` up, if it is under way.
     pub(crate) fn failed(&mut self, id: CheckpointId, now: Instant) -> Option<Failure<A>> {
         let under_way = self.under_way.take_if(|it| it.id == id)?;
+        self.owed = match under_way.stage {
+            Stage::Collecting => self.tasks.parts - under_way.parts.len() - under_way.failed_parts,
+            Stage::Publishing => 0,
+        };
         self.failures_in_a_row += 1;
         self.due = self.due.map(|due| due.max(now + self.policy.min_pause));
         let is_too_many = self.policy.tolerable_failures.is_some_and(|tolerable| self.failures_in_a_row > tolerable);
@@ -241,6 +263,10 @@ mod tests {
             assert_eq!(protocol.failed(id, now + 10 * SECOND).unwrap().is_too_many, is_too_many);
             assert!(protocol.failed(id, now + 10 * SECOND).is_none(), "it has been given up");
             assert!(protocol.part(id, vec![1]).is_none(), "its parts come too late");
+            assert!(!protocol.is_idle() && !protocol.is_due(now + 15 * SECOND), "a task is still at work on it");
+            assert_eq!(protocol.alarm(), None);
+            protocol.part_failed(id);
+            assert!(protocol.is_idle() && protocol.is_due(now + 15 * SECOND), "all have said what came of it");
         }
         let now = start + 100 * SECOND;
         let id = protocol.begin(None, now);

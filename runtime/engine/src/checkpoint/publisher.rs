@@ -10,7 +10,7 @@ use crate::clock;
 use crate::error::EngineError;
 use crate::fatal;
 use crate::reporter::Reporter;
-use crate::streams::{CheckpointId, Report};
+use crate::streams::{CheckpointId, Published, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
@@ -47,6 +47,7 @@ struct Begun {
     checkpoint: CheckpointId,
     epoch: Epoch,
     created_ms: i64,
+    is_savepoint: bool,
 }
 
 enum Work {
@@ -78,9 +79,9 @@ impl Publisher {
         Publisher { work, facts, lineage, attempt, begun: None, savepoints: BTreeMap::new() }
     }
 
-    /// A checkpoint begins, at the end of `epoch`.
-    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, epoch: Epoch) {
-        self.begun = Some(Begun { checkpoint, epoch, created_ms: clock::now_ms() });
+    /// A checkpoint begins, at the end of `epoch`; it may be a savepoint, too.
+    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, epoch: Epoch, is_savepoint: bool) {
+        self.begun = Some(Begun { checkpoint, epoch, created_ms: clock::now_ms(), is_savepoint });
     }
 
     /// All parts of the checkpoint that was begun are safe; it was begun at `began`. Its manifest will be written. Returns
@@ -109,13 +110,18 @@ impl Publisher {
         for part in parts {
             part::add(&mut manifest, &mut rows, Part::decode(part), &self.facts);
         }
-        if !rows.is_empty() {
+        if begun.is_savepoint {
             self.savepoints.insert(begun.checkpoint, part::of_savepoint(&manifest, &rows));
         }
         let holds_output = manifest.holds_output();
         // The thread ends only with the process.
         let _ = self.work.send(Work::Publish(Box::new(manifest)));
         holds_output
+    }
+
+    /// A checkpoint has come to nothing, and so has its savepoint.
+    pub(crate) fn give_up(&mut self, checkpoint: CheckpointId) {
+        self.savepoints.remove(&checkpoint);
     }
 
     /// Every sink has committed up to `checkpoint`: its savepoint can be finished, and holds no output.
@@ -134,7 +140,13 @@ fn finish(manifest: &Manifest, url: &str) -> Result<(), CheckpointError> {
 }
 
 fn publish(log: &mut Log, manifest: Manifest, keep: usize) -> Report {
-    let (checkpoint, bytes) = (manifest.checkpoint, manifest.bytes);
+    let checkpoint = manifest.checkpoint;
+    let published = Published {
+        epoch: manifest.epoch,
+        created_ms: manifest.created_ms,
+        bytes: manifest.state_bytes(),
+        bytes_added: manifest.bytes,
+    };
     CrashPoint::BeforeManifest.reached();
     match log.publish(manifest) {
         Ok(_) => {}
@@ -149,5 +161,5 @@ fn publish(log: &mut Log, manifest: Manifest, keep: usize) -> Report {
         Err(error) => tracing::warn!("old checkpoints could not be removed: {error}"),
     }
     CrashPoint::BeforeComplete.reached();
-    Report::Published { checkpoint, bytes }
+    Report::Published { checkpoint, published }
 }

@@ -140,8 +140,10 @@ fn upload(
     let mut bytes = 0;
     for file in chain {
         if !task.uploaded.contains_key(&file.name) {
-            let uploaded = store.upload(&file.path, &next.to_string())?;
+            // An upload that fails may still arrive: its name is not used again.
+            let name = next.to_string();
             next.number += 1;
+            let uploaded = store.upload(&file.path, &name)?;
             bytes += uploaded.bytes;
             task.uploaded.insert(file.name.clone(), uploaded);
         }

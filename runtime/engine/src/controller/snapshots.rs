@@ -1,10 +1,10 @@
 //! The controller's part in checkpoints and savepoints: the protocol's decisions become commands, manifests, answers.
 
 use super::{Controller, Phase};
-use crate::checkpoint::{CheckpointPolicy, Collected, EventTimeEnd, Protocol, Tasks};
+use crate::checkpoint::{CheckpointPolicy, Collected, Completed, EventTimeEnd, Protocol, Tasks};
 use crate::control::{After, Request, SnapshotDone, SnapshotError};
 use crate::error::EngineError;
-use crate::streams::{CheckpointId, Command};
+use crate::streams::{CheckpointId, Command, Published};
 use std::time::Instant;
 
 /// The checkpoints of a job, as the controller sees them.
@@ -99,7 +99,7 @@ impl Controller {
         let checkpoint = self.snapshots.protocol.begin(asked, now);
         self.snapshots.happened = false;
         if let Some(publisher) = &mut self.parts.publisher {
-            publisher.begin(checkpoint, self.open);
+            publisher.begin(checkpoint, self.open, savepoint.is_some());
         }
         self.send(Command::Checkpoint { checkpoint, savepoint });
         self.close_soon(now);
@@ -113,19 +113,21 @@ impl Controller {
             Some(publisher) => {
                 self.snapshots.holds_output = publisher.publish(began, &parts, self.snapshots.event_time);
             }
-            None => self.published(checkpoint, 0, began),
+            None => self.published(checkpoint, Published::default(), began),
         }
     }
 
     /// The manifest is written: the checkpoint is complete.
-    pub(super) fn published(&mut self, checkpoint: CheckpointId, bytes: u64, now: Instant) {
-        let Some(published) = self.snapshots.protocol.published(checkpoint, now) else { return };
-        let took = now.saturating_duration_since(published.began);
-        self.parts.metrics.checkpoints.completed(checkpoint, took, bytes);
+    pub(super) fn published(&mut self, checkpoint: CheckpointId, published: Published, now: Instant) {
+        let Some(Completed { began, asked }) = self.snapshots.protocol.published(checkpoint, now) else { return };
+        let took = now.saturating_duration_since(began);
+        self.parts.metrics.checkpoints.completed(checkpoint, took, published.bytes_added);
         self.send(Command::Complete(checkpoint));
         self.close_soon(now);
-        if let Some(request) = published.asked {
-            let done = SnapshotDone { checkpoint, savepoint: request.savepoint.clone(), took, bytes };
+        if let Some(request) = asked {
+            let Published { epoch, created_ms, bytes, bytes_added } = published;
+            let savepoint = request.savepoint.clone();
+            let done = SnapshotDone { checkpoint, savepoint, epoch, created_ms, took, bytes, bytes_added };
             self.snapshots.ending.push(Ending { done, request, is_finishing: false });
         }
     }
@@ -135,6 +137,9 @@ impl Controller {
         let Some(failure) = self.snapshots.protocol.failed(checkpoint, now) else { return Ok(()) };
         self.snapshots.happened = true;
         self.parts.metrics.checkpoints.failed(reason);
+        if let Some(publisher) = &mut self.parts.publisher {
+            publisher.give_up(checkpoint);
+        }
         tracing::warn!("checkpoint {checkpoint} failed: {reason}");
         if let Some(request) = failure.asked {
             let _ = request.answer.send(Err(SnapshotError::Failed { checkpoint, reason: reason.to_owned() }));
@@ -169,28 +174,17 @@ impl Controller {
         }
     }
 
-    /// The savepoint is finished, or will never be.
-    pub(super) fn savepoint_finished(
-        &mut self,
-        checkpoint: CheckpointId,
-        error: Option<String>,
-    ) -> Result<(), EngineError> {
+    /// The savepoint is finished, or will never be. Its checkpoint is complete in either case, so that a job which was to
+    /// stop with it has stopped.
+    pub(super) fn savepoint_finished(&mut self, checkpoint: CheckpointId, error: Option<String>) {
         let found = self.snapshots.ending.iter().position(|it| it.is_finishing && it.done.checkpoint == checkpoint);
-        let Some(Ending { done, request, .. }) = found.map(|at| self.snapshots.ending.swap_remove(at)) else {
-            return Ok(());
+        let Some(at) = found else { return };
+        let Ending { done, request, .. } = self.snapshots.ending.swap_remove(at);
+        let answer = match error {
+            None => Ok(done),
+            Some(reason) => Err(SnapshotError::Savepoint { checkpoint, reason }),
         };
-        match error {
-            None => {
-                let _ = request.answer.send(Ok(done));
-                Ok(())
-            }
-            Some(reason) => {
-                let _ = request.answer.send(Err(SnapshotError::Failed { checkpoint, reason: reason.clone() }));
-                match self.phase {
-                    Phase::Last(_) => Err(EngineError::CheckpointFailed { checkpoint, reason }),
-                    _ => Ok(()),
-                }
-            }
-        }
+        // Nobody may be waiting any more.
+        let _ = request.answer.send(answer);
     }
 }

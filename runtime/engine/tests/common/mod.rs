@@ -13,7 +13,7 @@ use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
 
 /// Longer than anything here takes, on a busy machine too: what takes longer hangs.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A job that can be started. Its components are fixture guests, named by file: `component = "echo.wasm"`.
 pub(crate) struct TestJob {

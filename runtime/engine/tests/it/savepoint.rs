@@ -1,7 +1,7 @@
 //! An operator is swapped from savepoint to savepoint: values of older schema versions go through the newer component's
 //! `migrate`, each once, and what was done is not done again.
 
-use crate::common::{TestJob, wait_until};
+use crate::common::{TIMEOUT, TestJob, wait_until};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,4 +80,31 @@ fn state_goes_from_version_to_version_also_that_which_nobody_touches() {
     assert_eq!(told.len(), 2);
     assert!(told[0].starts_with("5 total=15/2 list=5/2,5/2,5/3"), "{told:?}");
     assert!(told[1].starts_with("7 total=14/2 list=7/2,7/3"), "{told:?}");
+}
+
+/// Without an operator that keeps anything a savepoint holds where the sources are, and no row.
+#[test]
+fn a_job_without_state_has_savepoints_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = MemorySource::new(1);
+    let text = "[sources.numbers]\nconnector = 'numbers'\n[operators.echo]\ncomponent = 'echo.wasm'\ninput = 'numbers'\n\
+                [sinks.out]\nconnector = 'out'\ninput = 'echo'\n";
+    let mut origin = StartFrom::Nothing;
+    for (run, after) in [After::GoOn, After::Stop { drain: false }].into_iter().enumerate() {
+        let (job, out) = TestJob::new(text).source("numbers", &source).sink("out");
+        let durability = Some(durability(folder.path(), origin));
+        let job = job.start_with(JobOptions { durability, ..JobOptions::workers(1) });
+        source.split(0).push([MemoryRecord::new(0, "", "one more")]);
+        wait_until("it is taken", || out.taken().len() == 1);
+        let url = folder.path().join(format!("savepoint-{run}")).to_string_lossy().into_owned();
+        let done = job.control().snapshot(Some(url.clone()), after);
+        done.recv_timeout(TIMEOUT).expect("an answer").expect("a savepoint");
+        if after == After::GoOn {
+            let done = job.control().snapshot(None, After::Stop { drain: false });
+            done.recv_timeout(TIMEOUT).expect("an answer").expect("a checkpoint");
+        }
+        job.wait();
+        let store = Store::open(&url, folder.path()).expect("a store");
+        origin = StartFrom::Savepoint(Arc::new(Savepoint::open(&store).expect("the savepoint is complete")));
+    }
 }

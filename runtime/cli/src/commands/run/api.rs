@@ -4,12 +4,12 @@ use super::start::{FromWorker, Question, Reply, Start, ToWorker};
 use crate::args::Run;
 use crate::commands::{checkpoints, now_ms};
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-use tidewheel_checkpoint::Store;
+use tidewheel_checkpoint::{Store, savepoint};
 use tidewheel_cluster::Channel;
 use tidewheel_engine::{After, Answer, Job, JobControl, JobMetrics, JobSnapshot, NodeKind, SnapshotError};
 use tidewheel_server::model::{
@@ -107,13 +107,15 @@ impl RunningJob {
     /// The checkpoint that has been asked for, once it is complete.
     fn done(&self, answer: &Answer) -> Result<Checkpoint, ApiError> {
         let done = answer.recv().unwrap_or(Err(SnapshotError::Ending)).map_err(refused)?;
-        let checkpoint =
-            checkpoints::kept(&self.store)?.into_iter().find(|checkpoint| checkpoint.id == done.checkpoint);
-        let checkpoint = checkpoint.ok_or_else(|| {
-            let message = format!("checkpoint {} was complete, and others have taken its place since", done.checkpoint);
-            ApiError::new(Fault::Missing, message)
-        })?;
-        Ok(checkpoint)
+        Ok(Checkpoint {
+            id: done.checkpoint,
+            attempt: self.start.member.attempt,
+            epoch: done.epoch,
+            created_ms: done.created_ms,
+            duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
+            bytes: done.bytes,
+            bytes_added: done.bytes_added,
+        })
     }
 
     fn status(&self) -> Result<JobStatus, ApiError> {
@@ -155,9 +157,17 @@ impl RunningJob {
     }
 
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError> {
+        if request.to.is_none() && !self.start.hosts.is_empty() {
+            let message = "a job on several machines has no place of its own that all of them reach";
+            return Err(ApiError::new(Fault::Request, message).with_hint("say where to, with --to"));
+        }
         let folder = request.to.unwrap_or_else(|| self.savepoints.display().to_string());
         let url = format!("{}/{}-{}", folder.trim_end_matches('/'), self.name, now_ms());
-        let answer = self.control.snapshot(Some(url.clone()), after(request.stop, request.drain)?);
+        let after = after(request.stop, request.drain)?;
+        // What is found now does not cost the job a checkpoint, or stop it for nothing.
+        let place = Store::open(&url, Path::new("/")).and_then(|store| savepoint::check_place(&store));
+        place.map_err(|error| ApiError::new(Fault::Request, error.to_string()))?;
+        let answer = self.control.snapshot(Some(url.clone()), after);
         Ok(Savepoint { url, checkpoint: self.done(&answer)? })
     }
 
@@ -183,7 +193,7 @@ impl RunningJob {
 
 fn refused(error: SnapshotError) -> ApiError {
     match error {
-        SnapshotError::Failed { .. } => ApiError::new(Fault::Job, error.to_string()),
+        SnapshotError::Failed { .. } | SnapshotError::Savepoint { .. } => ApiError::new(Fault::Job, error.to_string()),
         SnapshotError::NoCheckpoints | SnapshotError::Ending => ApiError::new(Fault::Conflict, error.to_string()),
     }
 }
