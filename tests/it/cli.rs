@@ -104,17 +104,12 @@ fn wrong_job_files() {
 }
 
 #[test]
-fn flags_that_are_not_there_yet() {
-    let said = "error: --allow-duplicates is not there yet\n";
-    check_refused(&[("job.toml", WRONG_JOB)], &["run", "job.toml", "--allow-duplicates"], said);
-}
-
-#[test]
 fn flags_of_jobs_that_keep_what_they_have_done() {
     for (flags, named) in [
         (["--data-dir", "x"], "--data-dir"),
         (["--from-savepoint", "x"], "--from-savepoint"),
         (["--processes", "2"], "--processes"),
+        (["--allow-duplicates", "--quiet"], "--allow-duplicates"),
     ] {
         let said = format!("error: {named} is for jobs that take checkpoints\n\nhint: add a table [checkpoint]\n");
         check_refused(&[("job.toml", &echo_job())], &[&["run", "job.toml"], &flags[..]].concat(), &said);

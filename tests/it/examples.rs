@@ -13,7 +13,7 @@ use tidewheel_tests::{repo_root, run};
 const WORKERS: [&str; 3] = ["1", "2", "3"];
 
 /// A folder in which an example can be run without leaving anything in the repository.
-fn example(name: &str) -> TempDir {
+pub(crate) fn example(name: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let entries = fs::read_dir(repo_root().join("guest-examples").join(name)).expect("the example is there");
     for entry in entries {

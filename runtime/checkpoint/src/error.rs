@@ -181,6 +181,15 @@ impl CheckpointError {
         }
     }
 
+    /// Whether what a checkpoint was made of is gone, or is not what was written.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            CheckpointError::Checkpoint { source, .. } => source.is_lost(),
+            CheckpointError::Missing { .. } | CheckpointError::Damaged { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether what was asked for is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, CheckpointError::Missing { .. })

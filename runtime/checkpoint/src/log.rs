@@ -85,6 +85,9 @@ pub struct Attempt {
     pub savepoint: Option<String>,
     /// The identity of its output, unless it goes on with that of the checkpoint: minted with the attempt.
     pub lineage: String,
+    /// It restores an older checkpoint than the newest. What it makes again has been published, under the lineage and the
+    /// numbers of those checkpoints, so it does not go on with that lineage.
+    pub went_back: bool,
 }
 
 /// What an attempt starts from.
@@ -168,6 +171,7 @@ impl Log {
                 Err(_) if slot::list(&self.store)?.last() != slots.last() => continue,
                 chosen => chosen?,
             };
+            let went_back = self.went_back(restore.as_ref(), &slots)?;
             let slot = slots.last().map_or(1, |newest| newest + 1);
             let from = restore.as_ref().map(|restore| restore.slot);
             let content =
@@ -178,7 +182,7 @@ impl Log {
                 PutOnce::Done | PutOnce::DoneAfterDoubt => {
                     self.check_not_replaced(number)?;
                     self.own = Some(Own { attempt: number, next: slot + 1, is_in_doubt: false, kept: Kept::default() });
-                    return Ok(Attempt { number, slot, restore, savepoint, lineage });
+                    return Ok(Attempt { number, slot, restore, savepoint, lineage, went_back });
                 }
             }
         }

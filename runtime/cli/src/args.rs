@@ -76,8 +76,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME", requires = "from_savepoint")]
     pub(crate) allow_drop: Vec<String>,
 
-    /// Go on from an older checkpoint when the newest cannot be read, although output is then published twice.
-    #[arg(long)]
+    /// Go on from an older checkpoint when the newest is lost, although output is then published twice.
+    #[arg(long, conflicts_with = "from_savepoint")]
     pub(crate) allow_duplicates: bool,
 
     #[command(flatten)]

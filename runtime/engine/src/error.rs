@@ -199,6 +199,11 @@ impl EngineError {
         matches!(self, EngineError::PeerLost(_))
     }
 
+    /// Whether what the attempt was to restore is gone, or is not what was written.
+    pub fn is_lost_checkpoint(&self) -> bool {
+        matches!(self, EngineError::Checkpoint(error) if error.is_lost())
+    }
+
     /// What the user can do about it, where the message does not say so itself.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -10,7 +10,7 @@ use crate::metrics::NodeKind;
 use crate::refuse::Names;
 use std::path::Path;
 use std::sync::Arc;
-use tidewheel_connectors::{Registry, Sink, Source};
+use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
 use tidewheel_types::OperatorId;
 use tidewheel_types::job::{JobSpec, OnError};
@@ -40,6 +40,14 @@ impl Plan {
     /// The most workers this job can have.
     pub fn max_parallelism(&self) -> u16 {
         self.max_parallelism
+    }
+
+    /// The sinks that promise exactly-once.
+    pub fn exactly_once_sinks(&self) -> impl Iterator<Item = &OperatorId> {
+        self.nodes.iter().filter_map(|node| match &node.role {
+            Role::Sink(sink) if sink.delivery() == Delivery::ExactlyOnce => Some(&node.id),
+            _ => None,
+        })
     }
 
     /// The operators with their components, in the order data flows.

@@ -6,6 +6,7 @@ use crate::file_name;
 use crate::manifest::Manifest;
 use crate::slot::{self, Content};
 use std::collections::HashMap;
+use std::path::Path;
 
 /// A checkpoint that is in the log.
 #[derive(Debug)]
@@ -51,7 +52,8 @@ impl Log {
     /// # Errors
     /// If there is none, if what it starts from cannot be read, or if the store refuses.
     pub fn attempt(&self, number: u64) -> Result<Attempt, CheckpointError> {
-        for slot in slot::list(&self.store)?.into_iter().rev() {
+        let slots = slot::list(&self.store)?;
+        for (place, slot) in slots.iter().copied().enumerate().rev() {
             // One that has been removed since is of a checkpoint.
             let content = match slot::read(&self.store, slot) {
                 Err(CheckpointError::Missing { .. }) => continue,
@@ -60,11 +62,49 @@ impl Log {
             if let Content::Attempt { number: found, from, savepoint, lineage: Some(lineage) } = content
                 && found == number
             {
-                let restore = from.map(|slot| Ok(Restore { slot, manifest: self.load(slot)? }));
-                return Ok(Attempt { number, slot, restore: restore.transpose()?, savepoint, lineage });
+                let restore = from.map(|slot| Ok(Restore { slot, manifest: self.load(slot)? })).transpose()?;
+                let went_back = self.went_back(restore.as_ref(), &slots[..place])?;
+                return Ok(Attempt { number, slot, restore, savepoint, lineage, went_back });
             }
         }
         Err(CheckpointError::Missing { file: format!("attempt {number} in {}", self.store) })
+    }
+
+    /// Whether there is a checkpoint, or what is left of one, after that which an attempt restores that begins after
+    /// `slots`.
+    pub(super) fn went_back(&self, restore: Option<&Restore>, slots: &[u64]) -> Result<bool, CheckpointError> {
+        let Some(restore) = restore else { return Ok(false) };
+        for later in slots.iter().filter(|later| **later > restore.slot) {
+            match slot::read(&self.store, *later).map(|file| file.content) {
+                Ok(Content::Attempt { .. } | Content::Swap(_)) => {}
+                Err(error) if error.is_retryable() => return Err(error),
+                Ok(Content::Checkpoint(_)) | Err(_) => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The newest checkpoint before `slot` that can be restored: all its files are there, and are what was written. They
+    /// are fetched into `scratch` for that, one after the other.
+    ///
+    /// # Errors
+    /// If the store or the disk refuses.
+    pub fn newest_whole_before(&self, slot: u64, scratch: &Path) -> Result<Option<Restore>, CheckpointError> {
+        for entry in self.checkpoints()?.into_iter().filter(|entry| entry.slot < slot) {
+            let whole = entry.manifest.and_then(|manifest| {
+                let fetched = scratch.join("file");
+                for file in manifest.files() {
+                    self.store.download(file, &fetched)?;
+                }
+                Ok(Restore { slot: entry.slot, manifest })
+            });
+            match whole {
+                Ok(restore) => return Ok(Some(restore)),
+                Err(error) if error.is_lost() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// The manifest in a slot.

@@ -68,6 +68,23 @@ fn listed(log: &Log) -> Vec<(u64, Option<u64>)> {
     entries.map(|entry| (entry.slot, entry.manifest.ok().map(|manifest| manifest.checkpoint))).collect()
 }
 
+/// What it makes again needs another name, until it has a checkpoint of its own.
+#[test]
+fn an_attempt_that_goes_back_says_so_and_so_does_the_next() {
+    let store = memory();
+    let mut first = Log::open(store.clone());
+    first.begin_attempt().unwrap();
+    (1..=3).for_each(|checkpoint| _ = first.publish(manifest(1, checkpoint, &[])).unwrap());
+    assert!(!Log::open(store.clone()).begin_attempt().unwrap().went_back, "it restores the newest");
+    let back = Log::open(store.clone()).begin_attempt_from(Some(3)).unwrap();
+    assert!(back.went_back);
+    let mut next = Log::open(store.clone());
+    let begun = next.begin_attempt().unwrap();
+    assert_eq!((begun.restore.unwrap().slot, begun.went_back), (3, true), "the one that went back has left nothing");
+    next.publish(manifest(begun.number, 3, &[])).unwrap();
+    assert!(!Log::open(store).begin_attempt().unwrap().went_back);
+}
+
 #[test]
 fn somebody_else_who_has_begun_is_noticed_and_what_failed_here_is_not_somebody_else() {
     let store = memory();
@@ -93,7 +110,7 @@ fn an_attempt_starts_from_the_newest_checkpoint_of_those_before() {
     assert_eq!(first.newest().unwrap(), None);
     let begun = first.begin_attempt().unwrap();
     let lineage = begun.lineage.clone();
-    assert_eq!(begun, Attempt { number: 1, slot: 1, restore: None, savepoint: None, lineage });
+    assert_eq!(begun, Attempt { number: 1, slot: 1, restore: None, savepoint: None, lineage, went_back: false });
     assert_eq!(first.publish(manifest(1, 1, &[])).unwrap(), 2);
     assert_eq!(first.publish(manifest(1, 2, &[])).unwrap(), 3);
 
@@ -101,7 +118,10 @@ fn an_attempt_starts_from_the_newest_checkpoint_of_those_before() {
     let restore = Some(Restore { slot: 3, manifest: manifest(1, 2, &[]) });
     let begun = second.begin_attempt().unwrap();
     let lineage = begun.lineage.clone();
-    assert_eq!(begun, Attempt { number: 2, slot: 4, restore: restore.clone(), savepoint: None, lineage });
+    assert_eq!(
+        begun,
+        Attempt { number: 2, slot: 4, restore: restore.clone(), savepoint: None, lineage, went_back: false }
+    );
     assert_eq!(Log::open(store.clone()).attempt(2).unwrap(), begun, "another process of the attempt finds the same");
     assert!(Log::open(store.clone()).attempt(3).is_err());
     // It ends before its first checkpoint.

@@ -13,7 +13,7 @@ mod running;
 
 use crate::args::Settings;
 use crate::preflight;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tidewheel_connectors::Registry;
@@ -27,14 +27,6 @@ fn plan(job_file: &Path, settings: &Settings) -> Result<(JobSpec, Plan)> {
     let plan = Plan::new(&spec, folder, &Registry::built_in(), &guest_runtime()?)?;
     preflight::check(&spec, &plan, folder)?;
     Ok((spec, plan))
-}
-
-/// A flag that is not acted upon must not be passed over in silence: the first that was given is the error.
-fn refuse_what_is_not_there(flags: &[(bool, &str)]) -> Result<()> {
-    match flags.iter().find(|(given, _)| *given) {
-        None => Ok(()),
-        Some((_, flag)) => bail!("{flag} is not there yet"),
-    }
 }
 
 /// A place for the job to write to, as it is known to a job in another folder: a URL as it is, a path as an absolute one.

@@ -5,6 +5,7 @@
 
 mod api;
 mod control;
+mod going_back;
 mod start;
 mod supervise;
 mod worker;
@@ -24,7 +25,6 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
         return worker::execute(run, channel);
     }
     tuning::restart_with_fast_copies();
-    super::refuse_what_is_not_there(&[(run.allow_duplicates, "--allow-duplicates")])?;
     let (spec, plan) = super::plan(&run.job, &run.settings)?;
     if run.json {
         refuse_two_writers(&spec)?;
@@ -108,6 +108,7 @@ fn refuse_without_checkpoints(run: &Run, spec: &JobSpec) -> Result<()> {
         (run.from_savepoint.is_some(), "--from-savepoint"),
         (run.processes.get() > 1, "--processes"),
         (!run.hosts.is_empty(), "--hosts"),
+        (run.allow_duplicates, "--allow-duplicates"),
     ];
     match flags.into_iter().find(|(given, _)| *given) {
         None => Ok(()),

@@ -131,6 +131,11 @@ impl MemoryTarget {
     }
 }
 
+/// Under which an outbox's mark is kept: its own lineage, which need not be that of the attempt.
+fn key(outbox: &OutboxId) -> (String, String, usize) {
+    (outbox.lineage.clone(), outbox.sink.clone(), outbox.shard)
+}
+
 impl Target for MemoryTarget {
     fn fence(&mut self, shard: usize) -> Result<(), ConnectorError> {
         let SinkContext { lineage, sink, attempt, .. } = &self.context;
@@ -145,7 +150,7 @@ impl Target for MemoryTarget {
     }
 
     fn outcome(&mut self, outbox: &OutboxId) -> Result<Outcome, ConnectorError> {
-        let mark = self.sink.lock().marks.get(&self.shard(outbox.shard)).copied();
+        let mark = self.sink.lock().marks.get(&key(outbox)).copied();
         Ok(if mark >= Some(outbox.checkpoint) { Outcome::Committed } else { Outcome::Open })
     }
 
@@ -159,7 +164,7 @@ impl Target for MemoryTarget {
             taken.extend(MemoryRecord::from_batch(&batch?));
         }
         let path = "memory".to_owned();
-        let shard = self.shard(outbox.shard);
+        let shard = key(outbox);
         let mut state = self.sink.lock();
         if state.fences.get(&shard).is_some_and(|&attempt| attempt > self.context.attempt) {
             let reason = "a later start of the job has taken over".to_owned();

@@ -7,10 +7,7 @@ use tidewheel_guest::{Export, GuestError, TrapCause};
 
 /// Whether the records that `export` was called with may be to blame, and not how the instance was started.
 pub(super) fn may_be(error: &GuestError, export: Export) -> bool {
-    match error {
-        GuestError::Trapped(trap) => error.is_poison() && trap.function == export.name(),
-        error => error.is_poison(),
-    }
+    error.is_poison() && error.trap().is_none_or(|trap| trap.function == export.name())
 }
 
 /// What the search for the poison needs to know. The frame held `records`, which are those of `from`.
@@ -18,7 +15,7 @@ pub(super) fn failure(fault: &CallFault, from: &impl Inherit, records: usize) ->
     let CallFault::Guest(error) = fault else {
         return Failure { is_limit: matches!(fault, CallFault::Inherited { .. }), blamed: None };
     };
-    let GuestError::Trapped(trap) = &**error else { return Failure { is_limit: false, blamed: None } };
+    let Some(trap) = error.trap() else { return Failure { is_limit: false, blamed: None } };
     let blamed = trap.blamed.as_ref().map(|blamed| blamed.record as usize);
     Failure {
         is_limit: !matches!(trap.cause, TrapCause::Illegal(_)),
@@ -29,12 +26,12 @@ pub(super) fn failure(fault: &CallFault, from: &impl Inherit, records: usize) ->
 /// The fault in one line: the backtrace goes beside it.
 pub(super) fn reason(fault: &CallFault) -> String {
     match fault {
-        CallFault::Guest(error) => match &**error {
-            GuestError::Trapped(trap) => {
+        CallFault::Guest(error) => match error.trap() {
+            Some(trap) => {
                 let said = trap.blamed.as_ref().map(|blamed| format!(": {}", blamed.message)).unwrap_or_default();
                 format!("`{}` trapped: {}{said}", trap.function, trap.cause)
             }
-            error => error.to_string(),
+            None => error.to_string(),
         },
         fault => fault.to_string(),
     }
@@ -43,10 +40,7 @@ pub(super) fn reason(fault: &CallFault) -> String {
 /// The guest's functions at the trap, the innermost first.
 pub(crate) fn backtrace(fault: &CallFault) -> &[String] {
     match fault {
-        CallFault::Guest(error) => match &**error {
-            GuestError::Trapped(trap) => &trap.backtrace,
-            _ => &[],
-        },
+        CallFault::Guest(error) => error.trap().map_or(&[], |trap| &trap.backtrace),
         _ => &[],
     }
 }

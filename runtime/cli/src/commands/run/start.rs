@@ -20,6 +20,8 @@ pub(super) enum ToWorker {
 pub(super) enum FromWorker {
     /// Process 0 can be asked.
     Running,
+    /// The checkpoint that the attempt was to restore is lost. Its last words say how.
+    LostCheckpoint,
     /// Process 0 answers the question of this number.
     Answered(u64, Reply),
 }

@@ -4,6 +4,7 @@
 //! process does is in `worker.rs`.
 
 use super::control::{Control, End, Facts};
+use super::going_back::{GoingBack, Lost};
 use super::start::{FromWorker, Origin, Start, ToWorker};
 use crate::args::Run;
 use crate::commands::{self, check, now_ms, place};
@@ -13,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tidewheel_checkpoint::{Attempt, CheckpointError, Log, Manifest, Store};
 use tidewheel_cluster::{
@@ -30,10 +32,11 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
     if let Some(url) = &run.from_savepoint {
         check::contract(&plan, url)?.check(&run.allow_drop)?;
     }
+    let folder = DataFolder::open(&data_folder(run, spec))?;
+    let going_back = GoingBack::new(&plan, run, folder.state().join("looked-at"));
     // Its compiled components are in the cache, for the worker processes.
     drop(plan);
     let machines = Machines::new(run, checkpoint)?;
-    let folder = DataFolder::open(&data_folder(run, spec))?;
     let started_ms = now_ms();
     let store = open_store(checkpoint, &run.job, folder.checkpoints())?;
     let control = Arc::new(Control::new(Facts {
@@ -57,6 +60,8 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
         started_ms,
         control: Arc::clone(&control),
         from_savepoint,
+        going_back,
+        lost: None,
     };
     let outcome = supervised.run(Restarts::new(&spec.restart));
     match &outcome {
@@ -123,6 +128,9 @@ struct Supervised<'a> {
     control: Arc<Control>,
     /// Of the first attempt; the log knows it from then on.
     from_savepoint: Option<String>,
+    going_back: GoingBack,
+    /// The checkpoint that the last attempt could not restore.
+    lost: Option<Lost>,
 }
 
 impl Supervised<'_> {
@@ -131,6 +139,8 @@ impl Supervised<'_> {
         loop {
             let (attempt, reason) = match self.attempt() {
                 Ok((_, ended)) if ended.is_success() => return Ok(End::Finished),
+                // The next attempt restores an older one, or the job ends: that is not tried again and again.
+                Ok(_) if self.lost.is_some() => continue,
                 Ok((_, ended)) if !ended.retryable => return Err(JobFailed::Reason(why(&ended)).into()),
                 Ok((attempt, ended)) => (attempt, why(&ended)),
                 // A store that was there may be away for a while.
@@ -161,9 +171,11 @@ impl Supervised<'_> {
         let attempt = self.begin()?;
         let members = self.members(attempt.number)?;
         let commands = members.iter().map(|_| worker_command()).collect::<Result<Vec<_>>>()?;
-        let control = Arc::clone(&self.control);
+        let (control, is_lost) = (Arc::clone(&self.control), Arc::new(AtomicBool::new(false)));
+        let lost = Arc::clone(&is_lost);
         let on_message = move |_: usize, message: FromWorker| match message {
             FromWorker::Running => control.runs(),
+            FromWorker::LostCheckpoint => lost.store(true, Ordering::Relaxed),
             FromWorker::Answered(number, reply) => control.answered(number, reply),
         };
         let supervisor: Supervisor<ToWorker, FromWorker> = Supervisor::start(commands, Some(&self.folder), on_message)?;
@@ -179,19 +191,36 @@ impl Supervised<'_> {
         }
         let (first, _) = self.attempts.unwrap_or((attempt.number, attempt.number));
         self.attempts = Some((first, attempt.number));
-        Ok((attempt.number, supervisor.wait()))
+        let ended = supervisor.wait();
+        // Of several machines the one that begins attempts decides.
+        let decides = self.machines.as_ref().is_none_or(|machines| machines.process == 0);
+        let lost = attempt.restore.filter(|_| decides && is_lost.load(Ordering::Relaxed));
+        self.lost = lost.map(|restore| Lost { slot: restore.slot, reason: why(&ended) });
+        Ok((attempt.number, ended))
     }
 
-    /// Begins an attempt; on other machines than the first, joins the one that has begun there.
+    /// Begins an attempt; on other machines than the first, joins the one that has begun there. If the newest checkpoint is
+    /// lost it is one from an older checkpoint, if it may be.
     fn begin(&mut self) -> Result<Attempt> {
         if let Some(machines) = self.machines.as_ref().filter(|machines| machines.process != 0) {
             let asking = self.members(0)?.remove(0);
             return Ok(self.log.attempt(ask_attempt(&asking, &machines.hosts[0], ASK_MAX)?)?);
         }
-        Ok(match self.from_savepoint.take() {
-            Some(url) => self.log.begin_attempt_from_savepoint(&url)?,
-            None => self.log.begin_attempt()?,
-        })
+        if let Some(url) = self.from_savepoint.take() {
+            return Ok(self.log.begin_attempt_from_savepoint(&url)?);
+        }
+        let lost = match self.lost.take() {
+            Some(lost) => lost,
+            None => match self.log.begin_attempt() {
+                Err(error) if error.is_lost() => {
+                    let slot = self.log.checkpoints()?.first().map_or(u64::MAX, |newest| newest.slot);
+                    Lost { slot, reason: error.to_string() }
+                }
+                begun => return Ok(begun?),
+            },
+        };
+        let slot = self.going_back.slot(&self.log, lost)?;
+        Ok(self.log.begin_attempt_from(Some(slot))?)
     }
 
     /// Ends a job that somebody else has started meanwhile, from the same store: two would replace each other for ever.
@@ -221,13 +250,14 @@ impl Supervised<'_> {
         let is_ours = |manifest: &Manifest| self.attempts.is_some_and(|(first, _)| manifest.attempt >= first);
         let restore = attempt.restore.as_ref();
         let restore = restore.filter(|restore| !restore.manifest.is_over() || is_ours(&restore.manifest));
+        let lineage = restore.filter(|_| !attempt.went_back).map(|restore| restore.manifest.lineage.clone());
         Start {
             folder: self.folder.path().to_owned(),
             member,
             hosts: self.machines.as_ref().map_or_else(Vec::new, |machines| machines.hosts.clone()),
             slot: attempt.slot,
             next_checkpoint: attempt.restore.as_ref().map_or(1, |restore| restore.manifest.checkpoint + 1),
-            lineage: restore.map_or_else(|| attempt.lineage.clone(), |restore| restore.manifest.lineage.clone()),
+            lineage: lineage.unwrap_or_else(|| attempt.lineage.clone()),
             origin: match (restore, &attempt.savepoint) {
                 (Some(restore), _) => Origin::Slot(restore.slot),
                 (None, Some(url)) => Origin::Savepoint(url.clone()),

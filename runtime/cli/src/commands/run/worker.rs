@@ -32,11 +32,17 @@ pub(super) fn execute(run: &Run, channel: Channel<FromWorker, ToWorker>) -> Resu
     let last_words = channel.clone();
     tidewheel_engine::on_fatal(Box::new(move |error| {
         // If it cannot be told, the supervisor sees the exit code.
+        if error.is_lost_checkpoint() {
+            let _ = last_words.send(&FromWorker::LostCheckpoint);
+        }
         let _ = last_words.send_last_words(words(error));
         i32::from(JOB_FAILED)
     }));
     let outcome = match connect(&start) {
         Ok(peers) => run_job(run, &start, &channel, peers).map_err(|error| {
+            if error.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_lost) {
+                let _ = channel.send(&FromWorker::LostCheckpoint);
+            }
             let words = LastWords::cause(format!("{error:#}"));
             // What is wrong before anything has run is wrong the next time, too. Later a store or a disk may be away for a
             // while.
