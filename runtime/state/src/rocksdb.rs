@@ -8,8 +8,8 @@
 //! - **Freezing** copies what has changed. A background thread sorts it and writes it to a state file, which goes into the
 //!   RocksDB as it is (`ingestion.rs`) and is the snapshot's increment as well. Until then what was frozen stays in the
 //!   cache, so reads see cache → frozen → RocksDB. So it is at a checkpoint; and also in between, as a **spill**
-//!   (`spill.rs`), when what has changed takes a quarter of the cache and the cache is three quarters full. The next
-//!   checkpoint takes the files of the spills.
+//!   (`spill.rs`), when what has changed takes a quarter of the cache and more than half of the cache is taken. The
+//!   next checkpoint takes the files of the spills.
 //! - **Tombstones** are empty values, and a compaction filter removes them for good, and what has expired (`database.rs`).
 
 mod collections;
@@ -86,9 +86,12 @@ enum Store {
 }
 
 /// What has changed may take one of so many parts of the cache before it is spilled; what is on its way into the
-/// RocksDB another one. The rest is for what can be evicted. As long as one of those parts is free nothing has to be
-/// evicted soon, and nothing is spilled.
+/// RocksDB another one. The rest is for what can be evicted.
 const SPILL_PART: usize = 4;
+
+/// So many eighths of the cache are taken before anything is spilled: until then nothing has to be evicted soon. Not more,
+/// since the first spill may be of all of it, and is copied.
+const SPILL_FROM_EIGHTHS: usize = 5;
 
 /// How long a worker waits for the disk before the job fails.
 const WAIT_MAX: Duration = Duration::from_secs(120);
@@ -202,7 +205,7 @@ impl RocksDbState {
         let spill_bytes = bytes_max / SPILL_PART;
         let values_used: usize = self.values().map(CachedValues::used_bytes).sum();
         let all_used = values_used + self.collections.bytes();
-        if all_used > bytes_max - spill_bytes && self.dirty_bytes() > spill_bytes {
+        if all_used > bytes_max / 8 * SPILL_FROM_EIGHTHS && self.dirty_bytes() > spill_bytes {
             self.wait_for_disk(spill_bytes)?;
             self.spill()?;
         }
