@@ -119,10 +119,13 @@ impl Control {
         state.ask = Some(ask);
     }
 
-    /// Worker process 0 can be asked from now on.
-    pub(super) fn runs(&self) {
-        self.lock().phase = Phase::Running;
-        self.changed.notify_all();
+    /// Worker process 0 of `attempt` can be asked from now on. It may say so when it has been replaced.
+    pub(super) fn runs(&self, attempt: u64) {
+        let mut state = self.lock();
+        if state.attempt == attempt && matches!(state.phase, Phase::Starting) {
+            state.phase = Phase::Running;
+            self.changed.notify_all();
+        }
     }
 
     /// Worker process 0 has answered.

@@ -173,8 +173,9 @@ impl Supervised<'_> {
         let commands = members.iter().map(|_| worker_command()).collect::<Result<Vec<_>>>()?;
         let (control, is_lost) = (Arc::clone(&self.control), Arc::new(AtomicBool::new(false)));
         let lost = Arc::clone(&is_lost);
+        let number = attempt.number;
         let on_message = move |_: usize, message: FromWorker| match message {
-            FromWorker::Running => control.runs(),
+            FromWorker::Running => control.runs(number),
             FromWorker::LostCheckpoint => lost.store(true, Ordering::Relaxed),
             FromWorker::Answered(number, reply) => control.answered(number, reply),
         };
