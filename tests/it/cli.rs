@@ -108,6 +108,7 @@ fn flags_of_jobs_that_keep_what_they_have_done() {
     for (flags, named) in [
         (["--data-dir", "x"], "--data-dir"),
         (["--from-savepoint", "x"], "--from-savepoint"),
+        (["--allow-drop", "x"], "--allow-drop"),
         (["--processes", "2"], "--processes"),
         (["--allow-duplicates", "--quiet"], "--allow-duplicates"),
     ] {

@@ -13,6 +13,7 @@ use tidewheel_types::description::StateKind::{List, Value as ValueState};
 fn folder(states: Vec<StateEntry>) -> TempDir {
     let job = format!(
         "name = 'counts'
+max-parallelism = 16
 [sources.lines]
 connector = 'file'
 path = 'in.txt'

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tidewheel_types::OperatorId;
-use tidewheel_types::contract::StoredState;
+use tidewheel_types::contract::{Stored, StoredState};
 use tidewheel_types::description::StateKind;
 
 /// The format of manifests that this version writes; newer ones are refused.
@@ -49,13 +49,23 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The states of its operators, as a [`Contract`](tidewheel_types::contract::Contract) compares them with those that
-    /// a job declares.
-    pub fn stored_states(&self) -> Vec<(OperatorId, Vec<StoredState>)> {
-        let operators = self.operators.iter();
-        operators
-            .map(|(id, operator)| (OperatorId::new(id), operator.states.iter().map(StoredState::from).collect()))
-            .collect()
+    /// What it holds, as a [`Contract`](tidewheel_types::contract::Contract) compares it with what a job declares.
+    pub fn stored(&self) -> Stored {
+        let sources = self.sources.iter().map(|(id, source)| {
+            let unread = source.splits.iter().filter(|split| !split.ended);
+            (OperatorId::new(id), unread.map(|split| split.name.clone()).collect())
+        });
+        let operators = self
+            .operators
+            .iter()
+            .map(|(id, operator)| (OperatorId::new(id), operator.states.iter().map(StoredState::from).collect()));
+        let sinks = self.sinks.iter().filter(|(_, sink)| sink.has_staged());
+        Stored {
+            max_parallelism: (!self.operators.is_empty()).then_some(self.max_parallelism),
+            sources: sources.collect(),
+            operators: operators.collect(),
+            sinks: sinks.map(|(id, _)| OperatorId::new(id)).collect(),
+        }
     }
 }
 
@@ -155,6 +165,13 @@ pub struct FileRef {
 pub struct SinkState {
     /// By task.
     pub shards: Vec<ShardState>,
+}
+
+impl SinkState {
+    /// Whether any of its tasks had.
+    pub fn has_staged(&self) -> bool {
+        self.shards.iter().any(|shard| !shard.staged.is_empty())
+    }
 }
 
 /// What a task of a sink had staged and not committed.

@@ -72,8 +72,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "URL")]
     pub(crate) from_savepoint: Option<String>,
 
-    /// State of the savepoint that is not restored: OPERATOR.STATE, or OPERATOR for all of its states.
-    #[arg(long, value_name = "NAME", requires = "from_savepoint")]
+    /// What is not restored of the checkpoint or savepoint, and gone then: OPERATOR.STATE, OPERATOR for all of its states,
+    /// SOURCE for its positions, SINK for its last output.
+    #[arg(long, value_name = "NAME")]
     pub(crate) allow_drop: Vec<String>,
 
     /// Go on from an older checkpoint when the newest is lost, although output is then published twice.
@@ -109,7 +110,7 @@ pub(crate) struct Check {
     #[arg(long, value_name = "URL")]
     pub(crate) from_savepoint: Option<String>,
 
-    /// State of the savepoint that may be dropped: OPERATOR.STATE, or OPERATOR for all of its states.
+    /// What may be dropped of the savepoint: OPERATOR.STATE, OPERATOR for all of its states, SOURCE for its positions.
     #[arg(long, value_name = "NAME", requires = "from_savepoint")]
     pub(crate) allow_drop: Vec<String>,
 

@@ -13,8 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// The most bytes of JSON in a message.
-pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// The most bytes of JSON in a message. The largest names all files that a job reads.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// How long a sender waits for a receiver that does not read. A process that is stopped must not stop its supervisor.
 const SEND_MAX: Duration = Duration::from_secs(5);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn long_last_words_are_cut_not_lost() {
         let (near, far): Pair = Channel::pair().unwrap();
-        near.send_last_words(LastWords::cause("\u{1F980}".repeat(MESSAGE_BYTES_MAX))).unwrap();
+        near.send_last_words(LastWords::cause("\u{1F980}".repeat(1 << 20))).unwrap();
         near.send(&"after".to_owned()).unwrap();
         assert_eq!(far.receive().unwrap().as_deref(), Some("after"), "a worker has no use for last words");
     }

@@ -111,6 +111,15 @@ pub enum ConnectorError {
         reason: String,
     },
 
+    /// The folder that staged output is in is not there, so nobody knows whether that has become visible.
+    #[error(
+        "the sink's folder {path} is not there, and a checkpoint names output in it that may not have been committed yet\n\nhint: put the folder back and start the job again; if its files have been taken over, make it anew, empty"
+    )]
+    FolderLost {
+        /// The folder.
+        path: String,
+    },
+
     /// A commit failed, and its output may or may not have become visible for good.
     #[error("commit of {path} is in doubt: {source}; commit again to be sure")]
     CommitInDoubt {
@@ -132,6 +141,11 @@ impl ConnectorError {
     /// Whether it is unknown if output has become visible: look, or commit again, before writing it a second time.
     pub fn is_indeterminate(&self) -> bool {
         matches!(self, ConnectorError::CommitInDoubt { .. })
+    }
+
+    /// Whether the same may succeed a moment later. It may not where somebody has to put something right first.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, ConnectorError::FolderLost { .. })
     }
 
     /// The error of a connector that only writes.

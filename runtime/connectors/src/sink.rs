@@ -41,6 +41,8 @@ pub struct SinkContext {
     /// How many tasks the sink has in this attempt. What any earlier attempt has left of shard *i* is settled by the
     /// task *i* modulo this number.
     pub shards: usize,
+    /// Whether a snapshot names output of this sink, of whichever task, that the sink settles first.
+    pub has_unsettled: bool,
     /// Wakes the worker when the writer has room again, or has staged or committed.
     pub waker: Waker,
 }

@@ -17,8 +17,12 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 /// A source as the job file describes it, checked.
 pub trait Source: Send + Sync {
     /// The names of the splits, as a person knows them (a file's path, a partition). Their number and order are fixed
-    /// for the job's life. Called once per job, before anything runs.
+    /// from then on. Called once per start of a job, before anything runs.
     fn splits(&self) -> Result<Vec<String>, ConnectorError>;
+
+    /// Takes the splits that `splits` has found in another process of the job, in the place of those it would find.
+    /// Some may be gone by now; one that is opened has to be there. For sources that may find others.
+    fn use_splits(&self, _names: &[String]) {}
 
     /// Starts to read a split, from its beginning or from where a reader of it was. `source` is the source's place in
     /// the job, for the records' origins.

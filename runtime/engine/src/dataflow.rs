@@ -298,11 +298,13 @@ impl<'a> Graph<'a, '_> {
         let (shard, shards, reporter) = (self.scope.index(), self.scope.peers(), self.reporter.clone());
         let checkpoints = &self.shared.checkpoints;
         let (lineage, attempt) = (checkpoints.lineage().to_owned(), checkpoints.attempt());
-        let unsettled = checkpoints.staged(id, shard);
+        let (unsettled, has_unsettled) = (checkpoints.staged(id, shard), checkpoints.has_staged(id));
         self.task(index, OPEN_EPOCH, |activator| {
             // A sink whose worker has ended needs no waking.
             let waker = Arc::new(move || _ = activator.activate());
-            let writer = sink.open(SinkContext { lineage, sink: id.to_string(), attempt, shard, shards, waker });
+            let sink_id = id.to_string();
+            let context = SinkContext { lineage, sink: sink_id, attempt, shard, shards, has_unsettled, waker };
+            let writer = sink.open(context);
             let writer = writer.unwrap_or_else(|error| connector_failed(id, error));
             SinkTask::new(id.clone(), shard, writer, reporter, unsettled)
         });

@@ -180,10 +180,10 @@ impl EngineError {
             EngineError::Panicked { .. }
             | EngineError::State { .. }
             | EngineError::CheckpointFailed { .. }
-            | EngineError::Connector { .. }
             | EngineError::PeerLost(_)
             | EngineError::Start(_) => true,
             EngineError::Snapshot { source, .. } => !matches!(source, StateError::Damaged { .. }),
+            EngineError::Connector { source, .. } => source.is_retryable(),
             EngineError::Checkpoint(error) => error.is_retryable(),
             EngineError::Job(_)
             | EngineError::Guest { .. }

@@ -45,5 +45,5 @@ pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};
 pub use job::{Job, JobOptions, JobSummary};
 pub use metrics::{CheckpointCounters, JobMetrics, JobSnapshot, NodeKind, NodeSnapshot};
-pub use plan::Plan;
+pub use plan::{Plan, Splits};
 pub use tidewheel_guest::{Histogram, MetricValue};

@@ -8,13 +8,18 @@ mod resolve;
 use crate::error::EngineError;
 use crate::metrics::NodeKind;
 use crate::refuse::Names;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
 use tidewheel_types::OperatorId;
+use tidewheel_types::contract::Declared;
 use tidewheel_types::job::{JobSpec, OnError};
 use tidewheel_types::selector::Selector;
+
+/// The names of the splits of each source.
+pub type Splits = BTreeMap<String, Vec<String>>;
 
 /// A job that can be run.
 pub struct Plan {
@@ -29,7 +34,27 @@ pub struct Plan {
 impl Plan {
     /// Plans `spec`. Paths in it are relative to `folder`.
     pub fn new(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: &Runtime) -> Result<Plan, EngineError> {
-        resolve::plan(spec, folder, registry, runtime)
+        resolve::plan(spec, folder, registry, runtime, None)
+    }
+
+    /// Plans `spec` with the splits that another process has found: each looking for itself, they might find others.
+    pub fn with_splits(
+        spec: &JobSpec,
+        folder: &Path,
+        registry: &Registry,
+        runtime: &Runtime,
+        splits: &Splits,
+    ) -> Result<Plan, EngineError> {
+        resolve::plan(spec, folder, registry, runtime, Some(splits))
+    }
+
+    /// The splits of its sources.
+    pub fn splits(&self) -> Splits {
+        let sources = self.nodes.iter().filter_map(|node| match &node.role {
+            Role::Source(source) => Some((node.id.to_string(), source.splits.clone())),
+            _ => None,
+        });
+        sources.collect()
     }
 
     /// The job's name.
@@ -48,6 +73,24 @@ impl Plan {
             Role::Sink(sink) if sink.delivery() == Delivery::ExactlyOnce => Some(&node.id),
             _ => None,
         })
+    }
+
+    /// What a snapshot has to fit that the job goes on from.
+    pub fn declared(&self) -> Declared {
+        let operators = self.components();
+        let mut declared = Declared {
+            max_parallelism: self.max_parallelism,
+            operators: operators.map(|(id, component)| (id.clone(), component.description().states.clone())).collect(),
+            ..Declared::default()
+        };
+        for node in &self.nodes {
+            match &node.role {
+                Role::Source(source) => declared.sources.push((node.id.clone(), source.splits.clone())),
+                Role::Sink(_) => declared.sinks.push(node.id.clone()),
+                _ => {}
+            }
+        }
+        declared
     }
 
     /// The operators with their components, in the order data flows.

@@ -1,14 +1,42 @@
 //! Does a job's state fit the job? The pure decision, before anything is stopped or restored.
 //!
-//! State is found by operator and name, never by its place. `kind` and `format` have to be the same, `schema` too where
-//! versions are; values of an older version, from `oldest` up, go through the component's `migrate`. A state that is in
-//! the snapshot and not in the job would be dropped, and that has to be allowed by name.
+//! Where there is state, the number of key groups has to be the same. State is found by operator and name, never by its
+//! place. `kind` and `format` have to be the same, `schema` too where versions are; values of an older version, from
+//! `oldest` up, go through the component's `migrate`. A state that is in the snapshot and not in the job would be dropped,
+//! and that has to be allowed by name. So has the loss of what else would have no owner: where a source was, what a split
+//! had left to be read, timers, output that waits for its commit.
 
 use crate::OperatorId;
 use crate::description::{StateDecl, StateKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+
+/// What a job declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Number of key groups.
+    pub max_parallelism: u16,
+    /// With the names of their splits.
+    pub sources: Vec<(OperatorId, Vec<String>)>,
+    /// In the order in which data flows.
+    pub operators: Vec<(OperatorId, Vec<StateDecl>)>,
+    /// The sinks.
+    pub sinks: Vec<OperatorId>,
+}
+
+/// What a snapshot holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Number of key groups; none when there is no operator with state.
+    pub max_parallelism: Option<u16>,
+    /// With the names of the splits that were not read to their end.
+    pub sources: Vec<(OperatorId, Vec<String>)>,
+    /// Those with state or timers.
+    pub operators: Vec<(OperatorId, Vec<StoredState>)>,
+    /// Those with output that may not have been committed.
+    pub sinks: Vec<OperatorId>,
+}
 
 /// A state as a snapshot has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,11 +137,44 @@ pub enum Mismatch {
     },
 }
 
+/// What a snapshot has besides states, and the job has no place for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "part", rename_all = "kebab-case")]
+pub enum Orphan {
+    /// Where a source was.
+    Source {
+        /// The source.
+        source: OperatorId,
+    },
+    /// What was left to be read of splits.
+    Splits {
+        /// Their source, which the job has.
+        source: OperatorId,
+        /// Their names.
+        splits: Vec<String>,
+    },
+    /// The timers of an operator without states.
+    Timers {
+        /// The operator.
+        operator: OperatorId,
+    },
+    /// Output that waits for its commit, or has just been committed.
+    Output {
+        /// The sink.
+        sink: OperatorId,
+    },
+}
+
 /// What becomes of every state of a job that starts from a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contract {
     /// By operator in the order given, the declared states first.
     pub states: Vec<StateVerdict>,
+    /// What else would be dropped.
+    pub orphans: Vec<Orphan>,
+    /// Numbers of key groups, where they differ: the snapshot's and the job's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parallelism: Option<(u16, u16)>,
 }
 
 /// Why a job cannot start from a snapshot.
@@ -128,10 +189,19 @@ pub enum ContractError {
         /// Why.
         mismatch: Mismatch,
     },
-    /// States would be dropped, and that was not allowed.
+    /// The keys are in other key groups than the job looks for them.
+    MaxParallelism {
+        /// Number of key groups of the snapshot.
+        stored: u16,
+        /// Number of key groups of the job.
+        declared: u16,
+    },
+    /// Something would be dropped, and that was not allowed.
     Dropped {
         /// Each `OPERATOR.STATE`.
         states: Vec<String>,
+        /// What else.
+        orphans: Vec<Orphan>,
     },
     /// A drop was allowed of something that would not be dropped: probably a slip.
     NotDropped {
@@ -170,56 +240,120 @@ pub fn fate(declared: &StateDecl, stored: &StoredState) -> Fate {
 }
 
 impl Contract {
-    /// Decides about every state of a job: `declared` are its operators, `stored` those of the snapshot.
-    pub fn new<'a>(
-        declared: impl IntoIterator<Item = (&'a OperatorId, &'a [StateDecl])>,
-        stored: &[(OperatorId, Vec<StoredState>)],
-    ) -> Contract {
-        let declared: Vec<(&OperatorId, &[StateDecl])> = declared.into_iter().collect();
-        let mut states = Vec::new();
-        let verdict = |operator: &OperatorId, state: &str, fate| StateVerdict {
-            operator: operator.clone(),
-            state: state.to_owned(),
-            fate,
-        };
-        for &(operator, declared) in &declared {
-            let found = stored.iter().find(|(id, _)| id == operator).map(|(_, states)| states.as_slice());
-            let stored = found.unwrap_or_default();
-            for declared in declared {
-                let found = stored.iter().find(|stored| stored.name == declared.name);
-                states.push(verdict(
-                    operator,
-                    &declared.name,
-                    found.map_or(Fate::New, |stored| fate(declared, stored)),
-                ));
-            }
-            let is_gone = |stored: &&StoredState| declared.iter().all(|declared| declared.name != stored.name);
-            states.extend(stored.iter().filter(is_gone).map(|stored| verdict(operator, &stored.name, Fate::Drop)));
+    /// Decides about everything a snapshot holds.
+    pub fn new(declared: &Declared, stored: &Stored) -> Contract {
+        let differs = stored.max_parallelism.filter(|&stored| stored != declared.max_parallelism);
+        Contract {
+            states: verdicts(&declared.operators, &stored.operators),
+            orphans: orphans(declared, stored),
+            max_parallelism: differs.map(|stored| (stored, declared.max_parallelism)),
         }
-        let is_gone = |(operator, _): &&(OperatorId, _)| declared.iter().all(|(id, _)| id != &operator);
-        for (operator, gone) in stored.iter().filter(is_gone) {
-            states.extend(gone.iter().map(|stored| verdict(operator, &stored.name, Fate::Drop)));
-        }
-        Contract { states }
     }
 
-    /// Whether a job may start with this: nothing is refused, and what would be dropped is in `allowed`, as `OPERATOR` or
-    /// `OPERATOR.STATE`.
+    /// Whether a job may start with this: nothing is refused, and what would be dropped is in `allowed`: as `OPERATOR` or
+    /// `OPERATOR.STATE`, as `SOURCE` or as `SINK`.
     pub fn check(&self, allowed: &[String]) -> Result<(), ContractError> {
+        if let Some((stored, declared)) = self.max_parallelism {
+            return Err(ContractError::MaxParallelism { stored, declared });
+        }
         for verdict in &self.states {
             if let Fate::Refuse { mismatch } = &verdict.fate {
                 return Err(ContractError::Refused { state: verdict.name(), mismatch: mismatch.clone() });
             }
         }
-        let dropped = || self.states.iter().filter(|verdict| verdict.fate == Fate::Drop);
-        let names = |name: &str, verdict: &StateVerdict| name == verdict.operator.as_str() || name == verdict.name();
-        if let Some(name) = allowed.iter().find(|name| !dropped().any(|verdict| names(name, verdict))) {
-            let dropped = dropped().map(StateVerdict::name).collect();
+        let states = self.states.iter().filter(|verdict| verdict.fate == Fate::Drop);
+        // What it belongs to, and its own name.
+        let states: Vec<_> = states.map(|verdict| (verdict.operator.as_str(), verdict.name())).collect();
+        let orphans: Vec<_> =
+            self.orphans.iter().map(|orphan| (orphan.owner().as_str(), orphan.owner().to_string())).collect();
+        let dropped = || states.iter().chain(&orphans);
+        let is_named = |allowed: &str, (owner, name): &(&str, String)| allowed == *owner || allowed == name;
+        if let Some(name) = allowed.iter().find(|name| !dropped().any(|dropped| is_named(name, dropped))) {
+            let dropped = dropped().map(|(_, name)| name.clone()).collect();
             return Err(ContractError::NotDropped { name: name.clone(), dropped });
         }
-        let forbidden = dropped().filter(|verdict| !allowed.iter().any(|name| names(name, verdict)));
-        let states: Vec<String> = forbidden.map(StateVerdict::name).collect();
-        if states.is_empty() { Ok(()) } else { Err(ContractError::Dropped { states }) }
+        let is_allowed = |dropped: &(&str, String)| allowed.iter().any(|name| is_named(name, dropped));
+        let states: Vec<String> =
+            states.iter().filter(|state| !is_allowed(state)).map(|(_, name)| name.clone()).collect();
+        let forbidden = self.orphans.iter().zip(&orphans).filter(|(_, named)| !is_allowed(named));
+        let orphans: Vec<Orphan> = forbidden.map(|(orphan, _)| orphan.clone()).collect();
+        match states.is_empty() && orphans.is_empty() {
+            true => Ok(()),
+            false => Err(ContractError::Dropped { states, orphans }),
+        }
+    }
+}
+
+/// Decides about every state: `declared` are the operators of the job, `stored` those of the snapshot.
+fn verdicts(declared: &[(OperatorId, Vec<StateDecl>)], stored: &[(OperatorId, Vec<StoredState>)]) -> Vec<StateVerdict> {
+    let mut states = Vec::new();
+    let verdict = |operator: &OperatorId, state: &str, fate| StateVerdict {
+        operator: operator.clone(),
+        state: state.to_owned(),
+        fate,
+    };
+    for (operator, declared) in declared {
+        let found = stored.iter().find(|(id, _)| id == operator).map(|(_, states)| states.as_slice());
+        let stored = found.unwrap_or_default();
+        for declared in declared {
+            let found = stored.iter().find(|stored| stored.name == declared.name);
+            states.push(verdict(operator, &declared.name, found.map_or(Fate::New, |stored| fate(declared, stored))));
+        }
+        let is_gone = |stored: &&StoredState| declared.iter().all(|declared| declared.name != stored.name);
+        states.extend(stored.iter().filter(is_gone).map(|stored| verdict(operator, &stored.name, Fate::Drop)));
+    }
+    let is_gone = |(operator, _): &&(OperatorId, _)| declared.iter().all(|(id, _)| id != operator);
+    for (operator, gone) in stored.iter().filter(is_gone) {
+        states.extend(gone.iter().map(|stored| verdict(operator, &stored.name, Fate::Drop)));
+    }
+    states
+}
+
+/// What the job has no place for, besides states.
+fn orphans(declared: &Declared, stored: &Stored) -> Vec<Orphan> {
+    let mut orphans = Vec::new();
+    for (source, splits) in &stored.sources {
+        let Some((_, declared)) = declared.sources.iter().find(|(id, _)| id == source) else {
+            orphans.push(Orphan::Source { source: source.clone() });
+            continue;
+        };
+        let splits: Vec<String> = splits.iter().filter(|split| !declared.contains(split)).cloned().collect();
+        if !splits.is_empty() {
+            orphans.push(Orphan::Splits { source: source.clone(), splits });
+        }
+    }
+    let operators = stored
+        .operators
+        .iter()
+        .filter(|(id, states)| states.is_empty() && declared.operators.iter().all(|(declared, _)| declared != id));
+    orphans.extend(operators.map(|(operator, _)| Orphan::Timers { operator: operator.clone() }));
+    let sinks = stored.sinks.iter().filter(|sink| !declared.sinks.contains(sink));
+    orphans.extend(sinks.map(|sink| Orphan::Output { sink: sink.clone() }));
+    orphans
+}
+
+impl Orphan {
+    /// Whose it is: by that name its loss is allowed.
+    pub fn owner(&self) -> &OperatorId {
+        match self {
+            Orphan::Source { source } | Orphan::Splits { source, .. } => source,
+            Orphan::Timers { operator } => operator,
+            Orphan::Output { sink } => sink,
+        }
+    }
+}
+
+impl fmt::Display for Orphan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Orphan::Source { source } => write!(f, "the positions of source {source}"),
+            Orphan::Splits { source, splits } => match &splits[..] {
+                [split] => write!(f, "the rest of split {split:?} of source {source}"),
+                _ => write!(f, "the rest of {} splits of source {source}, such as {:?},", splits.len(), splits[0]),
+            },
+            Orphan::Timers { operator } => write!(f, "the timers of operator {operator}"),
+            Orphan::Output { sink } => write!(f, "the last output of sink {sink}, which may not be committed yet,"),
+        }
     }
 }
 
@@ -296,12 +430,27 @@ impl fmt::Display for ContractError {
             ContractError::Refused { state, mismatch } => {
                 write!(f, "state {state} cannot be restored: {mismatch}\n\nhint: {}", mismatch.hint())
             }
-            ContractError::Dropped { states } => {
-                let allow: Vec<String> = states.iter().map(|state| format!("--allow-drop {state}")).collect();
-                let (noun, it) = if states.len() == 1 { ("state", "it") } else { ("states", "them") };
-                let (states, allow) = (states.join(", "), allow.join(" "));
-                write!(f, "{noun} {states} would be dropped: the job does not have {it}\n\n")?;
-                write!(f, "hint: to allow it, add {allow}")
+            ContractError::MaxParallelism { stored, declared } => write!(
+                f,
+                "the job has max-parallelism = {declared}, and its state was written with {stored}: that is fixed for the \
+                 life of the state\n\nhint: set max-parallelism = {stored}"
+            ),
+            ContractError::Dropped { states, orphans } => {
+                let noun = if states.len() == 1 { "state" } else { "states" };
+                let states_text = (!states.is_empty()).then(|| format!("{noun} {}", states.join(", ")));
+                let what: Vec<String> =
+                    states_text.into_iter().chain(orphans.iter().map(ToString::to_string)).collect();
+                let it = if states.len() == 1 { "it" } else { "them" };
+                let (why, put_back) = match orphans.is_empty() {
+                    true => (format!("the job does not have {it}"), ""),
+                    false => {
+                        ("the job has no place for that".to_owned(), "put back what is gone, under its old name, or, ")
+                    }
+                };
+                let names = states.iter().cloned().chain(orphans.iter().map(|orphan| orphan.owner().to_string()));
+                let allow: Vec<String> = names.map(|name| format!("--allow-drop {name}")).collect();
+                write!(f, "{} would be dropped: {why}\n\n", what.join(", "))?;
+                write!(f, "hint: {put_back}to allow it, add {}", allow.join(" "))
             }
             ContractError::NotDropped { name, dropped } if dropped.is_empty() => {
                 write!(f, "--allow-drop {name}: nothing would be dropped\n\nhint: remove it")

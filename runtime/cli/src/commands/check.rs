@@ -33,9 +33,7 @@ pub(crate) fn execute(check: &Check) -> Result<()> {
 
 /// What becomes of the states of the savepoint at `url` when this job starts from it.
 pub(super) fn contract(plan: &Plan, url: &str) -> Result<Contract> {
-    let stored = state::entries::open(url)?.manifest.stored_states();
-    let declared = plan.components().map(|(id, component)| (id, component.description().states.as_slice()));
-    Ok(Contract::new(declared, &stored))
+    Ok(Contract::new(&plan.declared(), &state::entries::open(url)?.manifest.stored()))
 }
 
 fn text(contract: &Contract) -> String {

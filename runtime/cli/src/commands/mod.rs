@@ -17,14 +17,23 @@ use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tidewheel_connectors::Registry;
-use tidewheel_engine::Plan;
+use tidewheel_engine::{Plan, Splits};
 use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
 
 /// Reads, checks and plans a job; its components are compiled, and each has been opened once.
 fn plan(job_file: &Path, settings: &Settings) -> Result<(JobSpec, Plan)> {
-    let (spec, folder) = read(job_file, &settings.settings)?;
-    let plan = Plan::new(&spec, folder, &Registry::built_in(), &guest_runtime()?)?;
+    plan_of(&read_text(job_file)?, job_file, settings, None)
+}
+
+/// The same of a job file that has been read, and with splits that have been found.
+fn plan_of(text: &str, job_file: &Path, settings: &Settings, splits: Option<&Splits>) -> Result<(JobSpec, Plan)> {
+    let (spec, folder) = parse(text, job_file, &settings.settings)?;
+    let (connectors, runtime) = (Registry::built_in(), guest_runtime()?);
+    let plan = match splits {
+        None => Plan::new(&spec, folder, &connectors, &runtime)?,
+        Some(splits) => Plan::with_splits(&spec, folder, &connectors, &runtime, splits)?,
+    };
     preflight::check(&spec, &plan, folder)?;
     Ok((spec, plan))
 }
@@ -46,8 +55,15 @@ fn now_ms() -> i64 {
 
 /// Reads a job file, and says from which folder its paths are.
 fn read<'a>(job_file: &'a Path, settings: &[String]) -> Result<(JobSpec, &'a Path)> {
-    let text = std::fs::read_to_string(job_file).with_context(|| format!("cannot read {}", job_file.display()))?;
-    let spec = JobSpec::parse_with(&text, &job_file.to_string_lossy(), settings)?;
+    parse(&read_text(job_file)?, job_file, settings)
+}
+
+fn read_text(job_file: &Path) -> Result<String> {
+    std::fs::read_to_string(job_file).with_context(|| format!("cannot read {}", job_file.display()))
+}
+
+fn parse<'a>(text: &str, job_file: &'a Path, settings: &[String]) -> Result<(JobSpec, &'a Path)> {
+    let spec = JobSpec::parse_with(text, &job_file.to_string_lossy(), settings)?;
     Ok((spec, job_file.parent().unwrap_or(Path::new(""))))
 }
 

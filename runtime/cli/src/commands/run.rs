@@ -25,7 +25,8 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
         return worker::execute(run, channel);
     }
     tuning::restart_with_fast_copies();
-    let (spec, plan) = super::plan(&run.job, &run.settings)?;
+    let text = super::read_text(&run.job)?;
+    let (spec, plan) = super::plan_of(&text, &run.job, &run.settings, None)?;
     if run.json {
         refuse_two_writers(&spec)?;
     }
@@ -39,7 +40,7 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
             refuse_one_stdout(&spec)?;
         }
         signals::end_on_signal()?;
-        return supervise::execute(run, &spec, plan, checkpoint);
+        return supervise::execute(run, text, &spec, plan, checkpoint);
     }
     refuse_without_checkpoints(run, &spec)?;
     tidewheel_engine::on_fatal(Box::new(|error| {
@@ -106,6 +107,7 @@ fn refuse_without_checkpoints(run: &Run, spec: &JobSpec) -> Result<()> {
     let flags = [
         (run.data_dir.is_some() && !uses_folder, "--data-dir"),
         (run.from_savepoint.is_some(), "--from-savepoint"),
+        (!run.allow_drop.is_empty(), "--allow-drop"),
         (run.processes.get() > 1, "--processes"),
         (!run.hosts.is_empty(), "--hosts"),
         (run.allow_duplicates, "--allow-duplicates"),

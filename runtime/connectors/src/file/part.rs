@@ -81,8 +81,8 @@ fn write_error(path: &Path, offset: u64, source: io::Error) -> ConnectorError {
     }
 }
 
-/// Makes the folder that parts are written to, and says whether it was missing.
-pub(super) fn create_folder(folder: &Path) -> Result<bool, ConnectorError> {
+/// Makes the folder that parts are written to.
+pub(super) fn create_folder(folder: &Path) -> Result<(), ConnectorError> {
     let was_missing = !folder.exists();
     let create = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
@@ -91,8 +91,7 @@ pub(super) fn create_folder(folder: &Path) -> Result<bool, ConnectorError> {
             None => Ok(()),
         }
     };
-    create().map_err(|error| create_error(folder, error))?;
-    Ok(was_missing)
+    create().map_err(|error| create_error(folder, error))
 }
 
 /// Removes what earlier attempts have left in `folder`: open parts whose process has died, whoever's they are, and
@@ -142,7 +141,7 @@ fn create_error(path: &Path, source: io::Error) -> ConnectorError {
     let hint = match source.kind() {
         ErrorKind::PermissionDenied => "allow the user of this process to write there",
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "path has to be a folder",
-        ErrorKind::NotFound => "the sink's folder has been removed under way; the job makes it again when it restarts",
+        ErrorKind::NotFound => "the sink's folder has been removed under way; put it back",
         _ => "check the path",
     };
     ConnectorError::Open { action: "create", path: path.display().to_string(), hint: hint.to_owned(), source }

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tidewheel_types::Batch;
 
 /// What a line of a part is.
@@ -26,23 +25,25 @@ pub(super) enum LineFormat {
 pub(super) struct FileSink {
     folder: PathBuf,
     format: LineFormat,
-    /// The last attempt in this process that has found the folder missing; none is number 0.
-    missed_in: AtomicU64,
 }
 
 impl FileSink {
     pub(super) fn new(folder: PathBuf, format: LineFormat) -> Self {
-        FileSink { folder, format, missed_in: AtomicU64::new(0) }
+        FileSink { folder, format }
     }
 }
 
 impl Sink for FileSink {
     fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>, ConnectorError> {
         // Done here, not on the thread, so that a folder that cannot be used is found before the job runs.
-        if create_folder(&self.folder)? {
-            self.missed_in.store(context.attempt, Ordering::Relaxed);
+        match context.has_unsettled {
+            // Made anew, it would look as if everything had been committed and taken over.
+            true if !self.folder.is_dir() => {
+                return Err(ConnectorError::FolderLost { path: self.folder.display().to_string() });
+            }
+            true => {}
+            false => create_folder(&self.folder)?,
         }
-        let was_missing = self.missed_in.load(Ordering::Relaxed) == context.attempt;
         let owner =
             Owner { lineage: context.lineage, sink: context.sink, attempt: context.attempt, shard: context.shard };
         let writer = PartWriter { folder: self.folder.clone(), format: self.format, owner: owner.clone(), part: None };
@@ -51,7 +52,6 @@ impl Sink for FileSink {
             format: self.format,
             owner,
             shards: context.shards,
-            was_missing,
             uncommitted: BTreeSet::new(),
         };
         Ok(Box::new(Background::start(&self.folder.display().to_string(), writer, parts, context.waker)?))
@@ -108,7 +108,6 @@ struct Parts {
     owner: Owner,
     /// How many tasks the sink has.
     shards: usize,
-    was_missing: bool,
     /// Staged names of this attempt's parts that it has not committed.
     uncommitted: BTreeSet<String>,
 }
@@ -149,13 +148,6 @@ impl Parts {
 impl Transaction<CutPart> for Parts {
     fn fence(&mut self, named: &[StageHandle]) -> Result<(), ConnectorError> {
         let named = named.iter().map(|handle| self.part(handle)).collect::<Result<Vec<_>, _>>()?;
-        if let Some(part) = named.first()
-            && self.was_missing
-        {
-            let reason = "the sink's folder was not there when the job restarted, so nobody knows whether that part has \
-                          been committed; put the folder back, or, if its files have been taken over, make it anew";
-            return Err(self.failed(self.folder.join(&part.committed).display(), reason));
-        }
         remove_leftovers(&self.folder, |staged| {
             let StagedName { owner, .. } = staged;
             let is_earlier = owner.lineage == self.owner.lineage

@@ -66,6 +66,10 @@ impl FileSource {
                 open_error(&folder, error.into())
             })?;
             if file.is_file() {
+                if file.to_str().is_none() {
+                    let hint = "it is by its name that a checkpoint finds it again: rename it";
+                    return Err(error(format!("the name of {} is not UTF-8", file.display()), hint));
+                }
                 check_readable(&file)?;
                 files.push(file);
             }
@@ -87,6 +91,11 @@ impl FileSource {
 impl Source for FileSource {
     fn splits(&self) -> Result<Vec<String>, ConnectorError> {
         Ok(self.files()?.iter().map(|file| self.name_of(file)).collect())
+    }
+
+    fn use_splits(&self, names: &[String]) {
+        // Looked up already: by the one that has found them.
+        let _ = self.files.set(names.iter().map(|name| self.folder.join(name)).collect());
     }
 
     fn open(

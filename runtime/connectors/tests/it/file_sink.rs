@@ -205,7 +205,7 @@ fn recovered(
     staged: &[StageHandle],
 ) -> Result<Shard, ConnectorError> {
     let park = Park::new();
-    let context = attempt(number, shard, shards, &park);
+    let context = SinkContext { has_unsettled: !staged.is_empty(), ..attempt(number, shard, shards, &park) };
     Shard::reopen(file_sink(folder).as_ref(), context, park, staged)
 }
 
@@ -305,11 +305,21 @@ fn a_folder_that_is_removed_under_way_is_an_error_with_the_way_out() {
     let error = shard.commit(&handle).expect_err("the folder is gone").to_string();
     assert!(error.contains("the sink's folder has been removed under way"), "{error}");
 
-    let error = recovered(&folder, 2, (0, 1), std::slice::from_ref(&handle)).err().expect("nobody knows").to_string();
-    assert!(error.contains("or, if its files have been taken over, make it anew"), "{error}");
-    recovered(&folder, 3, (0, 1), &[handle]).expect("the folder has been made anew");
+    // However often it is started, by itself or by hand: it does not make the folder itself.
+    for number in 2..5 {
+        let error = recovered(&folder, number, (0, 1), std::slice::from_ref(&handle)).err().expect("nobody knows");
+        assert!(!error.is_retryable(), "{error}");
+        assert!(error.to_string().contains("if its files have been taken over, make it anew, empty"), "{error}");
+        // Another task has nothing to settle; the sink has.
+        let park = Park::new();
+        let other = SinkContext { has_unsettled: true, ..attempt(number, 1, 2, &park) };
+        let error = Shard::reopen(file_sink(&folder).as_ref(), other, park, &[]).err().expect("nobody knows");
+        assert!(matches!(error, ConnectorError::FolderLost { .. }), "{error}");
+    }
+    fs::create_dir(folder.path().join("out")).expect("a folder");
+    recovered(&folder, 5, (0, 1), &[handle]).expect("the folder has been made anew");
 
-    let mut shard = recovered(&folder, 4, (0, 1), &[]).expect("recovered");
+    let mut shard = recovered(&folder, 6, (0, 1), &[]).expect("recovered");
     fs::remove_dir_all(folder.path().join("out")).expect("removed");
     let error = shard.write(&["1"]).and_then(|()| shard.stage(2)).expect_err("no folder").to_string();
     assert!(error.contains("the sink's folder has been removed under way"), "{error}");

@@ -108,7 +108,7 @@ pub(crate) fn read_to_end(
 /// The context of a shard of the first attempt.
 pub(crate) fn context(lineage: &str, shard: usize, park: &Park) -> SinkContext {
     let (lineage, sink) = (lineage.to_owned(), "out".to_owned());
-    SinkContext { lineage, sink, attempt: 1, shard, shards: shard + 1, waker: park.waker() }
+    SinkContext { lineage, sink, attempt: 1, shard, shards: shard + 1, has_unsettled: false, waker: park.waker() }
 }
 
 /// A writer of one shard, and its waker.

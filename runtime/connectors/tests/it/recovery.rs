@@ -237,7 +237,9 @@ impl Job {
     fn open(&self, attempt: u64, workers: usize) -> Result<Vec<Shard>, ConnectorError> {
         let open = |shard| {
             let park = Park::new();
-            let context = SinkContext { attempt, shard, shards: workers, ..context("abc", shard, &park) };
+            let has_unsettled = !self.manifest.staged.is_empty();
+            let context =
+                SinkContext { attempt, shard, shards: workers, has_unsettled, ..context("abc", shard, &park) };
             let adopted = self.manifest.staged.iter().filter(|staged| staged.shard % workers == shard);
             let adopted: Vec<StageHandle> = adopted.map(|staged| staged.handle.clone()).collect();
             Shard::reopen(self.system.sink(), context, park, &adopted)

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidewheel_checkpoint::savepoint::Savepoint;
-use tidewheel_checkpoint::{self as checkpoint, Manifest, SplitState, Store};
+use tidewheel_checkpoint::{self as checkpoint, Manifest, SinkState, SplitState, Store};
 use tidewheel_connectors::StageHandle;
 use tidewheel_crash_points::CrashPoint;
 use tidewheel_state::BackendKind;
@@ -157,6 +157,12 @@ impl Checkpoints {
         let shards = sink.into_iter().flat_map(|sink| &sink.shards);
         let mine = shards.filter(|shard| shard.shard % self.facts.workers == worker);
         mine.flat_map(|shard| &shard.staged).map(|staged| StageHandle(staged.handle.clone())).collect()
+    }
+
+    /// Whether any task of a sink had staged something that is settled now.
+    pub(crate) fn has_staged(&self, sink: &OperatorId) -> bool {
+        let sink = self.manifest().and_then(|manifest| manifest.sinks.get(sink.as_str()));
+        sink.is_some_and(SinkState::has_staged)
     }
 
     /// Opens the state of an operator on `worker`: empty, or as the job goes on with it.

@@ -1,6 +1,6 @@
 //! Names → things: the making of a plan.
 
-use super::{Edge, Function, Node, Plan, Role, Route, SourceNode, Tumbling};
+use super::{Edge, Function, Node, Plan, Role, Route, SourceNode, Splits, Tumbling};
 use crate::error::EngineError;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
@@ -20,13 +20,20 @@ const DEAD_LETTER: &str = "dead-letter";
 /// Name of the output of records that came after their window was cleaned up.
 const LATE: &str = "late";
 
-/// Plans `spec`.
-pub(super) fn plan(spec: &JobSpec, folder: &Path, registry: &Registry, runtime: &Runtime) -> Result<Plan, EngineError> {
+/// Plans `spec`, with these splits if they are known.
+pub(super) fn plan(
+    spec: &JobSpec,
+    folder: &Path,
+    registry: &Registry,
+    runtime: &Runtime,
+    splits: Option<&Splits>,
+) -> Result<Plan, EngineError> {
     refuse_restarts_from_nothing(spec)?;
     let mut planner = Planner { spec, folder, registry, runtime, nodes: Vec::new(), edges: Vec::new() };
     let mut names = Names::default();
     for source in &spec.sources {
-        names.sources.push((source.id.clone(), planner.source(source)?));
+        let known = splits.and_then(|splits| splits.get(source.id.as_str()));
+        names.sources.push((source.id.clone(), planner.source(source, known)?));
     }
     for operator in in_order_of_data(spec) {
         planner.operator(operator)?;
@@ -87,13 +94,19 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     /// Adds a source; returns the names of its splits.
-    fn source(&mut self, spec: &SourceSpec) -> Result<Vec<String>, EngineError> {
+    fn source(&mut self, spec: &SourceSpec, known: Option<&Vec<String>>) -> Result<Vec<String>, EngineError> {
         let connector = self.connector(&spec.connector, spec.line)?;
         let mut options = spec.options.clone();
         let failed = |error| connector_error(&spec.id, error);
         let source = connector.source(&mut options, self.folder).map_err(failed)?;
         options.finish()?;
-        let splits = source.splits().map_err(failed)?;
+        let splits = match known {
+            Some(known) => {
+                source.use_splits(known);
+                known.clone()
+            }
+            None => source.splits().map_err(failed)?,
+        };
         let index = self.nodes.len() as u32;
         self.nodes.push(Node {
             id: spec.id.clone(),

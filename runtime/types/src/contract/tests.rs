@@ -1,6 +1,6 @@
 //! Every case of the contract, as a table.
 
-use super::{Contract, Fate, Mismatch, StoredState, fate};
+use super::{Contract, Declared, Fate, Mismatch, Stored, StoredState, fate};
 use crate::OperatorId;
 use crate::description::{StateDecl, StateKind};
 
@@ -83,7 +83,7 @@ fn contract() -> Contract {
         declared("more", StateKind::List, 1, 1),
     ];
     let of_fresh = [declared("x", StateKind::Value, 1, 1)];
-    let snapshot = [
+    let operators = vec![
         (gone, vec![stored("a", StateKind::Value, 1, &[1]), stored("b", StateKind::Value, 1, &[1])]),
         (
             count.clone(),
@@ -94,7 +94,8 @@ fn contract() -> Contract {
             ],
         ),
     ];
-    Contract::new([(&count, &of_count[..]), (&fresh, &of_fresh[..])], &snapshot)
+    let declared = vec![(count, of_count.to_vec()), (fresh, of_fresh.to_vec())];
+    Contract::new(&Declared { operators: declared, ..Declared::default() }, &Stored { operators, ..Stored::default() })
 }
 
 #[test]
@@ -141,8 +142,9 @@ fn drops_are_allowed_by_name() {
 fn what_is_refused_says_why_and_what_to_do() {
     let operator = OperatorId::new("count");
     let check = |declared: StateDecl, stored: StoredState| {
-        let contract = Contract::new([(&operator, &[declared][..])], &[(operator.clone(), vec![stored])]);
-        contract.check(&[]).unwrap_err().to_string()
+        let declared = Declared { operators: vec![(operator.clone(), vec![declared])], ..Declared::default() };
+        let stored = Stored { operators: vec![(operator.clone(), vec![stored])], ..Stored::default() };
+        Contract::new(&declared, &stored).check(&[]).unwrap_err().to_string()
     };
     let value = StateKind::Value;
     let was = || stored("s", value, 1, &[1]);
@@ -185,5 +187,56 @@ fn what_is_refused_says_why_and_what_to_do() {
         ),
     ] {
         assert_eq!(check(declared, stored), format!("state count.s cannot be restored: {message}"));
+    }
+}
+
+/// Not only states: what the job has no place for would be lost as quietly.
+#[test]
+fn nothing_else_is_dropped_without_a_word() {
+    let id = OperatorId::new;
+    let splits = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let declared = Declared {
+        max_parallelism: 128,
+        sources: vec![(id("lines"), splits(&["b", "new"]))],
+        operators: vec![(id("count"), Vec::new())],
+        sinks: vec![id("out")],
+    };
+    let check = |stored: Stored, allowed: &[&str]| {
+        Contract::new(&declared, &stored).check(&splits(allowed)).map_err(|error| error.to_string())
+    };
+    let fits = Stored {
+        max_parallelism: Some(128),
+        sources: vec![(id("lines"), splits(&["b"]))],
+        operators: vec![(id("count"), Vec::new())],
+        sinks: vec![id("out")],
+    };
+    assert_eq!(check(fits.clone(), &[]), Ok(()));
+    assert_eq!(check(Stored { max_parallelism: None, ..fits.clone() }, &[]), Ok(()), "there is no state");
+    let other = "the job has max-parallelism = 128, and its state was written with 64: that is fixed for the life of \
+                 the state\n\nhint: set max-parallelism = 64";
+    assert_eq!(check(Stored { max_parallelism: Some(64), ..fits.clone() }, &[]), Err(other.to_owned()));
+    let put_back = "would be dropped: the job has no place for that\n\nhint: put back what is gone, under its old name, or, \
+                    to allow it, add";
+    for (stored, what, name) in [
+        (Stored { sources: vec![(id("old"), Vec::new())], ..fits.clone() }, "the positions of source old", "old"),
+        (
+            Stored { sources: vec![(id("lines"), splits(&["a", "b"]))], ..fits.clone() },
+            "the rest of split \"a\" of source lines",
+            "lines",
+        ),
+        (
+            Stored { sources: vec![(id("lines"), splits(&["a", "b", "c"]))], ..fits.clone() },
+            "the rest of 2 splits of source lines, such as \"a\",",
+            "lines",
+        ),
+        (Stored { operators: vec![(id("old"), Vec::new())], ..fits.clone() }, "the timers of operator old", "old"),
+        (
+            Stored { sinks: vec![id("old")], ..fits },
+            "the last output of sink old, which may not be committed yet,",
+            "old",
+        ),
+    ] {
+        assert_eq!(check(stored.clone(), &[]), Err(format!("{what} {put_back} --allow-drop {name}")));
+        assert_eq!(check(stored, &[name]), Ok(()), "{what}");
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use tidewheel_cluster::Member;
+use tidewheel_engine::Splits;
 use tidewheel_server::ApiError;
 use tidewheel_server::model::{CheckpointRequest, SavepointRequest};
 
@@ -39,9 +40,13 @@ pub(super) enum Question {
 /// What the API gives for it.
 pub(super) type Reply = Result<serde_json::Value, ApiError>;
 
-/// Everything about an attempt that the command line and the job file do not say.
+/// Everything about an attempt that the command line does not say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Start {
+    /// The text of the job file, as the supervisor has read and checked it.
+    pub(super) job_text: String,
+    /// The splits that the supervisor has found: all processes and attempts read these.
+    pub(super) splits: Splits,
     /// The job's data folder.
     pub(super) folder: PathBuf,
     /// The attempt, which of its processes this is, and what it proves that by.

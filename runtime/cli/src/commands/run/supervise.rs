@@ -16,22 +16,31 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tidewheel_checkpoint::{Attempt, CheckpointError, Log, Manifest, Store};
+use tidewheel_checkpoint::savepoint::Savepoint;
+use tidewheel_checkpoint::{Attempt, CheckpointError, Log, Manifest, Restore, Store};
 use tidewheel_cluster::{
-    DataFolder, Ended, Member, Registration, Registry, Restart, Restarts, Secret, Supervisor, ask_attempt,
+    ClusterError, DataFolder, Ended, Member, Registration, Registry, Restart, Restarts, Secret, Supervisor, ask_attempt,
 };
-use tidewheel_engine::Plan;
+use tidewheel_engine::{Plan, Splits};
 use tidewheel_server::Server;
+use tidewheel_types::contract::{Contract, Declared, Stored};
 use tidewheel_types::job::{CheckpointSpec, JobSpec};
 
 /// How long a process on another machine waits for process 0, which may be started later, or be starting again.
 const ASK_MAX: Duration = Duration::from_secs(180);
 
 /// Runs the job until it has ended, or has failed for good.
-pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &CheckpointSpec) -> Result<()> {
+pub(super) fn execute(
+    run: &Run,
+    job_text: String,
+    spec: &JobSpec,
+    plan: Plan,
+    checkpoint: &CheckpointSpec,
+) -> Result<()> {
     if let Some(url) = &run.from_savepoint {
         check::contract(&plan, url)?.check(&run.allow_drop)?;
     }
+    let (declared, splits) = (plan.declared(), plan.splits());
     let folder = DataFolder::open(&data_folder(run, spec))?;
     let going_back = GoingBack::new(&plan, run, folder.state().join("looked-at"));
     // Its compiled components are in the cache, for the worker processes.
@@ -53,6 +62,9 @@ pub(super) fn execute(run: &Run, spec: &JobSpec, plan: Plan, checkpoint: &Checkp
     let mut supervised = Supervised {
         run,
         job: spec.name.clone(),
+        job_text,
+        declared,
+        splits,
         machines,
         folder,
         log: Log::open(store),
@@ -117,6 +129,11 @@ struct Supervised<'a> {
     run: &'a Run,
     /// Its name.
     job: String,
+    /// The text of its file.
+    job_text: String,
+    /// What a checkpoint has to fit.
+    declared: Declared,
+    splits: Splits,
     /// None if it runs on this machine alone.
     machines: Option<Machines>,
     folder: DataFolder,
@@ -169,6 +186,7 @@ impl Supervised<'_> {
     /// Runs one attempt to its end.
     fn attempt(&mut self) -> Result<(u64, Ended)> {
         let attempt = self.begin()?;
+        self.check_fits(&attempt)?;
         let members = self.members(attempt.number)?;
         let commands = members.iter().map(|_| worker_command()).collect::<Result<Vec<_>>>()?;
         let (control, is_lost) = (Arc::clone(&self.control), Arc::new(AtomicBool::new(false)));
@@ -187,8 +205,11 @@ impl Supervised<'_> {
         self.control.begins(attempt.number, supervisor.pids(), Arc::new(ask));
         for (place, member) in members.into_iter().enumerate() {
             let start = self.start(&attempt, member);
-            // One that cannot be told has ended, and the wait below says how.
-            let _ = supervisor.send(place, &ToWorker::Start(Box::new(start)));
+            match supervisor.send(place, &ToWorker::Start(Box::new(start))) {
+                Err(error @ ClusterError::TooLarge { .. }) => return Err(error.into()),
+                // One that cannot be told has ended, and the wait below says how.
+                _ => {}
+            }
         }
         let (first, _) = self.attempts.unwrap_or((attempt.number, attempt.number));
         self.attempts = Some((first, attempt.number));
@@ -224,6 +245,21 @@ impl Supervised<'_> {
         Ok(self.log.begin_attempt_from(Some(slot))?)
     }
 
+    /// Refuses a first attempt that would lose a part of what it goes on from, without a word. The later ones go on from
+    /// what this same job has written, or from the same as the first.
+    fn check_fits(&self, attempt: &Attempt) -> Result<()> {
+        // A savepoint that the user has named is checked before anything is begun.
+        if self.attempts.is_some() || self.run.from_savepoint.is_some() {
+            return Ok(());
+        }
+        let stored = match (self.restored(attempt), &attempt.savepoint) {
+            (Some(restore), _) => restore.manifest.stored(),
+            (None, Some(url)) => Savepoint::open(&Store::open(url, Path::new("/"))?)?.manifest.stored(),
+            (None, None) => Stored::default(),
+        };
+        Ok(Contract::new(&self.declared, &stored).check(&self.run.allow_drop)?)
+    }
+
     /// Ends a job that somebody else has started meanwhile, from the same store: two would replace each other for ever.
     fn check_not_taken_over(&self) -> Result<()> {
         match self.log.check_not_taken_over() {
@@ -242,17 +278,28 @@ impl Supervised<'_> {
             }
             None => (0..self.run.processes.get(), self.run.processes.get(), Secret::generate()?),
         };
-        let member = |process| Member { job: self.job.clone(), attempt, process, processes, secret: secret.clone() };
+        // Each machine has found the splits itself: those who have found others must not deal them out together.
+        let job = match &self.machines {
+            None => self.job.clone(),
+            Some(_) => format!("{} {}", self.job, serde_json::to_string(&self.splits)?),
+        };
+        let member = |process| Member { job: job.clone(), attempt, process, processes, secret: secret.clone() };
         Ok(range.map(member).collect())
     }
 
-    fn start(&self, attempt: &Attempt, member: Member) -> Start {
+    /// The checkpoint that an attempt goes on from.
+    fn restored<'a>(&self, attempt: &'a Attempt) -> Option<&'a Restore> {
         // A job that was over when we came begins anew; one that has come to its end since is only to end.
         let is_ours = |manifest: &Manifest| self.attempts.is_some_and(|(first, _)| manifest.attempt >= first);
-        let restore = attempt.restore.as_ref();
-        let restore = restore.filter(|restore| !restore.manifest.is_over() || is_ours(&restore.manifest));
+        attempt.restore.as_ref().filter(|restore| !restore.manifest.is_over() || is_ours(&restore.manifest))
+    }
+
+    fn start(&self, attempt: &Attempt, member: Member) -> Start {
+        let restore = self.restored(attempt);
         let lineage = restore.filter(|_| !attempt.went_back).map(|restore| restore.manifest.lineage.clone());
         Start {
+            job_text: self.job_text.clone(),
+            splits: self.splits.clone(),
             folder: self.folder.path().to_owned(),
             member,
             hosts: self.machines.as_ref().map_or_else(Vec::new, |machines| machines.hosts.clone()),

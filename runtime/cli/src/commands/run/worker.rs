@@ -73,8 +73,8 @@ fn connect(start: &Start) -> Result<Option<Peers>, ClusterError> {
 
 fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, peers: Option<Peers>) -> Result<()> {
     tidewheel_crash_points::arm(start.member.attempt).map_err(|reason| anyhow!(reason))?;
-    let (spec, plan) = commands::plan(&run.job, &run.settings)?;
-    let checkpoint = spec.checkpoint.as_ref().context("the job file has no [checkpoint] any more")?;
+    let (spec, plan) = commands::plan_of(&start.job_text, &run.job, &run.settings, Some(&start.splits))?;
+    let checkpoint = spec.checkpoint.as_ref().context("the job has no [checkpoint]")?;
     let store = supervise::open_store(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
     let durability = Durability {
         policy: policy(checkpoint),
