@@ -14,6 +14,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 use tidewheel_checkpoint::savepoint::{self, RowKind, Savepoint};
 use tidewheel_checkpoint::{FileRef, OperatorState, StateEntry, Store};
 use tidewheel_state::{
@@ -22,6 +24,9 @@ use tidewheel_state::{
 };
 use tidewheel_types::description::StateDecl;
 use tidewheel_types::{KeyGroups, OperatorId};
+
+/// Rows of a checkpoint that are read before they are taken.
+const ROWS_AHEAD: usize = 64;
 
 /// Which task it is: an operator on one of so many workers.
 pub(super) struct TaskPlace<'a> {
@@ -121,8 +126,13 @@ fn from_checkpoint(
         false => open_state(place, settings, Some(Restore { tasks, table })),
         true => {
             uploaded.clear();
-            let rows = rows_of(place, &tasks, &table, &settings.key_groups)?;
-            migrated(place, function, settings, table, rows.into_iter().map(Ok))
+            // State may be larger than memory: rows are read as they are taken.
+            thread::scope(|scope| {
+                let (sender, rows) = mpsc::sync_channel(ROWS_AHEAD);
+                let (tasks, stored, key_groups) = (&tasks, table.clone(), settings.key_groups.clone());
+                scope.spawn(move || send_rows(place, tasks, &stored, &key_groups, &sender));
+                migrated(place, function, settings, table, rows.into_iter())
+            })
         }
     };
     remove_folder(&folder).map_err(|error| failed(place, error))?;
@@ -172,14 +182,28 @@ fn open_state(
     tidewheel_state::open(settings, restore).map_err(|error| failed(place, error))
 }
 
-/// All rows of a checkpoint that are this task's.
-fn rows_of(
+/// Why no more rows of a checkpoint are read.
+enum ReadEnd {
+    Failed(StateError),
+    /// Nobody takes them.
+    Unwanted,
+}
+
+impl From<StateError> for ReadEnd {
+    fn from(error: StateError) -> Self {
+        ReadEnd::Failed(error)
+    }
+}
+
+/// Sends all rows of a checkpoint that are this task's, or why it cannot.
+fn send_rows(
     place: &TaskPlace<'_>,
     tasks: &[RestoredTask],
     table: &StateTable,
     key_groups: &Range<u16>,
-) -> Result<Vec<OwnedRow>, EngineError> {
-    let mut rows = Vec::new();
+    rows: &SyncSender<Result<OwnedRow, EngineError>>,
+) {
+    let scratch = place.own_folder("scratch");
     for task in tasks {
         let files: Vec<&Path> = task.files.iter().map(PathBuf::as_path).collect();
         let first = task.key_groups.start.max(key_groups.start);
@@ -190,10 +214,10 @@ fn rows_of(
             max_parallelism: place.max_parallelism,
             table,
             time: StateTime::START,
-            scratch: &place.own_folder("scratch"),
+            scratch: &scratch,
         };
-        let mut each = |row: Row<'_>| -> Result<(), StateError> {
-            rows.push(OwnedRow {
+        let mut each = |row: Row<'_>| -> Result<(), ReadEnd> {
+            let row = OwnedRow {
                 state: row.key.state,
                 key: row.key.key.to_vec(),
                 namespace: row.key.namespace.to_vec(),
@@ -201,12 +225,19 @@ fn rows_of(
                 version: row.version,
                 expiry: row.expiry,
                 payload: row.payload.to_vec(),
-            });
-            Ok(())
+            };
+            rows.send(Ok(row)).map_err(|_| ReadEnd::Unwanted)
         };
-        read_rows(&read, &mut each).map_err(|error| failed(place, error))?;
+        match read_rows(&read, &mut each) {
+            Ok(()) => {}
+            Err(ReadEnd::Unwanted) => return,
+            Err(ReadEnd::Failed(error)) => {
+                // Whoever does not take it has failed itself.
+                let _ = rows.send(Err(failed(place, error)));
+                return;
+            }
+        }
     }
-    Ok(rows)
 }
 
 /// Whether a value may be there that is of an older version than the one written now.
