@@ -56,7 +56,7 @@ fn what_is_lost_with_the_users_leave_is_lost() {
     let change = ("[sinks.counts]", "[sinks.totals]");
     let slip = run_changed(folder.path(), change, &["--allow-drop", "count"]);
     assert_eq!(slip.code, 2);
-    assert!(slip.stderr.contains("--allow-drop count: no such state would be dropped"), "{}", slip.stderr);
+    assert!(slip.stderr.contains("--allow-drop count: nothing of that name would be dropped"), "{}", slip.stderr);
     let ended = run_changed(folder.path(), change, &["--allow-drop", "counts"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(run(folder.path(), &["run", "job.toml", "--quiet"]).code, 0, "it begins anew, and nothing is dropped");
@@ -64,7 +64,7 @@ fn what_is_lost_with_the_users_leave_is_lost() {
 
 /// The job, with a second source, of files, and a sink of its own for what is in them.
 fn with_files() -> String {
-    let files = "[sources.lines]\nconnector = \"file\"\npath = \"in/*.txt\"\nformat = \"lines\"\n\
+    let files = "[sources.lines]\nconnector = \"file\"\npath = \"*.lines\"\nformat = \"lines\"\n\
                  [sinks.lines-out]\nconnector = \"file\"\ninput = \"lines\"\npath = \"lines/\"\nformat = \"lines\"\n";
     format!("{}{files}", job("memory", "rate = 50000"))
 }
@@ -72,14 +72,14 @@ fn with_files() -> String {
 /// With two processes: each would find files of its own, and deal them out in another order.
 #[test]
 fn a_job_that_runs_goes_on_as_it_was_started() {
-    let folder = folder_with(&[("job.toml", &with_files()), ("in/b.txt", "b\n"), ("in/d.txt", "d\n")]);
+    let folder = folder_with(&[("job.toml", &with_files()), ("b.lines", "b\n"), ("d.lines", "d\n")]);
     let folder = folder.path();
     let mut running = Running::start(folder, &["--processes", "2"]).with_processes(2);
     wait_until("something is committed", || parts(folder) > 3);
     let workers = running.next_workers(&[]).expect("it runs");
     fs::write(folder.join("job.toml"), with_files().replace("counts/", "elsewhere/")).expect("a file");
     for name in ["a", "c"] {
-        fs::write(folder.join(format!("in/{name}.txt")), format!("{name}\n")).expect("a file");
+        fs::write(folder.join(format!("{name}.lines")), format!("{name}\n")).expect("a file");
     }
     let before = parts(folder);
     signal(workers[0], "KILL");

@@ -69,7 +69,7 @@ fn a_drop_has_to_be_allowed() {
     assert_eq!(check(states(), &[]), said(2, table, refused));
     assert_eq!(check(states(), &["--allow-drop", "count.old"]), said(0, table, OK));
     assert_eq!(check(states(), &["--allow-drop", "count"]), said(0, table, OK));
-    let slip = "error: --allow-drop old: no such state would be dropped\n\nhint: it is count.old\n";
+    let slip = "error: --allow-drop old: nothing of that name would be dropped\n\nhint: it is count.old\n";
     assert_eq!(check(states(), &["--allow-drop", "old"]), said(2, table, slip));
 }
 

@@ -73,7 +73,7 @@ fn savepoint(folder: &Path) {
 pub(crate) fn manifest(operators: &[(&str, Vec<StateEntry>, Vec<TaskState>)]) -> Manifest {
     let operators = operators.iter().map(|(name, states, tasks)| {
         let (states, tasks) = (states.clone(), tasks.clone());
-        ((*name).to_owned(), OperatorState { component: "00".to_owned(), watermark: 0, states, tasks })
+        ((*name).to_owned(), OperatorState { component: "00".to_owned(), watermark: 0, states, shape: None, tasks })
     });
     Manifest {
         format: FORMAT,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::{Stored, StoredState};
 use tidewheel_types::description::StateKind;
+use tidewheel_types::shape::Shape;
 
 /// The format of manifests that this version writes; newer ones are refused.
 pub const FORMAT: u32 = 1;
@@ -55,15 +56,19 @@ impl Manifest {
             let unread = source.splits.iter().filter(|split| !split.ended);
             (OperatorId::new(id), unread.map(|split| split.name.clone()).collect())
         });
-        let operators = self
-            .operators
-            .iter()
-            .map(|(id, operator)| (OperatorId::new(id), operator.states.iter().map(StoredState::from).collect()));
+        // Without either it has no timers.
+        let keeps = |operator: &OperatorState| {
+            !operator.states.is_empty() || operator.tasks.iter().any(|task| !task.files.is_empty())
+        };
+        let operators = self.operators.iter().filter(|(_, operator)| keeps(operator));
+        let operators: Vec<_> = operators
+            .map(|(id, operator)| (OperatorId::new(id), operator.states.iter().map(StoredState::from).collect()))
+            .collect();
         let sinks = self.sinks.iter().filter(|(_, sink)| sink.has_staged());
         Stored {
-            max_parallelism: (!self.operators.is_empty()).then_some(self.max_parallelism),
+            max_parallelism: (!operators.is_empty()).then_some(self.max_parallelism),
             sources: sources.collect(),
-            operators: operators.collect(),
+            operators,
             sinks: sinks.map(|(id, _)| OperatorId::new(id)).collect(),
         }
     }
@@ -100,6 +105,9 @@ pub struct OperatorState {
     pub watermark: i64,
     /// Its states.
     pub states: Vec<StateEntry>,
+    /// Its timers and windows; not known of one that an earlier version wrote.
+    #[serde(default)]
+    pub shape: Option<Shape>,
     /// What each worker had.
     pub tasks: Vec<TaskState>,
 }
@@ -119,7 +127,8 @@ pub struct StateEntry {
     pub schema: String,
     /// The schema version of the component that wrote last.
     pub version: u32,
-    /// The clock on which its entries expire.
+    /// The clock on which its entries expire: `event`, `processing` or `none`. Earlier versions wrote `processing` for
+    /// `none`.
     pub clock: String,
     /// The schema versions of the values that are there; it may name too many, never too few.
     pub versions: Vec<u32>,
@@ -196,7 +205,7 @@ pub struct Staged {
 impl Manifest {
     /// Whether it names output that is yet to be committed, as far as it knows.
     pub fn holds_output(&self) -> bool {
-        self.sinks.values().flat_map(|sink| &sink.shards).any(|shard| !shard.staged.is_empty())
+        self.sinks.values().any(SinkState::has_staged)
     }
 
     /// Whether the job has come to its end, everything committed.

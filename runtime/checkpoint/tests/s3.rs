@@ -98,8 +98,13 @@ async fn serve(listener: TcpListener, service: S3Service, answers_to_lose: Arc<A
 
 fn manifest(attempt: u64, checkpoint: u64, files: &[FileRef]) -> Manifest {
     let task = TaskState { worker: 0, key_groups: 0..128, files: files.to_vec() };
-    let operator =
-        OperatorState { component: "c0ffee".to_owned(), watermark: 17, states: Vec::new(), tasks: vec![task] };
+    let operator = OperatorState {
+        component: "c0ffee".to_owned(),
+        watermark: 17,
+        states: Vec::new(),
+        shape: None,
+        tasks: vec![task],
+    };
     Manifest {
         format: FORMAT,
         job: "count".to_owned(),

@@ -220,7 +220,7 @@ pub(crate) struct StateGet {
     pub(crate) state: String,
 
     /// The key, as text.
-    #[arg(required_unless_present = "key_hex")]
+    #[arg(required_unless_present = "key_hex", allow_hyphen_values = true)]
     pub(crate) key: Option<String>,
 
     /// The key, as pairs of hexadecimal digits.

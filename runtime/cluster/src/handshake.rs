@@ -82,7 +82,7 @@ impl fmt::Display for Refusal {
             Refusal::Stranger => write!(f, "it does not speak our protocol"),
             Refusal::Version { theirs } => write!(f, "it speaks version {theirs} of our protocol, not {VERSION}"),
             Refusal::Place => write!(f, "it is, or takes us for, another process of the attempt"),
-            Refusal::Job => write!(f, "it belongs to another job"),
+            Refusal::Job => write!(f, "it belongs to another job, or has found other files for it to read"),
             Refusal::Attempt { theirs } => write!(f, "it belongs to attempt {theirs}"),
             Refusal::Secret => write!(f, "it does not know the attempt's secret"),
             Refusal::Silent => write!(f, "it did not say in time who it is"),

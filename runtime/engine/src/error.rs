@@ -8,6 +8,7 @@ use tidewheel_state::StateError;
 use tidewheel_types::OperatorId;
 use tidewheel_types::job::JobError;
 use tidewheel_types::keyed_state::KeyedStateError;
+use tidewheel_types::shape::ShapeError;
 
 /// An error of a job.
 ///
@@ -19,6 +20,10 @@ pub enum EngineError {
     /// The job file is wrong, or does not fit its components.
     #[error(transparent)]
     Job(#[from] JobError),
+
+    /// Timers or windows that wait in the snapshot would mean something else.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
 
     /// A component could not be loaded, or a call of it failed.
     #[error("operator {operator:?}: {source}")]
@@ -182,10 +187,11 @@ impl EngineError {
             | EngineError::CheckpointFailed { .. }
             | EngineError::PeerLost(_)
             | EngineError::Start(_) => true,
-            EngineError::Snapshot { source, .. } => !matches!(source, StateError::Damaged { .. }),
+            EngineError::Snapshot { source, .. } => source.is_retryable(),
             EngineError::Connector { source, .. } => source.is_retryable(),
             EngineError::Checkpoint(error) => error.is_retryable(),
             EngineError::Job(_)
+            | EngineError::Shape(_)
             | EngineError::Guest { .. }
             | EngineError::Rejected { .. }
             | EngineError::Poison { .. }
@@ -216,5 +222,28 @@ impl EngineError {
             EngineError::Panicked { .. } => Some("this is a fault in Tidewheel: please report it".to_owned()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EngineError;
+    use std::io;
+    use tidewheel_state::StateError;
+    use tidewheel_types::OperatorId;
+    use tidewheel_types::description::StateKind;
+
+    #[test]
+    fn only_what_a_machine_is_to_blame_for_is_tried_again() {
+        let is_retryable = |source| EngineError::Snapshot { operator: OperatorId::new("sum"), source }.is_retryable();
+        let state = || "seen".to_owned();
+        assert!(is_retryable(StateError::Io { action: "read", path: "f".into(), source: io::Error::other("disk") }));
+        assert!(is_retryable(StateError::DiskTooSlow { folder: "f".into(), waited_s: 60 }));
+        let (declared, stored) = (StateKind::List, StateKind::Map);
+        assert!(!is_retryable(StateError::OtherKind { state: state(), declared, stored }));
+        assert!(!is_retryable(StateError::MissingKeyGroup { key_group: 3 }));
+        assert!(!is_retryable(StateError::TwoOwners { key_group: 3 }));
+        assert!(!is_retryable(StateError::DamagedEntry { what: "no key".to_owned() }));
+        assert!(!is_retryable(StateError::RidesTooLate { state: state() }));
     }
 }

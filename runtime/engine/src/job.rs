@@ -73,6 +73,9 @@ impl Job {
         let returning = Arc::new(CreditReturn::default());
         let credit = |edge| Arc::new(Credit::new(edge, process as u32, returning.clone()));
         let workers = options.workers * processes;
+        if let Some(snapshot) = options.durability.as_ref().and_then(|durability| durability.origin.manifest()) {
+            plan.check_shapes(snapshot)?;
+        }
         let shared = Arc::new(Shared {
             credits: (0..plan.edges.len() as u32).map(credit).collect(),
             metrics,

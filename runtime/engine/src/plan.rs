@@ -11,12 +11,14 @@ use crate::refuse::Names;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use tidewheel_checkpoint::Manifest;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::job::{JobSpec, OnError};
 use tidewheel_types::selector::Selector;
+use tidewheel_types::shape::{Shape, ShapeError, Windows};
 
 /// The names of the splits of each source.
 pub type Splits = BTreeMap<String, Vec<String>>;
@@ -91,6 +93,33 @@ impl Plan {
             }
         }
         declared
+    }
+
+    /// Whether the timers and windows that wait in a snapshot mean the same in this job. Where event time has ended none
+    /// do.
+    pub fn check_shapes(&self, snapshot: &Manifest) -> Result<(), ShapeError> {
+        if snapshot.finished || snapshot.drained {
+            return Ok(());
+        }
+        self.shapes().try_for_each(|(id, shape)| {
+            let stored = snapshot.operators.get(id.as_str()).and_then(|operator| operator.shape.as_ref());
+            stored.map_or(Ok(()), |stored| shape.check(id, stored))
+        })
+    }
+
+    /// The operators with their timers and windows.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&OperatorId, Shape)> {
+        self.nodes.iter().filter_map(|node| {
+            let (function, windows) = match &node.role {
+                Role::Keyed(function) => (function, None),
+                Role::Window(function, Tumbling { size_ms, offset_ms }) => {
+                    (function, Some(Windows { size_ms: *size_ms, offset_ms: *offset_ms }))
+                }
+                Role::Stateless(_) | Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => return None,
+            };
+            let timers = function.component.description().timers.clone();
+            Some((&node.id, Shape { timers, windows }))
+        })
     }
 
     /// The operators with their components, in the order data flows.

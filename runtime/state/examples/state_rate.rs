@@ -188,7 +188,8 @@ fn restore(settings: StateSettings, table: StateTable, files: Vec<std::path::Pat
         let tasks = vec![RestoredTask { key_groups: 0..MAX_PARALLELISM, files: files.clone() }];
         let start = Instant::now();
         let settings = StateSettings { key_groups, ..settings.clone() };
-        let mut opened = open(settings, Some(Restore { tasks, table: table.clone() })).expect("it restores");
+        let mut opened =
+            open(settings, Some(Restore { tasks, table: table.clone(), ..Restore::default() })).expect("it restores");
         let opening = start.elapsed();
         let key = 0u64.to_le_bytes();
         let key = StateKey { hash: hash_key(&key), key: &key, namespace: &[] };

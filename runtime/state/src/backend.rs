@@ -9,6 +9,7 @@ use crate::rocksdb::SharedMemory;
 use crate::snapshot::{LocalFile, SnapshotWriter};
 use crate::state_table::StateTable;
 use crate::timers::Timers;
+use crate::ttl::StateTime;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct Restore {
     pub tasks: Vec<RestoredTask>,
     /// The operator's states.
     pub table: StateTable,
+    /// What the clocks showed then.
+    pub time: StateTime,
 }
 
 /// The state files of one task of a snapshot. What they hold of key groups that it did not own does not count.
@@ -93,9 +96,9 @@ pub struct OpenedState {
 /// # Errors
 /// If the declared states cannot be kept or do not fit those of the snapshot, or if its files are damaged.
 pub fn open(settings: StateSettings, restore: Option<Restore>) -> Result<OpenedState, StateError> {
-    let Restore { tasks, table } = restore.unwrap_or_default();
+    let restore = restore.unwrap_or_default();
     let folders = Folders::new(&settings.folder)?;
-    let chain = restore::chain(&settings, &folders, tasks)?;
+    let (chain, table) = restore::chain(&settings, &folders, restore)?;
     open_chain(settings, folders, table, chain)
 }
 

@@ -34,6 +34,13 @@ pub struct Delta {
     pub(crate) written: Option<Written>,
 }
 
+impl Delta {
+    /// What the clocks showed: what had expired by then is not in it.
+    pub fn time(&self) -> StateTime {
+        self.time
+    }
+}
+
 /// A state file that was written between two snapshots. The next one takes it away.
 pub(crate) struct SpilledFile {
     pub(crate) file: LocalFile,

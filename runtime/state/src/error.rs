@@ -144,12 +144,6 @@ pub enum StateError {
     /// State was to be snapshot that was opened without.
     #[error("this state was opened without tracking changes, so it has no snapshots: open it with `tracks_changes`")]
     NotTracked,
-    /// A part of this version that is yet to come.
-    #[error("{what} is not there yet: run the job without")]
-    NotBuilt {
-        /// What it is.
-        what: &'static str,
-    },
 }
 
 /// What can be done about an error of the file system, where that is known.
@@ -173,6 +167,29 @@ fn rocksdb_fix(error: &rocksdb::Error) -> &'static str {
 }
 
 impl StateError {
+    /// Whether a machine is to blame for it, so that it may go well another time. What a component or a snapshot is to blame
+    /// for comes again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            StateError::Io { .. }
+            | StateError::RocksDb { .. }
+            | StateError::WorkingState { .. }
+            | StateError::WorkingStateLost { .. }
+            | StateError::DiskTooSlow { .. } => true,
+            StateError::RidesButIsNoValue { .. }
+            | StateError::RidesTooLate { .. }
+            | StateError::TwoOfOneName { .. }
+            | StateError::UnknownOption { .. }
+            | StateError::OtherKind { .. }
+            | StateError::TooManyStates { .. }
+            | StateError::MissingKeyGroup { .. }
+            | StateError::TwoOwners { .. }
+            | StateError::Damaged { .. }
+            | StateError::DamagedEntry { .. }
+            | StateError::NotTracked => false,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
         let path = path.to_owned();
         move |source| StateError::Io { action, path, source }

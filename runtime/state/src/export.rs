@@ -120,6 +120,7 @@ pub fn open_rows<E: From<StateError>>(
     let mut chain = Vec::new();
     let mut versions = Versions::new();
     let known = table.clone();
+    let for_ever = table.of_other_clocks(&settings.declared)?;
     loop {
         let mut entries = EntryList::new(settings.max_parallelism, &settings.key_groups, &known, StateTime::START);
         for row in &mut *rows {
@@ -128,7 +129,8 @@ pub fn open_rows<E: From<StateError>>(
             if !settings.key_groups.contains(&groups.group_of_hash(hash).0) {
                 continue;
             }
-            let head = ValueHead { version: row.version, expiry: row.expiry }.encode();
+            let expiry = row.expiry.filter(|_| !for_ever.contains(&row.state));
+            let head = ValueHead { version: row.version, expiry }.encode();
             let key = StateKey { hash, key: &row.key, namespace: &row.namespace };
             entries.put(row.state, &key, &row.user_key, &[head.as_slice(), &row.payload].concat());
             if entries.bytes() >= FILE_BYTES_MAX {

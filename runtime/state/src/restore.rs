@@ -2,13 +2,14 @@
 //!
 //! A task that owns what one task of the snapshot owned goes on from that task's files. Otherwise, after a rescale, it
 //! writes what is its own to a new file: it would carry the entries of others along, in its folder and in every snapshot,
-//! until all files are merged.
+//! until all files are merged. So it does where a state follows another clock than before: its entries lose their expiry.
 
-use crate::backend::{RestoredTask, StateSettings};
+use crate::backend::{Restore, RestoredTask, StateSettings};
 use crate::error::StateError;
 use crate::key_codec::EntryKey;
 use crate::snapshot::LocalFile;
 use crate::state_file::{self, Layout};
+use crate::state_table::StateTable;
 use crate::value_codec::ValueHead;
 use std::fs;
 use std::ops::Range;
@@ -33,33 +34,51 @@ impl Folders {
     }
 }
 
-/// The chain of the key groups of `settings`, oldest first.
+/// The chain of the key groups of `settings`, oldest first, and the states in it.
 pub(crate) fn chain(
     settings: &StateSettings,
     folders: &Folders,
-    mut tasks: Vec<RestoredTask>,
-) -> Result<Vec<LocalFile>, StateError> {
+    restore: Restore,
+) -> Result<(Vec<LocalFile>, StateTable), StateError> {
+    let Restore { mut tasks, table, time } = restore;
     if tasks.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), table));
     }
+    let for_ever = table.of_other_clocks(&settings.declared)?;
     let own = &settings.key_groups;
     tasks.retain(|task| !common(&task.key_groups, own).is_empty());
     tasks.sort_by_key(|task| task.key_groups.start);
     check_owners(own, &tasks)?;
     if let [task] = &tasks[..]
         && task.key_groups == *own
+        && for_ever.is_empty()
     {
-        return task.files.iter().map(|file| adopt(file, folders)).collect();
+        let chain = task.files.iter().map(|file| adopt(file, folders)).collect::<Result<_, _>>()?;
+        return Ok((chain, table));
     }
     let base = state_file::write(&folders.files, "base.sst".to_owned(), Layout::Parts, |base| {
         tasks.iter().try_for_each(|task| {
             let files: Vec<&Path> = task.files.iter().map(PathBuf::as_path).collect();
-            state_file::merged(&files, &common(&task.key_groups, own), &folders.scratch, &mut |key, value| {
-                if value.is_empty() { Ok(()) } else { base.add(key, value) }
-            })
+            let (own, groups) = (common(&task.key_groups, own), settings.max_parallelism);
+            entries(
+                &files,
+                &own,
+                groups,
+                &folders.scratch,
+                &mut |CheckedEntry { key, encoded, stored, head, payload }| {
+                    if table.is_expired(key.state, head.expiry, time) {
+                        return Ok(());
+                    }
+                    if head.expiry.is_none() || !for_ever.contains(&key.state) {
+                        return base.add(encoded, stored);
+                    }
+                    let head = ValueHead { expiry: None, ..head }.encode();
+                    base.add(encoded, &[head.as_slice(), payload].concat())
+                },
+            )
         })
     })?;
-    Ok(base.into_iter().collect())
+    Ok((base.into_iter().collect(), table))
 }
 
 /// Goes on from a file of the snapshot.
@@ -90,9 +109,10 @@ fn common(left: &Range<u16>, right: &Range<u16>) -> Range<u16> {
     left.start.max(right.start)..left.end.min(right.end)
 }
 
-/// An entry of a state file, checked: its key, the whole stored value, its head and payload.
+/// An entry of a state file, checked: its key, also as it is encoded, the whole stored value, its head and payload.
 pub(crate) struct CheckedEntry<'a> {
     pub(crate) key: EntryKey<'a>,
+    pub(crate) encoded: &'a [u8],
     pub(crate) stored: &'a [u8],
     pub(crate) head: ValueHead,
     pub(crate) payload: &'a [u8],
@@ -107,16 +127,16 @@ pub(crate) fn entries<E: From<StateError>>(
     each: &mut dyn FnMut(CheckedEntry<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let groups = KeyGroups::new(max_parallelism, 1);
-    state_file::merged(files, key_groups, scratch, &mut |key, stored| {
+    state_file::merged(files, key_groups, scratch, &mut |encoded, stored| {
         if stored.is_empty() {
             return Ok(());
         }
         let damaged = |what: &str| StateError::DamagedEntry { what: what.to_owned() };
-        let key = EntryKey::decode(key).ok_or_else(|| damaged("it holds a key that is none"))?;
+        let key = EntryKey::decode(encoded).ok_or_else(|| damaged("it holds a key that is none"))?;
         if key.key_group != groups.group_of_hash(hash_key(key.key)) {
             return Err(damaged("it holds a key in another key group than its own").into());
         }
         let (head, payload) = ValueHead::decode(stored).ok_or_else(|| damaged("it holds a value that is none"))?;
-        each(CheckedEntry { key, stored, head, payload })
+        each(CheckedEntry { key, encoded, stored, head, payload })
     })
 }

@@ -111,7 +111,7 @@ pub(crate) fn open(
     let infos: Vec<StateInfo> = infos.collect::<Result<_, _>>()?;
     let key_groups = KeyGroups::new(settings.max_parallelism, 1);
     let (riding, stores) = stores(declared, key_groups)?;
-    let clocks = Arc::new(ExpiryClocks::new(infos.iter().map(|info| (info.id, info.clock())).collect()));
+    let clocks = Arc::new(ExpiryClocks::new(infos.iter().filter_map(|info| Some((info.id, info.clock()?))).collect()));
     let database = Database::open(&settings.folder, memory, Arc::clone(&clocks))?;
     chain.iter().try_for_each(|file| database.ingest_restored(&file.path))?;
     load_timers(&database, &settings.key_groups, timers)?;

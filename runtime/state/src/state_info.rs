@@ -10,8 +10,7 @@ use tidewheel_types::description::StateDecl;
 pub(crate) struct StateInfo {
     pub(crate) id: StateId,
     ttl: Option<Ttl>,
-    clock: TtlClock,
-    /// What its clock shows.
+    /// What the clock of its time-to-live shows.
     now: i64,
     head: HeadBytes,
     /// When what is written or refreshed now expires.
@@ -21,17 +20,15 @@ pub(crate) struct StateInfo {
 impl StateInfo {
     pub(crate) fn new(id: StateId, declared: &StateDecl) -> Result<Self, StateError> {
         let ttl = Ttl::of(declared)?;
-        let time = StateTime::START;
-        let clock = ttl.map_or(TtlClock::default(), |ttl| ttl.clock);
-        let expiry = ttl.map(|ttl| ttl.expiry(time));
+        let expiry = ttl.map(|ttl| ttl.expiry(StateTime::START));
         let head = ValueHead { version: declared.version, expiry }.encode();
-        Ok(StateInfo { id, ttl, clock, now: time.on(clock), head, expiry: expiry.unwrap_or(i64::MAX) })
+        Ok(StateInfo { id, ttl, now: i64::MIN, head, expiry: expiry.unwrap_or(i64::MAX) })
     }
 
     /// Says what the clocks show.
     pub(crate) fn set_time(&mut self, time: StateTime) {
-        self.now = time.on(self.clock);
         if let Some(ttl) = self.ttl {
+            self.now = time.on(ttl.clock);
             self.expiry = ttl.expiry(time);
             self.head.set_expiry(self.expiry);
         }
@@ -52,9 +49,9 @@ impl StateInfo {
         expiry.is_none_or(|expiry| expiry > self.now)
     }
 
-    /// The clock on which it expires.
-    pub(crate) fn clock(&self) -> TtlClock {
-        self.clock
+    /// The clock on which it expires, if it does.
+    pub(crate) fn clock(&self) -> Option<TtlClock> {
+        self.ttl.map(|ttl| ttl.clock)
     }
 
     /// The head of a value written now.

@@ -27,8 +27,8 @@ pub struct StoredState {
     pub format: String,
     /// What a value looks like.
     pub schema: String,
-    /// The clock on which its entries expire; a component may change it, entries that are there keep their expiry.
-    pub clock: TtlClock,
+    /// The clock on which its entries expire; none if they live for ever.
+    pub clock: Option<TtlClock>,
     /// Schema versions that its entries may have been written under. Never too few; a version that has gone is left out
     /// once all its files have been merged.
     pub versions: BTreeSet<u32>,
@@ -61,7 +61,20 @@ impl StateTable {
 
     /// Whether an entry of a state that expires then is gone.
     pub(crate) fn is_expired(&self, id: StateId, expiry: Option<i64>, time: StateTime) -> bool {
-        expiry.is_some_and(|expiry| self.by_id(id).is_some_and(|state| time.is_past(state.clock, expiry)))
+        let clock = || self.by_id(id).and_then(|state| state.clock);
+        expiry.is_some_and(|expiry| clock().is_some_and(|clock| time.is_past(clock, expiry)))
+    }
+
+    /// The states that are declared with another clock than their entries were written under, or without a time-to-live.
+    /// When those expire means nothing any more, so they do not: a time of one clock would be read as one of the other.
+    pub(crate) fn of_other_clocks(&self, declared: &[StateDecl]) -> Result<BTreeSet<StateId>, StateError> {
+        let mut ids = BTreeSet::new();
+        for state in declared {
+            let clock = Ttl::of(state)?.map(|ttl| ttl.clock);
+            let stored = self.by_name(&state.name).filter(|stored| stored.clock.is_some() && stored.clock != clock);
+            ids.extend(stored.map(|stored| stored.id));
+        }
+        Ok(ids)
     }
 
     /// Finds the declared states, gives those that are new a number, and says which state has which one.
@@ -72,7 +85,7 @@ impl StateTable {
         let mut ids: Vec<StateId> = Vec::with_capacity(declared.len());
         for state in declared {
             let name = || state.name.clone();
-            let clock = Ttl::of(state)?.map_or(TtlClock::default(), |ttl| ttl.clock);
+            let clock = Ttl::of(state)?.map(|ttl| ttl.clock);
             let next = self.states.iter().map(|stored| stored.id.0 + 1).max().unwrap_or(0);
             match self.states.iter_mut().find(|stored| stored.name == state.name) {
                 Some(stored) if ids.contains(&stored.id) => return Err(StateError::TwoOfOneName { state: name() }),

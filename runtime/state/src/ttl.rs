@@ -34,13 +34,13 @@ pub struct Ttl {
     pub refresh: TtlRefresh,
 }
 
-/// What the clocks show.
+/// What the clocks show. It comes about by [`set`](StateTime::set) alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateTime {
     /// The worker's clock.
-    pub now_ms: i64,
+    now_ms: i64,
     /// The operator's watermark.
-    pub watermark_ms: i64,
+    watermark_ms: i64,
 }
 
 /// Option of a state: its [`TtlClock`].
@@ -52,6 +52,13 @@ const REFRESH_OPTION: &str = "ttl-refresh";
 impl StateTime {
     /// Before anything: nothing has expired.
     pub const START: StateTime = StateTime { now_ms: i64::MIN, watermark_ms: i64::MIN };
+
+    /// What the clocks show first.
+    pub fn at(now_ms: i64, watermark_ms: i64) -> StateTime {
+        let mut time = StateTime::START;
+        time.set(now_ms, watermark_ms);
+        time
+    }
 
     /// What `clock` shows.
     #[inline]
@@ -75,6 +82,12 @@ impl StateTime {
     #[inline]
     pub fn is_past(self, clock: TtlClock, expiry: i64) -> bool {
         expiry <= self.on(clock)
+    }
+}
+
+impl Default for StateTime {
+    fn default() -> Self {
+        StateTime::START
     }
 }
 
@@ -148,8 +161,16 @@ mod tests {
         let both = declared(5, &[("ttl-clock", "event"), ("ttl-refresh", "read-write")]);
         let ttl = Ttl::of(&both).unwrap().expect("it has one");
         assert_eq!(ttl, Ttl { ms: 5, clock: TtlClock::Event, refresh: TtlRefresh::ReadWrite });
-        assert_eq!(ttl.expiry(StateTime { now_ms: 100, watermark_ms: 7 }), 12);
+        assert_eq!(ttl.expiry(StateTime::at(100, 7)), 12);
         assert_eq!(ttl.expiry(StateTime::START), i64::MAX);
+    }
+
+    #[test]
+    fn at_the_end_of_all_input_nothing_more_expires() {
+        let mut time = StateTime::at(0, 7);
+        time.set(1, i64::MAX);
+        assert_eq!((time.on(TtlClock::Processing), time.on(TtlClock::Event)), (1, 7));
+        assert!(!StateTime::at(0, i64::MAX).is_past(TtlClock::Event, 7));
     }
 
     #[test]

@@ -65,7 +65,8 @@ fn snapshot(state: &mut OpenedState, checkpoint: u64) -> Vec<LocalFile> {
 fn check(files: &[LocalFile], table: StateTable, folder: &Path, expected: &BTreeMap<u32, Vec<u8>>) {
     let files = files.iter().map(|file| file.path.clone()).collect();
     let tasks = vec![RestoredTask { key_groups: 0..GROUPS, files }];
-    let mut restored = open(settings(folder.join("restored")), Some(Restore { tasks, table })).unwrap();
+    let mut restored =
+        open(settings(folder.join("restored")), Some(Restore { tasks, table, ..Restore::default() })).unwrap();
     let keys: Vec<_> = (0..KEYS).map(u32::to_be_bytes).collect();
     let mut owners = keys.iter().map(|key| StateKey { hash: hash_key(key), key, namespace: &[] });
     let mut cells = Cells::default();
@@ -143,7 +144,7 @@ fn state_that_is_not_declared_any_more_stays_in_the_files() {
     expected.iter().for_each(|(&key, value)| change(&mut state, key, Some(value)));
     let files = snapshot(&mut state, 1).into_iter().map(|file| file.path).collect();
     let tasks = vec![RestoredTask { key_groups: 0..GROUPS, files }];
-    let restore = Restore { tasks, table: state.writer.state_table() };
+    let restore = Restore { tasks, table: state.writer.state_table(), ..Restore::default() };
     let mut other = settings(folder.path().join("other"));
     other.declared[0].name = "other".to_owned();
     let mut state = open(other, Some(restore)).unwrap();

@@ -58,7 +58,8 @@ fn written(folder: &Path) -> (Vec<PathBuf>, StateTable) {
 /// What is restored: the values of all keys, and the number of keys with a timer.
 fn restored(folder: &Path, files: &[PathBuf], table: &StateTable) -> Result<(Cells, usize), StateError> {
     let tasks = vec![RestoredTask { key_groups: 0..GROUPS, files: files.to_vec() }];
-    let mut opened = open(settings(&folder.join("second")), Some(Restore { tasks, table: table.clone() }))?;
+    let mut opened =
+        open(settings(&folder.join("second")), Some(Restore { tasks, table: table.clone(), ..Restore::default() }))?;
     let keys: Vec<_> = (0..KEYS).map(u32::to_be_bytes).collect();
     let mut owners = keys.iter().map(|key| StateKey { hash: hash_key(key), key, namespace: &[] });
     let mut cells = Cells::default();
@@ -130,7 +131,8 @@ fn a_missing_file_and_missing_keys_are_errors() {
         (vec![0..3, 2..4], "the snapshot is damaged, two of its tasks own key group 2: restore from another one"),
     ] {
         let task = |key_groups| RestoredTask { key_groups, files: Vec::new() };
-        let restore = Restore { tasks: ranges.into_iter().map(task).collect(), table: table.clone() };
+        let restore =
+            Restore { tasks: ranges.into_iter().map(task).collect(), table: table.clone(), ..Restore::default() };
         let error = open(settings(&folder.path().join("second")), Some(restore)).err().expect("it is refused");
         assert_eq!(error.to_string(), expected);
     }

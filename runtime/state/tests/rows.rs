@@ -66,7 +66,8 @@ fn snapshot(state: &mut OpenedState, checkpoint: u64) -> Restore {
     let delta = state.backend.freeze(&mut state.timers).unwrap();
     let files = state.writer.write(delta, checkpoint).unwrap();
     let files = files.into_iter().map(|file| file.path).collect();
-    Restore { tasks: vec![RestoredTask { key_groups: 0..GROUPS, files }], table: state.writer.state_table() }
+    let tasks = vec![RestoredTask { key_groups: 0..GROUPS, files }];
+    Restore { tasks, table: state.writer.state_table(), ..Restore::default() }
 }
 
 fn versions(table: &StateTable, name: &str) -> Vec<u32> {
@@ -211,4 +212,47 @@ fn versions_that_are_gone_are_forgotten_when_all_files_are_merged() {
     }
     assert_eq!(seen[0], [1, 2], "a file holds the old ones");
     assert_eq!(seen.last(), Some(&vec![2]));
+}
+
+/// A state that lives for a second by `clock`; for ever without one.
+fn mortal(clock: Option<&str>) -> StateDecl {
+    let mut state = declared("v", StateKind::Value, 1);
+    if let Some(clock) = clock {
+        state.ttl_ms = 1000;
+        state.options.push(("ttl-clock".to_owned(), clock.to_owned()));
+    }
+    state
+}
+
+#[test]
+fn what_expired_on_one_clock_does_not_on_another() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut old = open(settings(path("old"), vec![mortal(Some("event"))]), None).unwrap();
+    for number in 0..2u32 {
+        old.backend.set_time(1_000_000, 5000 + i64::from(number) * 500);
+        let key = number.to_be_bytes();
+        let write = (StateIndex(0), owner(&key), Write::Put(b"here"));
+        old.backend.write(&mut [write].into_iter()).unwrap();
+    }
+    let mut old = snapshot(&mut old, 1);
+    // Key 0 has expired by then, but not been removed from the files.
+    old.time = StateTime::at(1_000_100, 6200);
+    let found = |state: &mut OpenedState| {
+        state.backend.set_time(2_000_000, 6600);
+        [0, 1].map(|number| value_of(state, 0, number).is_some())
+    };
+    let mut same = open(settings(path("same"), vec![mortal(Some("event"))]), Some(old.clone())).unwrap();
+    assert_eq!(found(&mut same), [false, false]);
+    for clock in [None, Some("processing")] {
+        let mut new = open(settings(path("new"), vec![mortal(clock)]), Some(old.clone())).unwrap();
+        assert_eq!(found(&mut new), [false, true], "{clock:?}");
+        let new = snapshot(&mut new, 2);
+        assert!(rows_of(&new, &path("scratch")).iter().all(|row| row.expiry.is_none()), "{clock:?}");
+        let mut again = open(settings(path("again"), vec![mortal(Some("event"))]), Some(new)).unwrap();
+        assert_eq!(found(&mut again), [false, true], "{clock:?}, and back");
+        let mut rows = rows_of(&old, &path("scratch")).into_iter().map(Ok::<_, StateError>);
+        let rows = open_rows(settings(path("rows"), vec![mortal(clock)]), old.table.clone(), &mut rows);
+        assert!(found(&mut rows.unwrap())[1], "{clock:?}");
+    }
 }

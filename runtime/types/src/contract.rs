@@ -456,7 +456,11 @@ impl fmt::Display for ContractError {
                 write!(f, "--allow-drop {name}: nothing would be dropped\n\nhint: remove it")
             }
             ContractError::NotDropped { name, dropped } => {
-                write!(f, "--allow-drop {name}: no such state would be dropped\n\nhint: it is {}", dropped.join(", "))
+                write!(
+                    f,
+                    "--allow-drop {name}: nothing of that name would be dropped\n\nhint: it is {}",
+                    dropped.join(", ")
+                )
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`time`] and [`key_group`] are the coordinates of a record; [`mod@column`] and [`batch`] its memory;
 //! [`description`] what a component says of itself; [`keyed_state`] what the host keeps for it, and [`contract`] whether
-//! the two fit; [`job`] what the user asked for, and [`selector`] where in a record it said the key and the event time
+//! the two fit, as [`shape`] does of timers and windows; [`job`] what the user asked for, and [`selector`] where in a record it said the key and the event time
 //! are.
 
 pub mod batch;
@@ -14,6 +14,7 @@ pub mod job;
 pub mod key_group;
 pub mod keyed_state;
 pub mod selector;
+pub mod shape;
 pub mod time;
 
 pub use batch::{Batch, Origin};

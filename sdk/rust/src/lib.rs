@@ -62,7 +62,7 @@
 //!
 //! State outlives the code that wrote it: a job goes on from a savepoint with a newer component. Raise the state's
 //! `version` and say how an older value becomes one of the next version. Several steps make a chain, and the last gives
-//! what is written now; the host migrates a value when it is first touched, and the others in the background.
+//! what is written now; the host migrates all values before the job starts.
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};

@@ -21,8 +21,13 @@ use std::thread;
 /// A manifest of an attempt, with these files.
 pub(crate) fn manifest(attempt: u64, checkpoint: u64, files: &[FileRef]) -> Manifest {
     let task = TaskState { worker: 0, key_groups: 0..128, files: files.to_vec() };
-    let operator =
-        OperatorState { component: "c0ffee".to_owned(), watermark: i64::MIN, states: Vec::new(), tasks: vec![task] };
+    let operator = OperatorState {
+        component: "c0ffee".to_owned(),
+        watermark: i64::MIN,
+        states: Vec::new(),
+        shape: None,
+        tasks: vec![task],
+    };
     Manifest {
         format: FORMAT,
         job: "count".to_owned(),

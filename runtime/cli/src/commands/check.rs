@@ -19,6 +19,7 @@ pub(crate) fn execute(check: &Check) -> Result<()> {
             false => terminal::print(&text(&contract))?,
         }
         contract.check(&check.allow_drop)?;
+        plan.check_shapes(&state::entries::open(url)?.manifest)?;
     }
     let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
     terminal::say(&format!(

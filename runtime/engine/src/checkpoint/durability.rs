@@ -16,6 +16,7 @@ use tidewheel_checkpoint::{self as checkpoint, Manifest, SinkState, SplitState, 
 use tidewheel_connectors::StageHandle;
 use tidewheel_crash_points::CrashPoint;
 use tidewheel_state::BackendKind;
+use tidewheel_types::shape::Shape;
 use tidewheel_types::{OperatorId, Watermark};
 
 /// How a job keeps what it has done.
@@ -52,7 +53,7 @@ pub enum StartFrom {
 
 impl StartFrom {
     /// Where everything was, if the job does not begin.
-    pub(super) fn manifest(&self) -> Option<&Manifest> {
+    pub(crate) fn manifest(&self) -> Option<&Manifest> {
         match self {
             StartFrom::Nothing => None,
             StartFrom::Checkpoint(manifest) => Some(manifest),
@@ -81,6 +82,8 @@ pub(crate) struct JobFacts {
     pub(crate) max_parallelism: u16,
     /// Digests of the operators' components.
     pub(crate) components: BTreeMap<String, String>,
+    /// Their timers and windows.
+    pub(crate) shapes: BTreeMap<String, Shape>,
     /// Epochs of earlier attempts.
     pub(crate) epoch_base: u64,
 }
@@ -100,6 +103,7 @@ impl Checkpoints {
             workers,
             max_parallelism: plan.max_parallelism,
             components: components.collect(),
+            shapes: plan.shapes().map(|(id, shape)| (id.to_string(), shape)).collect(),
             epoch_base: manifest.map_or(0, |manifest| manifest.epoch + 1),
         };
         Checkpoints { durability, lineage, backend, folder, facts }

@@ -67,7 +67,8 @@ fn add_operator(manifest: &mut Manifest, rows: &mut RowFiles, part: OperatorPart
     manifest.bytes += new_bytes;
     rows.extend(savepoint.map(|file| ((operator.clone(), worker), file)));
     let component = facts.components.get(&operator).cloned().unwrap_or_default();
-    let new = || OperatorState { component, watermark, states: states.clone(), tasks: Vec::new() };
+    let shape = facts.shapes.get(&operator).cloned();
+    let new = || OperatorState { component, watermark, states: states.clone(), shape, tasks: Vec::new() };
     let state = manifest.operators.entry(operator).or_insert_with(new);
     add_versions(&mut state.states, &states);
     let key_groups = KeyGroups::new(facts.max_parallelism, facts.workers).range_of(worker);

@@ -76,7 +76,10 @@ pub(super) fn open(
     let mut uploaded = BTreeMap::new();
     let opened = match durability.map(|durability| (&durability.store, &durability.origin)) {
         Some((store, StartFrom::Checkpoint(manifest))) => match manifest.operators.get(place.operator.as_str()) {
-            Some(state) => from_checkpoint(place, function, settings, (store, state), &mut uploaded)?,
+            Some(state) => {
+                let time = StateTime::at(manifest.created_ms, state.watermark);
+                from_checkpoint(place, function, settings, (store, state, time), &mut uploaded)?
+            }
             None => open_state(place, settings, None)?,
         },
         Some((_, StartFrom::Savepoint(savepoint))) => from_savepoint(place, function, settings, savepoint)?,
@@ -104,7 +107,7 @@ fn from_checkpoint(
     place: &TaskPlace<'_>,
     function: &Function,
     settings: StateSettings,
-    (store, state): (&Store, &OperatorState),
+    (store, state, time): (&Store, &OperatorState, StateTime),
     uploaded: &mut BTreeMap<String, FileRef>,
 ) -> Result<OpenedState, EngineError> {
     let (folder, table) = (place.own_folder("restore"), table(&state.states));
@@ -123,14 +126,14 @@ fn from_checkpoint(
         tasks.push(RestoredTask { key_groups: task.key_groups.clone(), files });
     }
     let opened = match needs_migration(&state.states, &settings.declared) {
-        false => open_state(place, settings, Some(Restore { tasks, table })),
+        false => open_state(place, settings, Some(Restore { tasks, table, time })),
         true => {
             uploaded.clear();
             // State may be larger than memory: rows are read as they are taken.
             thread::scope(|scope| {
                 let (sender, rows) = mpsc::sync_channel(ROWS_AHEAD);
                 let (tasks, stored, key_groups) = (&tasks, table.clone(), settings.key_groups.clone());
-                scope.spawn(move || send_rows(place, tasks, &stored, &key_groups, &sender));
+                scope.spawn(move || send_rows(place, tasks, (&stored, time), &key_groups, &sender));
                 migrated(place, function, settings, table, rows.into_iter())
             })
         }
@@ -199,7 +202,7 @@ impl From<StateError> for ReadEnd {
 fn send_rows(
     place: &TaskPlace<'_>,
     tasks: &[RestoredTask],
-    table: &StateTable,
+    (table, time): (&StateTable, StateTime),
     key_groups: &Range<u16>,
     rows: &SyncSender<Result<OwnedRow, EngineError>>,
 ) {
@@ -213,7 +216,7 @@ fn send_rows(
             key_groups: first..last,
             max_parallelism: place.max_parallelism,
             table,
-            time: StateTime::START,
+            time,
             scratch: &scratch,
         };
         let mut each = |row: Row<'_>| -> Result<(), ReadEnd> {
@@ -264,7 +267,8 @@ fn owned_row(row: &savepoint::Row<'_>, states: &[StateEntry]) -> OwnedRow {
         namespace: row.namespace.to_vec(),
         user_key: row.user_key.to_vec(),
         version: row.version,
-        expiry: row.expiry_ms,
+        // So that reading it can set one, where it has not been written again.
+        expiry: row.expiry_ms.or_else(|| named.and_then(|entry| clock_of(&entry.clock)).map(|_| i64::MAX)),
         payload: row.value.to_vec(),
     }
 }
@@ -277,15 +281,17 @@ fn table(entries: &[StateEntry]) -> StateTable {
         kind: entry.kind,
         format: entry.format.clone(),
         schema: entry.schema.clone(),
-        clock: if entry.clock == EVENT_CLOCK { TtlClock::Event } else { TtlClock::Processing },
+        clock: clock_of(&entry.clock),
         versions: entry.versions.iter().copied().collect(),
     });
     StateTable { states: states.collect() }
 }
 
-/// The name of a clock in manifests.
-const EVENT_CLOCK: &str = "event";
-const PROCESSING_CLOCK: &str = "processing";
+/// The names of clocks in manifests.
+const CLOCKS: [(TtlClock, &str); 2] = [(TtlClock::Event, "event"), (TtlClock::Processing, "processing")];
+
+/// In the place of a clock: entries live for ever.
+const NO_CLOCK: &str = "none";
 
 /// The states of a table, as manifests have them.
 pub(super) fn entries(table: &StateTable, declared: &[StateDecl]) -> Vec<StateEntry> {
@@ -299,11 +305,19 @@ pub(super) fn entries(table: &StateTable, declared: &[StateDecl]) -> Vec<StateEn
             schema: state.schema.clone(),
             // One that is not declared any more was last written under the newest version that is there.
             version: decl.map_or_else(|| state.versions.last().copied().unwrap_or(0), |decl| decl.version),
-            clock: if state.clock == TtlClock::Event { EVENT_CLOCK } else { PROCESSING_CLOCK }.to_owned(),
+            clock: clock_name(state.clock).to_owned(),
             versions: state.versions.iter().copied().collect(),
         }
     });
     entries.collect()
+}
+
+fn clock_of(name: &str) -> Option<TtlClock> {
+    CLOCKS.iter().find(|(_, known)| *known == name).map(|&(clock, _)| clock)
+}
+
+fn clock_name(clock: Option<TtlClock>) -> &'static str {
+    CLOCKS.iter().find(|(known, _)| Some(*known) == clock).map_or(NO_CLOCK, |&(_, name)| name)
 }
 
 fn failed(place: &TaskPlace<'_>, source: StateError) -> EngineError {
@@ -321,5 +335,29 @@ fn remove_folder(folder: &Path) -> Result<(), StateError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(source) => Err(StateError::Io { action: "empty the folder", path: folder.to_owned(), source }),
         Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{entries, table};
+    use std::collections::BTreeSet;
+    use tidewheel_state::{StateId, StateTable, StoredState, TtlClock};
+    use tidewheel_types::description::StateKind;
+
+    #[test]
+    fn a_manifest_gives_back_the_states_it_was_given() {
+        let clocks = [None, Some(TtlClock::Event), Some(TtlClock::Processing)];
+        let states = clocks.into_iter().zip(0..).map(|(clock, id)| StoredState {
+            id: StateId(id),
+            name: format!("state-{id}"),
+            kind: StateKind::Map,
+            format: "raw".to_owned(),
+            schema: "u64".to_owned(),
+            clock,
+            versions: BTreeSet::from([1, 3]),
+        });
+        let states = StateTable { states: states.collect() };
+        assert_eq!(table(&entries(&states, &[])), states);
     }
 }

@@ -7,7 +7,6 @@
 
 use super::part::{OperatorPart, Part};
 use super::restore::entries;
-use crate::clock;
 use crate::error::EngineError;
 use crate::fatal;
 use crate::reporter::Reporter;
@@ -109,6 +108,7 @@ impl Uploader {
 
 fn save(store: &Store, work: Work, next: &mut FileName) -> Result<OperatorPart, CheckpointError> {
     let mut task = work.task.lock().unwrap_or_else(PoisonError::into_inner);
+    let time = work.delta.time();
     let chain = match task.writer.write(work.delta, work.checkpoint) {
         Ok(chain) => chain,
         Err(source) => fatal::fail(EngineError::Snapshot { operator: task.operator.clone(), source }),
@@ -117,7 +117,6 @@ fn save(store: &Store, work: Work, next: &mut FileName) -> Result<OperatorPart, 
     let new_bytes = upload(store, &mut task, &chain, next)?;
     CrashPoint::AfterUpload.reached();
     let files = chain.iter().map(|file| task.uploaded[&file.name].clone()).collect();
-    let time = StateTime { now_ms: clock::now_ms(), watermark_ms: work.watermark };
     let savepoint = work.savepoint.map(|url| write_savepoint(&url, &task, &chain, time)).transpose()?;
     Ok(OperatorPart {
         operator: task.operator.to_string(),
@@ -201,6 +200,7 @@ fn savepoint_row<'a>(row: &Row<'a>, table: &'a StateTable) -> Option<savepoint::
         user_key: row.key.user_key,
         version: row.version,
         value: row.payload,
-        expiry_ms: row.expiry,
+        // What was written before the first watermark has no time at which it expires, and none that others could read.
+        expiry_ms: row.expiry.filter(|&expiry| expiry != i64::MAX),
     })
 }

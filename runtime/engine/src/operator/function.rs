@@ -5,7 +5,7 @@ use super::cuts::{Cuts, Verdict};
 use super::emit::{self, Inherit};
 use super::poison;
 use super::retry::Retry;
-use super::size::{CALL_BYTES_MAX, CallSize};
+use super::size::{self, CALL_BYTES_MAX, CallSize};
 use crate::error::{CallFault, EngineError};
 use crate::inbox::Arrived;
 use crate::outputs::Outputs;
@@ -139,13 +139,8 @@ impl FunctionTask {
 
     /// The part of `piece` that a frame should hold, now that the state is known that rides along.
     pub(super) fn fitting_state(&mut self, export: Export, piece: &Range<usize>, cells: &Cells) -> Range<usize> {
-        let bytes = cells.bytes.len();
-        self.size(export).state(piece.len(), bytes);
-        if bytes <= CALL_BYTES_MAX {
-            return piece.clone();
-        }
-        let records = piece.len() as u64 * CALL_BYTES_MAX as u64 / bytes as u64;
-        piece.start..piece.start + (records as usize).clamp(1, piece.len())
+        self.size(export).state(piece.len(), cells.bytes.len());
+        size::fitting_state(piece, cells)
     }
 
     /// Keys and states as large as this are there.

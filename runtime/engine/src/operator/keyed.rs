@@ -5,7 +5,7 @@ use super::frames;
 use super::function::{Attempt, Called, FunctionTask};
 use super::group::Grouping;
 use super::round::Round;
-use super::size::cell_bytes_max;
+use super::size::{self, cell_bytes_max};
 use super::task_state::TaskState;
 use super::timer_loop::TimerLoop;
 use crate::error::EngineError;
@@ -91,7 +91,7 @@ impl Keyed {
     ) -> Result<Range<usize>, EngineError> {
         loop {
             grouping.by_key(batch, piece.clone());
-            self.read_riding((0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
+            self.read_riding(piece.len(), (0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
             let fitting = self.function.fitting_state(Export::Process, &piece, &self.cells);
             if fitting == piece {
                 self.function.note_size(grouping.key_bytes_max());
@@ -104,7 +104,7 @@ impl Keyed {
     /// As [`prepare`](Self::prepare), for a piece of a round of timers.
     fn prepare_timers(&mut self, round: &Round, mut piece: Range<usize>) -> Result<Range<usize>, EngineError> {
         loop {
-            self.read_riding(piece.clone().map(|timer| round.due.key(timer)))?;
+            self.read_riding(piece.len(), piece.clone().map(|timer| round.due.key(timer)))?;
             let fitting = self.function.fitting_state(Export::OnTimer, &piece, &self.cells);
             if fitting == piece {
                 return Ok(piece);
@@ -113,9 +113,13 @@ impl Keyed {
         }
     }
 
-    /// Reads the cells of the states that ride.
-    fn read_riding<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
-        self.cells.clear();
+    /// Reads the cells of the states that ride, for a call with so many records.
+    fn read_riding<'a>(
+        &mut self,
+        records: usize,
+        mut keys: impl Iterator<Item = StateKey<'a>>,
+    ) -> Result<(), EngineError> {
+        size::clear_for(&mut self.cells, records);
         let read = self.state.states().get_riding(&mut keys, self.function.riding(), &mut self.cells);
         self.function.note_size(cell_bytes_max(&self.cells));
         read.map_err(|error| self.function.state_failed(error))

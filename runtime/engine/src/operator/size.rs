@@ -1,6 +1,7 @@
 //! How many records (timers, windows) a call gets: few enough that it is quick, and that neither what goes in nor what
 //! comes out is ever near a limit because many were put together.
 
+use std::ops::Range;
 use std::time::Duration;
 use tidewheel_types::keyed_state::{ABSENT, Cells};
 
@@ -13,6 +14,10 @@ const RECORDS_MAX: usize = 1 << 14;
 
 /// Bytes of records and riding state in a call; one larger record travels alone.
 pub(super) const CALL_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of riding state that are read for a call: what goes past them would not fit into it anyway. The first calls after
+/// a restart know nothing of what is there.
+const RIDING_BYTES_MAX: usize = 2 * CALL_BYTES_MAX;
 
 /// Bytes that are read at once of keys and their states, should all be as large as the largest so far: columns end at
 /// 2 GiB.
@@ -45,6 +50,25 @@ pub(super) fn cell_bytes_max(cells: &Cells) -> usize {
     }
     let ends = || cells.ends.iter().map(|end| end & !ABSENT);
     ends().zip(std::iter::once(0).chain(ends())).map(|(end, start)| end - start).max().unwrap_or(0) as usize
+}
+
+/// Makes cells ready for the riding state of so many records: of several no more is read than is of use, one has to do
+/// with what it has.
+pub(super) fn clear_for(cells: &mut Cells, records: usize) {
+    cells.clear();
+    cells.bytes_max = (records > 1).then_some(RIDING_BYTES_MAX);
+}
+
+/// The part of `piece` that a call should get, whose riding state was read. Another part has to be read again.
+pub(super) fn fitting_state(piece: &Range<usize>, cells: &Cells) -> Range<usize> {
+    let (records, bytes) = (piece.len(), cells.bytes.len());
+    let by_bytes = match bytes <= CALL_BYTES_MAX {
+        true => records,
+        false => (records as u64 * CALL_BYTES_MAX as u64 / bytes as u64) as usize,
+    };
+    // What was left out may be more than all that was not.
+    let by_cut = if cells.is_cut { records / 2 } else { records };
+    piece.start..piece.start + by_bytes.min(by_cut).max(1)
 }
 
 /// The size of the next call of one kind.
@@ -122,7 +146,10 @@ impl CallSize {
 
 #[cfg(test)]
 mod tests {
-    use super::{CALL_AIM, CALL_BYTES_MAX, CallSize, READ_BYTES_MAX, RECORDS_MAX, RECORDS_START, cell_bytes_max};
+    use super::{
+        CALL_AIM, CALL_BYTES_MAX, CallSize, READ_BYTES_MAX, RECORDS_MAX, RECORDS_START, cell_bytes_max, clear_for,
+        fitting_state,
+    };
     use std::time::Duration;
     use tidewheel_types::keyed_state::Cells;
 
@@ -175,6 +202,27 @@ mod tests {
             size.records() >= 200
         });
         assert!(calls.is_some_and(|calls| (30..100).contains(&calls)), "{calls:?} calls until twice as many");
+    }
+
+    #[test]
+    fn riding_state_is_read_until_it_fits_and_never_more_than_twice_that() {
+        // Of a hundred records: nothing, little, the half of what fits, all that fits, more than is ever read.
+        let bytes_of = [0, 10, CALL_BYTES_MAX / 200, CALL_BYTES_MAX / 100, CALL_BYTES_MAX / 10, 3 * CALL_BYTES_MAX];
+        for (bytes, fitting) in bytes_of.into_iter().zip([100, 100, 100, 100, 10, 1]) {
+            let (mut piece, mut cells) = (7..107, Cells::default());
+            loop {
+                clear_for(&mut cells, piece.len());
+                piece.clone().for_each(|_| cells.push(Some(&vec![0; bytes])));
+                assert!(cells.bytes.len() <= 2 * CALL_BYTES_MAX || piece.len() == 1);
+                let next = fitting_state(&piece, &cells);
+                if next == piece {
+                    break;
+                }
+                piece = next;
+            }
+            assert!(!cells.is_cut);
+            assert!(piece.start == 7 && piece.len() * 3 >= fitting && piece.len() <= fitting, "{bytes}: {piece:?}");
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ impl TaskState {
     /// Carries out a command at the end of its epoch.
     pub(super) fn command(&mut self, command: &Command, at: &Moment) -> Result<(), EngineError> {
         let Command::Checkpoint { checkpoint, savepoint } = command else { return Ok(()) };
+        // What has expired by now is in no checkpoint.
+        self.set_time(at);
         let Some(saver) = &self.saver else {
             self.reporter.send(Report::Part { checkpoint: *checkpoint, part: Part::Nothing.encode() });
             return Ok(());

@@ -8,7 +8,7 @@ use super::frames;
 use super::function::{Attempt, Called, FunctionTask};
 use super::group::{Grouping, window_start};
 use super::round::Round;
-use super::size::cell_bytes_max;
+use super::size::{self, cell_bytes_max};
 use super::task_state::TaskState;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
@@ -114,7 +114,10 @@ impl Window {
         loop {
             let late = self.separate_late(batch, piece.clone(), watermark);
             grouping.by_window(batch, &self.in_time, &self.starts);
-            self.read_accumulators((0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
+            self.read_accumulators(
+                piece.len(),
+                (0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)),
+            )?;
             let fitting = self.function.fitting_state(Export::Accumulate, &piece, &self.cells);
             if fitting == piece {
                 self.function.note_size(grouping.key_bytes_max());
@@ -225,8 +228,13 @@ impl Logic for Window {
 }
 
 impl Window {
-    fn read_accumulators<'a>(&mut self, mut keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
-        self.cells.clear();
+    /// Reads accumulators, for a call with so many records or windows.
+    fn read_accumulators<'a>(
+        &mut self,
+        records: usize,
+        mut keys: impl Iterator<Item = StateKey<'a>>,
+    ) -> Result<(), EngineError> {
+        size::clear_for(&mut self.cells, records);
         let read = self.state.states().get_riding(&mut keys, 1, &mut self.cells);
         self.function.note_size(cell_bytes_max(&self.cells));
         read.map_err(|error| self.function.state_failed(error))
@@ -252,7 +260,7 @@ impl Window {
     ) -> Result<Flow, EngineError> {
         let (due, cuts) = (&round.due, &mut round.cuts);
         loop {
-            self.read_accumulators(piece.clone().map(|window| due.key(window)))?;
+            self.read_accumulators(piece.len(), piece.clone().map(|window| due.key(window)))?;
             let fitting = self.function.fitting_state(Export::Fire, &piece, &self.cells);
             if fitting == piece {
                 break;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tidewheel_cluster::{Meeting, Member, Secret, join};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_connectors::{Connector, Registry};
-use tidewheel_engine::{Job, JobControl, JobOptions, JobSnapshot, Plan};
+use tidewheel_engine::{EngineError, Job, JobControl, JobOptions, JobSnapshot, Plan};
 use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
 
@@ -51,9 +51,14 @@ impl TestJob {
 
     /// Starts it with these options.
     pub(crate) fn start_with(&self, options: JobOptions) -> Running {
+        self.try_start_with(options).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same; it may refuse to start.
+    pub(crate) fn try_start_with(&self, options: JobOptions) -> Result<Running, EngineError> {
         let spec = JobSpec::parse(&self.text, "job.toml").unwrap_or_else(|error| panic!("{error}"));
         let plan = Plan::new(&spec, &guests(), &self.registry, runtime()).unwrap_or_else(|error| panic!("{error}"));
-        Running(Job::start(plan, options).unwrap_or_else(|error| panic!("{error}")))
+        Job::start(plan, options).map(Running)
     }
 
     /// Runs it to its end.

@@ -70,8 +70,8 @@ impl ExpiryClocks {
     }
 
     pub(super) fn set(&self, time: StateTime) {
-        self.now_ms.store(time.now_ms, Ordering::Relaxed);
-        self.watermark_ms.store(time.watermark_ms, Ordering::Relaxed);
+        self.now_ms.store(time.on(TtlClock::Processing), Ordering::Relaxed);
+        self.watermark_ms.store(time.on(TtlClock::Event), Ordering::Relaxed);
     }
 
     /// Whether an entry can go: what it holds is not there any more. What is not known is kept.
@@ -84,8 +84,7 @@ impl ExpiryClocks {
         let clock = self.clocks.iter().find(|(id, _)| Some(*id) == state);
         clock.is_some_and(|&(_, clock)| {
             let load = |clock: &AtomicI64| clock.load(Ordering::Relaxed);
-            let time = StateTime { now_ms: load(&self.now_ms), watermark_ms: load(&self.watermark_ms) };
-            time.is_past(clock, expiry)
+            StateTime::at(load(&self.now_ms), load(&self.watermark_ms)).is_past(clock, expiry)
         })
     }
 }
@@ -355,12 +354,12 @@ mod tests {
         // It lies below what comes now, not compacted with it until the end.
         ingest(&database, folder.path(), 1, &[("a", TOMBSTONE), ("b", &expires), ("d", &expires)]);
         assert_eq!(["a", "b", "c", "d"].map(|name| has(&database, name)), [false, true, true, true]);
-        clocks.set(StateTime { now_ms: 1000, watermark_ms: 49 });
+        clocks.set(StateTime::at(1000, 49));
         database.compact();
         assert_eq!(["a", "b", "c", "d"].map(|name| has(&database, name)), [false, true, true, true]);
         assert_eq!(database.entries(), 3);
         ingest(&database, folder.path(), 2, &[("c", &expires), ("e", &stays)]);
-        clocks.set(StateTime { now_ms: 0, watermark_ms: 50 });
+        clocks.set(StateTime::at(0, 50));
         database.compact();
         assert_eq!(["a", "b", "c", "d", "e"].map(|name| has(&database, name)), [false, false, false, false, true]);
         assert_eq!(database.entries(), 1);
@@ -373,7 +372,7 @@ mod tests {
         let clocks = Arc::new(ExpiryClocks::new(vec![(STATE, TtlClock::Processing)]));
         let database = Database::open(folder.path(), &memory, Arc::clone(&clocks)).unwrap();
         ingest(&database, folder.path(), 0, &[("a", &value(None)), ("b", &value(None)), ("z", &value(None))]);
-        clocks.set(StateTime { now_ms: 100, watermark_ms: 0 });
+        clocks.set(StateTime::at(100, 0));
         // Enough files that they are compacted among each other, above the first one or with it.
         for number in 1..20 {
             let filler = format!("c{number}");

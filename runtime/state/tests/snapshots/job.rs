@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidewheel_state::{
     BackendKind, DueTimers, OpenedState, ReadRows, Restore, RestoredTask, StateError, StateSettings, StateTable,
-    TIMERS, TimerChange, open, read_rows,
+    TIMERS, TimerChange, TtlClock, open, read_rows,
 };
 use tidewheel_types::key_group::KeyGroups;
 use tidewheel_types::keyed_state::{Cells, Entries, Scan, StateIndex, StateKey, Write};
@@ -91,9 +91,9 @@ impl Job {
 
     /// Lets the clocks go on. The first time is after the start of time, and before the first watermark.
     pub(crate) fn advance(&mut self, now_ms: i64, watermark_ms: i64) {
-        let time = self.model.time;
-        let now = time.now_ms.max(100) + now_ms;
-        let watermark = if watermark_ms == 0 { time.watermark_ms } else { time.watermark_ms.max(100) + watermark_ms };
+        let show = |clock| self.model.time.on(clock);
+        let (now, watermark) = (show(TtlClock::Processing).max(100) + now_ms, show(TtlClock::Event));
+        let watermark = if watermark_ms == 0 { watermark } else { watermark.max(100) + watermark_ms };
         self.model.set_time(now, watermark);
         self.tasks.iter_mut().for_each(|task| task.backend.set_time(now, watermark));
     }

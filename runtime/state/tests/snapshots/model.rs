@@ -149,7 +149,7 @@ impl Model {
     }
 
     pub(crate) fn set_time(&mut self, now_ms: i64, watermark_ms: i64) {
-        self.time = StateTime { now_ms, watermark_ms };
+        self.time.set(now_ms, watermark_ms);
         let (ttls, time) = (self.ttls, self.time);
         self.entries.retain(|(state, ..), entry| match (ttls[*state], entry.expiry) {
             (Some(ttl), Some(expiry)) => expiry > time.on(ttl.clock),

@@ -132,7 +132,7 @@ fn drops_are_allowed_by_name() {
     let message =
         "state gone.b would be dropped: the job does not have it\n\nhint: to allow it, add --allow-drop gone.b";
     assert_eq!(check(&["gone.a", "count"]), Err(message.to_owned()));
-    let message = "--allow-drop old: no such state would be dropped\n\nhint: it is count.old, gone.a, gone.b";
+    let message = "--allow-drop old: nothing of that name would be dropped\n\nhint: it is count.old, gone.a, gone.b";
     assert_eq!(check(&["gone", "old"]), Err(message.to_owned()));
     let message = "--allow-drop x: nothing would be dropped\n\nhint: remove it";
     assert_eq!(Contract::default().check(&["x".to_owned()]).unwrap_err().to_string(), message);

@@ -1,0 +1,135 @@
+//! What the timers and windows of an operator mean: what waits for its time in a snapshot is kept by slot, and by the start
+//! of its window.
+
+use crate::OperatorId;
+use crate::description::{TimerClock, TimerDecl};
+use serde::{Deserialize, Serialize};
+
+/// The timers and windows of an operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Its timers, by slot.
+    pub timers: Vec<TimerDecl>,
+    /// Its windows, if it has any.
+    pub windows: Option<Windows>,
+}
+
+/// Tumbling windows: `[start, start + size)`, aligned to 1970-01-01 UTC plus an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Windows {
+    /// Their size.
+    pub size_ms: i64,
+    /// Where they begin.
+    pub offset_ms: i64,
+}
+
+/// Why what waits for its time cannot be restored.
+///
+/// It prints with a hint after a blank line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
+    /// Another timer would fire.
+    #[error(
+        "operator {operator}: timer {slot} is {stored} in the snapshot, and its component declares {declared}\n\n\
+         hint: declare the timers of the snapshot first, in their order, or start from a savepoint that was drained"
+    )]
+    Timer {
+        /// The operator.
+        operator: OperatorId,
+        /// The timer's place.
+        slot: usize,
+        /// In the snapshot.
+        stored: String,
+        /// As the component declares it.
+        declared: String,
+    },
+    /// Windows would end at other times than they were opened for.
+    #[error(
+        "operator {operator}: its windows are {stored} in the snapshot, and the job declares {declared}\n\n\
+         hint: give the operator another name, or start from a savepoint that was drained"
+    )]
+    Windows {
+        /// The operator.
+        operator: OperatorId,
+        /// In the snapshot.
+        stored: String,
+        /// As the job declares them.
+        declared: String,
+    },
+}
+
+impl Shape {
+    /// Whether what a snapshot has of `operator`, whose shape was `stored` then, means the same now. Timers may be added
+    /// behind the others.
+    pub fn check(&self, operator: &OperatorId, stored: &Shape) -> Result<(), ShapeError> {
+        let operator = || operator.clone();
+        if self.windows != stored.windows {
+            let (stored, declared) = (windows(stored.windows), windows(self.windows));
+            return Err(ShapeError::Windows { operator: operator(), stored, declared });
+        }
+        for (slot, was) in stored.timers.iter().enumerate() {
+            let is = self.timers.get(slot);
+            if is != Some(was) {
+                let (stored, declared) = (timer(Some(was)), timer(is));
+                return Err(ShapeError::Timer { operator: operator(), slot, stored, declared });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn timer(timer: Option<&TimerDecl>) -> String {
+    timer.map_or("none".to_owned(), |timer| {
+        let clock = if timer.clock == TimerClock::Event { "event" } else { "processing" };
+        format!("{:?} ({clock} time)", timer.name)
+    })
+}
+
+fn windows(windows: Option<Windows>) -> String {
+    windows.map_or("none".to_owned(), |Windows { size_ms, offset_ms }| match offset_ms {
+        0 => format!("{size_ms} ms long"),
+        _ => format!("{size_ms} ms long with an offset of {offset_ms} ms"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Shape, ShapeError, Windows};
+    use crate::OperatorId;
+    use crate::description::{TimerClock, TimerDecl};
+
+    fn timers(names: &[&str]) -> Shape {
+        let timer = |name: &&str| TimerDecl { name: (*name).to_owned(), clock: TimerClock::Event };
+        Shape { timers: names.iter().map(timer).collect(), windows: None }
+    }
+
+    fn windows(size_ms: i64, offset_ms: i64) -> Shape {
+        Shape { timers: Vec::new(), windows: Some(Windows { size_ms, offset_ms }) }
+    }
+
+    #[test]
+    fn what_waits_for_its_time_has_to_mean_the_same() {
+        let fits = |now: &Shape, was: &Shape| now.check(&OperatorId::new("op"), was).is_ok();
+        assert!(fits(&timers(&["a", "b"]), &timers(&["a", "b"])));
+        assert!(fits(&timers(&["a", "b", "c"]), &timers(&["a", "b"])));
+        assert!(!fits(&timers(&["b", "a"]), &timers(&["a", "b"])));
+        assert!(!fits(&timers(&["a"]), &timers(&["a", "b"])));
+        let mut other_clock = timers(&["a"]);
+        other_clock.timers[0].clock = TimerClock::Processing;
+        assert!(!fits(&other_clock, &timers(&["a"])));
+        assert!(fits(&windows(10, 3), &windows(10, 3)));
+        assert!(!fits(&windows(20, 3), &windows(10, 3)));
+        assert!(!fits(&windows(10, 4), &windows(10, 3)));
+        assert!(!fits(&timers(&[]), &windows(10, 3)));
+    }
+
+    #[test]
+    fn the_error_names_both() {
+        let error = timers(&["b"]).check(&OperatorId::new("op"), &timers(&["a"])).expect_err("they differ");
+        assert!(matches!(error, ShapeError::Timer { slot: 0, .. }));
+        assert!(error.to_string().contains("timer 0 is \"a\" (event time) in the snapshot"), "{error}");
+        let error = windows(20, 5).check(&OperatorId::new("op"), &windows(10, 0)).expect_err("they differ");
+        assert!(error.to_string().contains("10 ms long in the snapshot"), "{error}");
+        assert!(error.to_string().contains("20 ms long with an offset of 5 ms\n"), "{error}");
+    }
+}
