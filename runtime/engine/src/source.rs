@@ -117,7 +117,10 @@ impl SourceTask {
         let frontier = Frontier::of(frontiers);
         while frontier.has_passed(self.open) {
             self.close_epoch(now);
-            match frontier.next_epoch(None) {
+            // A worker that lags may find that more than one epoch has passed. One with a command is not passed over: what
+            // the command is about is the end of that epoch, before anything of the next is read.
+            let commanded = self.pending.iter().map(|(epoch, _)| *epoch).min();
+            match frontier.next_epoch(commanded) {
                 Some(epoch) => self.open_epoch(epoch),
                 None => {
                     self.end();
@@ -138,7 +141,7 @@ impl SourceTask {
     /// The open epoch is over: carries out its commands and sends the watermark it ended with.
     fn close_epoch(&mut self, now: Instant) {
         let open = self.open;
-        let commands: Vec<_> = self.pending.extract_if(.., |(epoch, _)| *epoch <= open).collect();
+        let commands: Vec<_> = self.pending.extract_if(.., |(epoch, _)| *epoch == open).collect();
         for (_, command) in commands {
             match command {
                 Command::Share(bytes) => self.share = bytes as usize,
