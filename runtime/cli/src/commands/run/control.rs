@@ -198,7 +198,11 @@ impl Control {
             },
         };
         let value = reply.map_err(Unanswered::Refused)?;
-        Ok(serde_json::from_value(value).expect("both processes are the same program"))
+        // A program that was replaced since the job's start is another one in the worker process.
+        serde_json::from_value(value).map_err(|error| {
+            let message = format!("its worker process answers what this one does not understand: {error}");
+            Unanswered::Refused(ApiError::new(Fault::Job, message))
+        })
     }
 
     /// The same, where only a worker process can answer.
