@@ -118,7 +118,9 @@ fn job(query: &str, source: &str, sink: &str) -> String {
         }
         "q0" | "q1" | "q2" => ("", format!("[operators.out]\ncomponent = {:?}\ninput = \"bids\"", path(query))),
         "q7" => ("key = { bytes = \"1..2\" }", two_stages(&path("q7"))),
-        "q12" => ("key = { bytes = \"9..17\" }", windowed(&path("q12"))),
+        "q5" => ("key = { bytes = \"1..9\" }", hottest(&path("q5-counts"), &path("q5"))),
+        "q11" => ("key = { bytes = \"9..17\" }", windowed(&path("q12"), "session")),
+        "q12" => ("key = { bytes = \"9..17\" }", windowed(&path("q12"), "tumbling")),
         "qk" => (
             "keyspace = 1000000\nkey = { bytes = \"9..17\" }",
             format!("[operators.out]\ncomponent = {:?}\ninput = \"bids\"", path("qk")),
@@ -131,8 +133,18 @@ fn job(query: &str, source: &str, sink: &str) -> String {
     )
 }
 
-fn windowed(component: &str) -> String {
-    format!("[operators.out]\ncomponent = {component:?}\ninput = \"bids\"\nwindow = {{ tumbling = \"10s\" }}")
+fn windowed(component: &str, kind: &str) -> String {
+    format!("[operators.out]\ncomponent = {component:?}\ninput = \"bids\"\nwindow = {{ {kind} = \"10s\" }}")
+}
+
+/// q5: the bids of each auction, then the auctions with the most.
+fn hottest(counts: &str, hottest: &str) -> String {
+    format!(
+        "[operators.counts]\ncomponent = {counts:?}\ninput = \"bids\"\n\
+         window = {{ sliding = \"10s\", slide = \"2s\" }}\n\
+         [operators.out]\ncomponent = {hottest:?}\ninput = \"counts\"\nkey = {{ bytes = \"24..32\" }}\n\
+         window = {{ tumbling = \"2s\" }}"
+    )
 }
 
 /// q7: the best of each part, then the best of all.

@@ -7,12 +7,14 @@ use std::process::Command;
 use tidewheel_tests::tidewheel;
 
 /// Queries with the number of events of a run, so that each takes some seconds.
-const QUERIES: [(&str, u64); 7] = [
+const QUERIES: [(&str, u64); 9] = [
     ("q0", 30_000_000),
     ("q1", 30_000_000),
     ("q2", 30_000_000),
     ("q0x", 20_000_000),
+    ("q5", 20_000_000),
     ("q7", 20_000_000),
+    ("q11", 20_000_000),
     ("q12", 20_000_000),
     ("qk", 20_000_000),
 ];

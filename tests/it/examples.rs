@@ -124,9 +124,21 @@ fn nexmark_q2() {
 }
 
 #[test]
+fn nexmark_q5() {
+    nexmark("q5", &[], "q5.200000.jsonl.gz");
+    nexmark("q5", &[("events-max = 200000", "events-max = 2000000")], "q5.2000000.jsonl.gz");
+}
+
+#[test]
 fn nexmark_q7() {
     nexmark("q7", &[], "q7.200000.jsonl.gz");
     nexmark("q7", &[("events-max = 200000", "events-max = 2000000")], "q7.2000000.jsonl.gz");
+}
+
+#[test]
+fn nexmark_q11() {
+    nexmark("q11", &[], "q11.200000.jsonl.gz");
+    nexmark("q11", &[("events-max = 200000", "events-max = 2000000")], "q11.2000000.jsonl.gz");
 }
 
 #[test]

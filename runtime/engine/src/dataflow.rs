@@ -279,7 +279,7 @@ impl<'a> Graph<'a, '_> {
                     let state = self.state(&node.id, function);
                     let task = self.function(index, function, None);
                     let metrics = shared.metrics[index].clone();
-                    let window = Window::new(task, *windows, node.late_port(), state, metrics);
+                    let window = Window::new(task, windows, node.late_port(), state, metrics);
                     self.task(index, OPEN_EPOCH, |_| window);
                 }
                 Role::Sink(sink) => self.sink(index, &node.id, sink.as_ref()),

@@ -16,9 +16,10 @@ use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
-use tidewheel_types::job::{JobSpec, OnError};
+use tidewheel_types::description::StateDecl;
+use tidewheel_types::job::{JobSpec, OnError, WindowAssigner, WindowSpec};
 use tidewheel_types::selector::Selector;
-use tidewheel_types::shape::{Shape, ShapeError, Windows};
+use tidewheel_types::shape::{NamedWindows, Shape, ShapeError, Windows};
 
 /// The names of the splits of each source.
 pub type Splits = BTreeMap<String, Vec<String>>;
@@ -79,17 +80,15 @@ impl Plan {
 
     /// What a snapshot has to fit that the job goes on from.
     pub fn declared(&self) -> Declared {
-        let operators = self.components();
-        let mut declared = Declared {
-            max_parallelism: self.max_parallelism,
-            operators: operators.map(|(id, component)| (id.clone(), component.description().states.clone())).collect(),
-            ..Declared::default()
-        };
+        let mut declared = Declared { max_parallelism: self.max_parallelism, ..Declared::default() };
         for node in &self.nodes {
             match &node.role {
                 Role::Source(source) => declared.sources.push((node.id.clone(), source.splits.clone())),
                 Role::Sink(_) => declared.sinks.push(node.id.clone()),
-                _ => {}
+                Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => {
+                    declared.operators.push((node.id.clone(), function.states.clone()));
+                }
+                Role::Rekey(_) => {}
             }
         }
         declared
@@ -112,9 +111,7 @@ impl Plan {
         self.nodes.iter().filter_map(|node| {
             let (function, windows) = match &node.role {
                 Role::Keyed(function) => (function, None),
-                Role::Window(function, Tumbling { size_ms, offset_ms }) => {
-                    (function, Some(Windows { size_ms: *size_ms, offset_ms: *offset_ms }))
-                }
+                Role::Window(function, windows) => (function, Some(windows_kept(&windows.assigner))),
                 Role::Stateless(_) | Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => return None,
             };
             let timers = function.component.description().timers.clone();
@@ -130,6 +127,17 @@ impl Plan {
             }
             Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => None,
         })
+    }
+}
+
+/// What a snapshot has to say of windows.
+fn windows_kept(assigner: &WindowAssigner) -> Windows {
+    match *assigner {
+        WindowAssigner::Tumbling { size_ms, offset_ms } => Windows::Tumbling { size_ms, offset_ms },
+        WindowAssigner::Sliding { size_ms, slide_ms, offset_ms } => Windows::Sliding { size_ms, slide_ms, offset_ms },
+        WindowAssigner::Count { size, slide } => Windows::Count { count: size, slide },
+        WindowAssigner::Session { .. } => Windows::Named(NamedWindows::Session),
+        WindowAssigner::Global => Windows::Named(NamedWindows::Global),
     }
 }
 
@@ -172,7 +180,7 @@ pub(crate) enum Role {
     Rekey(Selector),
     Stateless(Function),
     Keyed(Function),
-    Window(Function, Tumbling),
+    Window(Function, WindowSpec),
     Sink(Arc<dyn Sink>),
 }
 
@@ -190,31 +198,11 @@ pub(crate) struct SourceNode {
 /// A user's function.
 pub(crate) struct Function {
     pub(crate) component: Component,
+    /// What is kept of a key: the component's states, then the host's own.
+    pub(crate) states: Vec<StateDecl>,
     /// The operator's `config` table as JSON.
     pub(crate) config: String,
     pub(crate) limits: Limits,
-}
-
-/// Tumbling windows: `[start, start + size)`, aligned to 1970-01-01 UTC plus an offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tumbling {
-    pub(crate) size_ms: i64,
-    pub(crate) offset_ms: i64,
-}
-
-impl Tumbling {
-    /// The start of the window that `time` falls into, as Flink's `TimeWindow.getWindowStartWithOffset`, for negative
-    /// times too.
-    #[inline]
-    pub(crate) fn start_of(self, time: i64) -> i64 {
-        time.saturating_sub(time.wrapping_sub(self.offset_ms).rem_euclid(self.size_ms))
-    }
-
-    /// The end of the window that begins at `start`; the first time that is not in it.
-    #[inline]
-    pub(crate) fn end_of(self, start: i64) -> i64 {
-        start.saturating_add(self.size_ms)
-    }
 }
 
 /// A connection from an output port to an input.
@@ -236,27 +224,4 @@ pub(crate) enum Route {
     ByKey,
     /// To all in turn.
     Rebalance,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Tumbling;
-    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
-
-    proptest! {
-        #[test]
-        fn a_window_holds_its_times(time in -1_000_000i64..1_000_000, size in 1i64..5_000, offset in -5_000i64..5_000) {
-            let windows = Tumbling { size_ms: size, offset_ms: offset };
-            let start = windows.start_of(time);
-            prop_assert!(start <= time && time < windows.end_of(start));
-            prop_assert_eq!((start - offset).rem_euclid(size), 0);
-        }
-    }
-
-    #[test]
-    fn times_at_the_ends_of_the_range_do_not_overflow() {
-        let windows = Tumbling { size_ms: 10_000, offset_ms: 0 };
-        assert_eq!(windows.end_of(windows.start_of(i64::MAX)), i64::MAX);
-        assert!(windows.start_of(i64::MIN + 10_000) <= i64::MIN + 10_000);
-    }
 }

@@ -80,6 +80,11 @@ impl Cells {
         self.ends.len()
     }
 
+    /// Number of cells that are not absent.
+    pub fn present(&self) -> usize {
+        self.ends.iter().filter(|&end| end & ABSENT == 0).count()
+    }
+
     /// Whether there is no cell.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -61,6 +61,14 @@ pub enum SelectError {
         /// What is there, cut short.
         found: String,
     },
+    /// There is something else than a number of milliseconds.
+    #[error("{pointer:?} is not a number of milliseconds: {found}")]
+    NotMillis {
+        /// The place.
+        pointer: String,
+        /// What is there, cut short.
+        found: String,
+    },
     /// The value is too short.
     #[error("the record has {found} bytes, too few for bytes {}..{}", .range.start, .range.end)]
     TooShort {
@@ -133,6 +141,18 @@ impl Selector {
                 })
             }
         }
+    }
+}
+
+impl Selector {
+    /// A length of time that the record gives, in milliseconds: an integer in JSON, a little-endian `i64` in bytes.
+    pub fn millis(&self, value: &[u8]) -> Result<i64, SelectError> {
+        let Selector::Json(pointer) = self else { return self.event_time(value) };
+        let raw = pointer.find(value)?;
+        raw.parse().map_err(|_| SelectError::NotMillis {
+            pointer: pointer.text.clone(),
+            found: raw.chars().take(FOUND_CHARS_MAX).collect(),
+        })
     }
 }
 

@@ -14,13 +14,45 @@ pub struct Shape {
     pub windows: Option<Windows>,
 }
 
-/// Tumbling windows: `[start, start + size)`, aligned to 1970-01-01 UTC plus an offset.
+/// Which windows there are, as far as what is kept of them depends on it: not the gap of sessions, which know their ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Windows {
-    /// Their size.
-    pub size_ms: i64,
-    /// Where they begin.
-    pub offset_ms: i64,
+#[serde(untagged)]
+pub enum Windows {
+    /// Of one size, each some time after the one before.
+    Sliding {
+        /// Their size.
+        size_ms: i64,
+        /// From the start of one to that of the next.
+        slide_ms: i64,
+        /// Where they begin, from 1970-01-01 UTC.
+        offset_ms: i64,
+    },
+    /// Of one size, one after the other.
+    Tumbling {
+        /// Their size.
+        size_ms: i64,
+        /// Where they begin, from 1970-01-01 UTC.
+        offset_ms: i64,
+    },
+    /// Of so many records.
+    Count {
+        /// Records of a window.
+        count: u64,
+        /// After how many records one fires.
+        slide: u64,
+    },
+    /// Windows of which there is nothing more to say.
+    Named(NamedWindows),
+}
+
+/// Windows of which there is nothing more to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedWindows {
+    /// They end when no record has come for a while.
+    Session,
+    /// One for each key, without an end.
+    Global,
 }
 
 /// Why what waits for its time cannot be restored.
@@ -86,15 +118,25 @@ fn timer(timer: Option<&TimerDecl>) -> String {
 }
 
 fn windows(windows: Option<Windows>) -> String {
-    windows.map_or("none".to_owned(), |Windows { size_ms, offset_ms }| match offset_ms {
-        0 => format!("{size_ms} ms long"),
-        _ => format!("{size_ms} ms long with an offset of {offset_ms} ms"),
-    })
+    let with_offset = |text: String, offset_ms| match offset_ms {
+        0 => text,
+        _ => format!("{text} with an offset of {offset_ms} ms"),
+    };
+    match windows {
+        None => "none".to_owned(),
+        Some(Windows::Tumbling { size_ms, offset_ms }) => with_offset(format!("{size_ms} ms long"), offset_ms),
+        Some(Windows::Sliding { size_ms, slide_ms, offset_ms }) => {
+            with_offset(format!("{size_ms} ms long, one each {slide_ms} ms"), offset_ms)
+        }
+        Some(Windows::Count { count, slide }) => format!("{count} records long, one each {slide} records"),
+        Some(Windows::Named(NamedWindows::Session)) => "sessions".to_owned(),
+        Some(Windows::Named(NamedWindows::Global)) => "global".to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Shape, ShapeError, Windows};
+    use super::{NamedWindows, Shape, ShapeError, Windows};
     use crate::OperatorId;
     use crate::description::{TimerClock, TimerDecl};
 
@@ -104,7 +146,7 @@ mod tests {
     }
 
     fn windows(size_ms: i64, offset_ms: i64) -> Shape {
-        Shape { timers: Vec::new(), windows: Some(Windows { size_ms, offset_ms }) }
+        Shape { timers: Vec::new(), windows: Some(Windows::Tumbling { size_ms, offset_ms }) }
     }
 
     #[test]
@@ -121,6 +163,22 @@ mod tests {
         assert!(!fits(&windows(20, 3), &windows(10, 3)));
         assert!(!fits(&windows(10, 4), &windows(10, 3)));
         assert!(!fits(&timers(&[]), &windows(10, 3)));
+    }
+
+    #[test]
+    fn windows_are_written_as_they_always_were() {
+        for (windows, json) in [
+            (Windows::Tumbling { size_ms: 10, offset_ms: 3 }, r#"{"size_ms":10,"offset_ms":3}"#),
+            (
+                Windows::Sliding { size_ms: 10, slide_ms: 2, offset_ms: 1 },
+                r#"{"size_ms":10,"slide_ms":2,"offset_ms":1}"#,
+            ),
+            (Windows::Count { count: 100, slide: 10 }, r#"{"count":100,"slide":10}"#),
+            (Windows::Named(NamedWindows::Session), r#""session""#),
+        ] {
+            assert_eq!(serde_json::to_string(&windows).expect("it is written"), json);
+            assert_eq!(serde_json::from_str::<Windows>(json).expect("it is read"), windows);
+        }
     }
 
     #[test]

@@ -17,12 +17,12 @@ const BATCH_ROWS: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Rows, each of its state's newest version. Those of older versions are put through the component's `migrate`, many at
-/// once; rows of states that the component does not declare are left out.
+/// once; rows of states that the function does not have are left out.
 pub(super) struct Migrated<I> {
     operator: OperatorId,
     rows: I,
     instance: Option<Instance>,
-    /// By number of the state in the snapshot: its place in the component's description, and the version written now.
+    /// By number of the state in the snapshot: its place among those of the function, and the version written now.
     declared: BTreeMap<StateId, (StateIndex, u32)>,
     /// Rows that wait to be migrated, by state and version.
     older: BTreeMap<(StateId, u32), Older>,
@@ -49,7 +49,7 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
         let description = function.component.description();
         let mut declared = BTreeMap::new();
         let mut is_needed = false;
-        for (index, state) in description.states.iter().enumerate() {
+        for (index, state) in function.states.iter().enumerate() {
             if let Some(stored) = table.by_name(&state.name) {
                 declared.insert(stored.id, (StateIndex(index as u32), state.version));
                 is_needed |= stored.versions.iter().any(|&version| version != state.version);

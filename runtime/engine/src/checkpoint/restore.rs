@@ -64,7 +64,7 @@ pub(super) fn open(
     durability: Option<&Durability>,
     uploader: Option<&Uploader>,
 ) -> Result<TaskParts, EngineError> {
-    let declared = function.component.description().states.clone();
+    let declared = function.states.clone();
     let settings = StateSettings {
         declared: declared.clone(),
         backend: backend.clone(),

@@ -102,8 +102,7 @@ impl Inherit for Ordered<'_> {
     }
 }
 
-/// Timers that were due, some that lie together. What is emitted for one has its key and time; for a window, its last
-/// event time.
+/// Timers that were due, some that lie together. What is emitted for one has its key and time.
 pub(crate) struct Fired<'a> {
     pub(crate) due: &'a DueTimers,
     pub(crate) range: Range<usize>,

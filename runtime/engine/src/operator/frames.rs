@@ -5,7 +5,7 @@ use bytemuck::cast_slice;
 use std::ops::Range;
 use tidewheel_guest::{FrameWriter, column};
 use tidewheel_state::DueTimers;
-use tidewheel_types::keyed_state::Cells;
+use tidewheel_types::keyed_state::{ABSENT, Cells};
 use tidewheel_types::{Batch, BytesColumn};
 
 /// Columns that any frame of records may have, in order of their ids.
@@ -85,20 +85,33 @@ pub(super) fn timers(frame: &mut Vec<u8>, due: &DueTimers, range: Range<usize>, 
     writer.finish();
 }
 
-/// A frame of the windows `range` of those that are due: a group each, the one record its accumulator. `windows` and
-/// `accumulators` are those of the range.
+/// A frame of windows that fire: a group each, its records the accumulators of its panes. Of those that were read, with
+/// the places where each window's end, absent ones are left out.
 pub(super) fn windows(
     frame: &mut Vec<u8>,
-    due: &DueTimers,
-    range: Range<usize>,
+    (keys, range): (&BytesColumn, Range<usize>),
     windows: &[[i64; 2]],
+    ends: impl Iterator<Item = usize>,
     accumulators: &Cells,
 ) {
     let mut writer = FrameWriter::new(frame, &COLUMNS);
-    writer.column(column::TIMES).extend_from_slice(cast_slice(&due.times[range.clone()]));
-    entries(&mut writer, &due.keys, range.clone(), column::KEY_ENDS, column::KEYS);
-    one_record_each(&mut writer, range.len());
-    writer.column(column::VALUE_ENDS).extend_from_slice(cast_slice(&accumulators.ends));
+    let is_there = |pane: &usize| accumulators.ends[*pane] & ABSENT == 0;
+    let times = writer.column(column::TIMES);
+    let (mut record_ends, mut record, mut start) = (Vec::with_capacity(windows.len()), 0u32, 0);
+    for (end, [_, window_end]) in ends.zip(windows) {
+        for _ in (start..end).filter(is_there) {
+            times.extend_from_slice(&window_end.saturating_sub(1).to_le_bytes());
+            record += 1;
+        }
+        record_ends.push(record);
+        start = end;
+    }
+    entries(&mut writer, keys, range, column::KEY_ENDS, column::KEYS);
+    writer.column(column::RECORD_ENDS).extend_from_slice(cast_slice(&record_ends));
+    let value_ends = writer.column(column::VALUE_ENDS);
+    (0..accumulators.len())
+        .filter(is_there)
+        .for_each(|pane| value_ends.extend_from_slice(&accumulators.ends[pane].to_le_bytes()));
     writer.column(column::VALUES).extend_from_slice(&accumulators.bytes);
     writer.column(column::WINDOWS).extend_from_slice(cast_slice(windows));
     writer.finish();

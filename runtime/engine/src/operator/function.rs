@@ -2,7 +2,7 @@
 //! fails of.
 
 use super::cuts::{Cuts, Verdict};
-use super::emit::{self, Inherit};
+use super::emit::{self, Inherit, Piece};
 use super::poison;
 use super::retry::Retry;
 use super::size::{self, CALL_BYTES_MAX, CallSize};
@@ -244,6 +244,21 @@ impl FunctionTask {
         }
         self.refusals.emit(at.epoch, outputs);
         emit::emit(output, from, self.description.output_count(), at.epoch, outputs);
+        Ok(())
+    }
+
+    /// Sets records aside that need not be given to the function, with the reason.
+    pub(super) fn refuse(
+        &mut self,
+        batch: &Batch,
+        records: &mut Vec<(usize, String)>,
+        at: &Moment,
+        outputs: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        for (record, reason) in records.drain(..) {
+            self.refusals.rejected(refused(&Piece { batch, range: record..record + 1 }, 0, reason))?;
+        }
+        self.refusals.emit(at.epoch, outputs);
         Ok(())
     }
 

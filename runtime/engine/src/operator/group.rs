@@ -140,6 +140,16 @@ impl Grouping {
         &self.ends
     }
 
+    /// The group of the record that came as number `index`.
+    pub(crate) fn group_of(&self, index: usize) -> usize {
+        self.group_of[index] as usize
+    }
+
+    /// The group of the record that came last.
+    pub(crate) fn last_group(&self) -> usize {
+        self.group_of.last().map_or(0, |&group| group as usize)
+    }
+
     /// A record of the batch that has the key of `group`.
     pub(crate) fn record_of(&self, group: usize) -> usize {
         self.groups[group].record as usize

@@ -24,3 +24,4 @@ pub(crate) use cuts::Cuts;
 pub(crate) use function::FunctionTask;
 pub(crate) use poison::backtrace;
 pub(crate) use task_state::TaskState;
+pub(crate) use window::kept_state;

@@ -1,4 +1,4 @@
-//! A round of timers or windows that are due, fired piece by piece.
+//! A round of timers that are due, fired piece by piece.
 
 use super::cuts::Cuts;
 use super::function::FunctionTask;

@@ -1,7 +1,8 @@
 //! Names → things: the making of a plan.
 
-use super::{Edge, Function, Node, Plan, Role, Route, SourceNode, Splits, Tumbling};
+use super::{Edge, Function, Node, Plan, Role, Route, SourceNode, Splits};
 use crate::error::EngineError;
+use crate::operator::kept_state;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +12,7 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{
-    ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec, WindowSpec,
+    ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -141,6 +142,7 @@ impl Planner<'_> {
         ports.resize(description.output_count(), String::new());
         let defaults = Limits::default();
         let function = Function {
+            states: description.states.clone(),
             config: spec.config.to_string(),
             limits: Limits {
                 memory_bytes_max: spec.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
@@ -222,7 +224,7 @@ impl Planner<'_> {
     }
 
     /// What an operator is, by its component's world and its `window`.
-    fn role(&self, spec: &OperatorSpec, world: World, function: Function) -> Result<Role, EngineError> {
+    fn role(&self, spec: &OperatorSpec, world: World, mut function: Function) -> Result<Role, EngineError> {
         let does_not_fit = |fix: &str| {
             let message = format!("[operators.{}]: {:?} is of world {world}: {fix}", spec.id, spec.component);
             Err(self.wrong(spec.line, message))
@@ -235,8 +237,9 @@ impl Planner<'_> {
             (World::Stateless | World::Keyed, Some(_)) => does_not_fit("only world aggregate takes a \"window\""),
             (World::Stateless, None) => Ok(Role::Stateless(function)),
             (World::Keyed, None) => Ok(Role::Keyed(function)),
-            (World::Aggregate, Some(WindowSpec::Tumbling { size_ms, offset_ms })) => {
-                Ok(Role::Window(function, Tumbling { size_ms: *size_ms, offset_ms: *offset_ms }))
+            (World::Aggregate, Some(windows)) => {
+                function.states.push(kept_state());
+                Ok(Role::Window(function, windows.clone()))
             }
         }
     }

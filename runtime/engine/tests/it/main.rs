@@ -11,4 +11,5 @@ mod limits;
 mod order;
 mod poison;
 mod savepoint;
+mod windows;
 mod workers;

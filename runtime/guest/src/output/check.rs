@@ -76,12 +76,9 @@ const TIMER_OPS: u64 = 4;
 fn may_have(export: Export, id: u32) -> bool {
     match export {
         Export::Process | Export::OnTimer => EMITTED.contains(&id) || id >= column::WRITES,
-        Export::Accumulate | Export::Merge => {
-            [column::CELL_ENDS, column::CELLS, column::REJECTED, column::REASONS].contains(&id)
-        }
-        Export::Fire => {
-            EMITTED.contains(&id) || [column::CELL_ENDS, column::CELLS, column::REJECTED, column::REASONS].contains(&id)
-        }
+        Export::Accumulate => [column::CELL_ENDS, column::CELLS, column::REJECTED, column::REASONS].contains(&id),
+        Export::Merge => [column::CELL_ENDS, column::CELLS].contains(&id),
+        Export::Fire => EMITTED.contains(&id) || [column::CELL_ENDS, column::CELLS].contains(&id),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the user asked for: the job file, parsed and checked.
 //!
-//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse` and `durability` the tables' meaning)
-//! and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What depends on a
-//! component or a connector is checked by whoever knows those, with errors of the same form from [`JobSpec::error`].
+//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse`, `window` and `durability` the
+//! tables' meaning) and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What
+//! depends on a component or a connector is checked by whoever knows those, with errors of the same form from
+//! [`JobSpec::error`].
 
 mod durability;
 mod error;
@@ -11,10 +12,12 @@ mod options;
 mod parse;
 mod settings;
 mod units;
+mod window;
 
 pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
 pub use error::{JobError, nearest};
 pub use options::Options;
+pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowSpec};
 
 use crate::{OperatorId, Selector};
 use std::fmt;
@@ -147,18 +150,6 @@ impl fmt::Display for InputRef {
 pub enum ExchangeKind {
     /// Evenly, in turn.
     Rebalance,
-}
-
-/// A window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WindowSpec {
-    /// Windows of one size, one after the other: `{ tumbling = "1d", offset = "8h" }`.
-    Tumbling {
-        /// Length of a window; more than 0.
-        size_ms: i64,
-        /// Where windows begin, counted from 1970-01-01 UTC; at least 0, less than the size.
-        offset_ms: i64,
-    },
 }
 
 /// Limits of an operator's guest calls; `None`: the default.

@@ -160,6 +160,11 @@ impl Options {
         self.entries.iter().map(|entry| entry.key.as_str())
     }
 
+    /// Whether the value of `key` is a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key && matches!(entry.content, Some(Content::Table(_))))
+    }
+
     /// The keys of the table `key`; none when there is no such table.
     pub(super) fn keys_of(&self, key: &str) -> Vec<&str> {
         match self.entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.content.as_ref()) {

@@ -2,7 +2,7 @@
 
 use super::{
     ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
-    WatermarkSpec, WindowSpec, durability,
+    WatermarkSpec, durability, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -61,7 +61,7 @@ fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobErr
     if key.is_some() && exchange.is_some() {
         return Err(table.error("exchange", "a key already says where records go").with_hint("remove one of the two"));
     }
-    let window = window(&mut table)?;
+    let window = window::take(&mut table)?;
     let limits = limits(&mut table)?;
     let on_error = on_error(&mut table)?;
     table.finish()?;
@@ -129,7 +129,7 @@ fn inputs(table: &mut Options) -> Result<Vec<InputRef>, JobError> {
 }
 
 /// `{ json = "/user_id" }`, or `{ bytes = "9..17" }`.
-fn selector(table: &mut Options, key: &str) -> Result<Option<Selector>, JobError> {
+pub(super) fn selector(table: &mut Options, key: &str) -> Result<Option<Selector>, JobError> {
     let Some(mut place) = table.take_table(key)? else { return Ok(None) };
     let json: Option<String> = place.take("json")?;
     let bytes: Option<String> = place.take("bytes")?;
@@ -153,21 +153,8 @@ fn watermark(table: &mut Options) -> Result<WatermarkSpec, JobError> {
     Ok(WatermarkSpec { out_of_orderness_ms, idle_after_ms })
 }
 
-fn window(table: &mut Options) -> Result<Option<WindowSpec>, JobError> {
-    let Some(mut window) = table.take_table("window")? else { return Ok(None) };
-    let size_ms = take_event_time_span(&mut window, "tumbling")?;
-    let offset_ms = take_event_time_span(&mut window, "offset")?.unwrap_or(0);
-    window.finish()?;
-    match size_ms {
-        None => Err(table.error("window", "expected { tumbling = \"SIZE\" }")),
-        Some(0) => Err(window.error("tumbling", "the size of a window has to be more than 0")),
-        Some(size_ms) if offset_ms >= size_ms => Err(window.error("offset", "has to be less than the window's size")),
-        Some(size_ms) => Ok(Some(WindowSpec::Tumbling { size_ms, offset_ms })),
-    }
-}
-
 /// A length of event time, which is signed.
-fn take_event_time_span(table: &mut Options, key: &str) -> Result<Option<i64>, JobError> {
+pub(super) fn take_event_time_span(table: &mut Options, key: &str) -> Result<Option<i64>, JobError> {
     let span = table.take_millis(key)?;
     span.map(|ms| i64::try_from(ms).map_err(|_| table.error(key, "is too long"))).transpose()
 }

@@ -1,4 +1,4 @@
-//! Adds numbers up: world `aggregate`. Values and accumulators are `u64`.
+//! Adds numbers up: world `aggregate`. Values begin with a `u64`, accumulators are one.
 
 use fixture_kit::aggregate::exports::tidewheel::operator::aggregator::{Call, Description, Failure, Guest};
 use fixture_kit::aggregate::tidewheel::operator::description::{StateDecl, StateKind};
@@ -7,7 +7,7 @@ use fixture_kit::{Columns, Frame, column_of};
 struct Sum;
 
 fn number(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes(bytes.try_into().unwrap())
+    u64::from_le_bytes(bytes[..8].try_into().unwrap())
 }
 
 /// Per group: the cell, if there is one, plus the values of its records.

@@ -102,7 +102,65 @@ impl Row for HighestBid {
     }
 }
 
-/// A result of q12: bids of a bidder in a window.
+/// A result of q5: bids of an auction in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuctionCount {
+    /// What is bid for.
+    pub auction: u64,
+    /// How often.
+    pub num: u64,
+    /// Where the window begins, in milliseconds since 1970.
+    pub window_start: u64,
+    /// Where it ends.
+    pub window_end: u64,
+}
+
+impl AuctionCount {
+    /// Reads a packed one.
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Option<AuctionCount> {
+        let (numbers, rest) = bytes.as_chunks();
+        let &[auction, num, window_start, window_end] = numbers else { return None };
+        let number = u64::from_le_bytes;
+        rest.is_empty().then(|| AuctionCount {
+            auction: number(auction),
+            num: number(num),
+            window_start: number(window_start),
+            window_end: number(window_end),
+        })
+    }
+}
+
+impl Row for AuctionCount {
+    #[inline]
+    fn each_field<'a>(&'a self, mut field: impl FnMut(&'static str, Field<'a>)) {
+        field("\"auction\":", Field::Number(self.auction));
+        field("\"num\":", Field::Number(self.num));
+        field("\"window_start\":", Field::Number(self.window_start));
+        field("\"window_end\":", Field::Number(self.window_end));
+    }
+}
+
+/// The auctions with the most bids: several, if they have as many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hottest(pub Vec<AuctionCount>);
+
+impl Hottest {
+    /// Takes another auction into account.
+    #[inline]
+    pub fn add(&mut self, count: AuctionCount) {
+        match self.0.first().map_or(Ordering::Greater, |hottest| count.num.cmp(&hottest.num)) {
+            Ordering::Less => {}
+            Ordering::Equal => self.0.push(count),
+            Ordering::Greater => {
+                self.0.clear();
+                self.0.push(count);
+            }
+        }
+    }
+}
+
+/// A result of q11 and q12: bids of a bidder in a window.
 pub struct WindowCount {
     /// Who bids.
     pub bidder: u64,
@@ -142,7 +200,7 @@ impl Row for Count {
 
 #[cfg(test)]
 mod tests {
-    use super::{HighestBid, q1, q2, write_highest};
+    use super::{AuctionCount, HighestBid, Hottest, q1, q2, write_highest};
     use crate::{Bid, Results};
 
     const BID: Bid<'_> =
@@ -165,6 +223,18 @@ mod tests {
         Results::Json.write(&q2(&BID).unwrap(), &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), r#"{"auction":246,"price":1001}"#);
         assert!(q2(&Bid { auction: 247, ..BID }).is_none());
+    }
+
+    #[test]
+    fn the_hottest_auctions_of_q5_have_as_many_bids() {
+        let count = |auction, num| AuctionCount { auction, num, window_start: 0, window_end: 10 };
+        let mut hottest = Hottest::default();
+        [count(1, 3), count(2, 5), count(3, 5), count(4, 4)].into_iter().for_each(|count| hottest.add(count));
+        assert_eq!(hottest.0, [count(2, 5), count(3, 5)]);
+        let mut out = Vec::new();
+        Results::Packed.write(&count(7, 8), &mut out);
+        assert_eq!(AuctionCount::read(&out), Some(count(7, 8)));
+        assert_eq!(AuctionCount::read(&out[1..]), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Settings of the command line: what they change, and every mistake.
 
-use super::super::{BackendSpec, JobError, WindowSpec};
+use super::super::{BackendSpec, JobError, Panes, Trigger, WindowAssigner, WindowSpec};
 use super::{JobSpec, with};
 
 fn parse(settings: &[&str]) -> Result<JobSpec, JobError> {
@@ -25,9 +25,13 @@ fn tables_are_made_and_replaced() {
     let spec = parse(&["checkpoint.interval=100ms", "state.backend=rocksdb", "state.memory=64MiB"]).unwrap();
     assert_eq!(spec.checkpoint.unwrap().interval_ms, 100);
     assert_eq!(spec.state.backend, BackendSpec::RocksDb { memory_bytes_max: 64 << 20 });
-    let window = |setting| parse(&[setting]).unwrap().operators[0].window;
+    let window = |setting| parse(&[setting]).unwrap().operators[0].window.clone();
     let (hour, shift) = (3_600_000, 8 * 3_600_000);
-    let tumbling = |size_ms, offset_ms| Some(WindowSpec::Tumbling { size_ms, offset_ms });
+    let tumbling = |size_ms, offset_ms| {
+        let (trigger, panes) = (Trigger::AtEnd, Panes::Accumulating);
+        let assigner = WindowAssigner::Tumbling { size_ms, offset_ms };
+        Some(WindowSpec { assigner, allowed_lateness_ms: 0, trigger, panes })
+    };
     assert_eq!(window("operators.count.window.tumbling=12h"), tumbling(12 * hour, shift));
     assert_eq!(window("operators.count.window={ tumbling = \"1h\" }"), tumbling(hour, 0));
     let config = |setting| parse(&[setting]).unwrap().operators[0].config.to_string();

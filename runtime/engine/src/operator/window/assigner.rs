@@ -1,0 +1,221 @@
+//! Which windows a record belongs to, and when they fire: what one kind of windows has to say.
+
+use super::firing::Firing;
+use crate::operator::TaskState;
+use crate::operator::group::Grouping;
+use std::ops::Range;
+use tidewheel_guest::Output;
+use tidewheel_state::DueTimers;
+use tidewheel_types::Batch;
+use tidewheel_types::description::{StateDecl, StateKind};
+use tidewheel_types::keyed_state::{ABSENT, Cells, KeyedState, KeyedStateError, StateIndex, StateKey, Write};
+
+/// The accumulators: the only state of a component of world `aggregate`.
+pub(super) const ACCUMULATOR: StateIndex = StateIndex(0);
+
+/// What kinds of windows keep of a key besides its accumulators, where they keep anything.
+const KEPT: StateIndex = StateIndex(1);
+
+/// The host's state beside that of the component.
+pub(crate) fn kept_state() -> StateDecl {
+    StateDecl {
+        name: "tidewheel-windows".to_owned(),
+        kind: StateKind::Value,
+        format: "tidewheel-windows".to_owned(),
+        schema: String::new(),
+        version: 1,
+        oldest: 1,
+        rides: false,
+        ttl_ms: 0,
+        options: Vec::new(),
+    }
+}
+
+/// The timer by which windows fire.
+pub(super) const SLOT: u16 = 0;
+
+/// The timer by which they are forgotten, where that comes later and is no other timer's work.
+pub(super) const CLEANUP_SLOT: u16 = 1;
+
+/// A piece of a batch.
+pub(super) struct Piece<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) range: Range<usize>,
+    /// Records that the function has rejected: they have not come.
+    pub(super) rejected: &'a [u32],
+    pub(super) watermark: i64,
+}
+
+impl Piece<'_> {
+    /// The records that have come.
+    pub(super) fn records(&self) -> impl Iterator<Item = usize> {
+        self.range.clone().filter(|&record| self.rejected.is_empty() || !self.rejected.contains(&(record as u32)))
+    }
+}
+
+/// Which records of a piece go into which panes.
+#[derive(Debug, Default)]
+pub(super) struct Assigned {
+    /// Where the piece ends: with the first record that makes windows fire at once, since the next is not to be in them.
+    pub(super) end: usize,
+    /// The records that are not late, and their panes.
+    pub(super) records: Vec<u32>,
+    pub(super) panes: Vec<i64>,
+    pub(super) late: Vec<u32>,
+    /// The records that belong nowhere, and why.
+    pub(super) refused: Vec<(usize, String)>,
+    /// Whether the last record makes windows fire at once.
+    pub(super) fires: bool,
+}
+
+impl Assigned {
+    pub(super) fn begin(&mut self, end: usize) {
+        self.records.clear();
+        self.panes.clear();
+        self.late.clear();
+        self.refused.clear();
+        (self.end, self.fires) = (end, false);
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, record: usize, pane: i64) {
+        self.records.push(record as u32);
+        self.panes.push(pane);
+    }
+
+    /// The record that was pushed last makes windows fire at once.
+    pub(super) fn fire(&mut self, record: usize) {
+        (self.end, self.fires) = (record + 1, true);
+    }
+}
+
+/// Accumulators that have been brought up to date.
+pub(super) struct Accumulated<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) grouping: &'a Grouping,
+    /// As they were, and as they are.
+    pub(super) before: &'a Cells,
+    pub(super) output: &'a Output,
+    pub(super) watermark: i64,
+    /// Whether the last record makes windows fire at once.
+    pub(super) fires: bool,
+}
+
+impl<'a> Accumulated<'a> {
+    pub(super) fn had_none(&self, group: usize) -> bool {
+        self.before.ends[group] & ABSENT != 0
+    }
+
+    pub(super) fn has_one(&self, group: usize) -> bool {
+        self.output.cell(group).is_some()
+    }
+
+    /// The key of a group, without its pane.
+    pub(super) fn key(&self, group: usize) -> StateKey<'a> {
+        StateKey { namespace: &[], ..self.grouping.state_key(&self.batch.keys, group) }
+    }
+
+    /// The group of the last record, and its key.
+    pub(super) fn last(&self) -> (usize, StateKey<'a>) {
+        let group = self.grouping.last_group();
+        (group, self.key(group))
+    }
+}
+
+/// Timers that are due.
+pub(super) struct Due<'a> {
+    pub(super) timers: &'a DueTimers,
+    /// The watermark that is being taken.
+    pub(super) watermark: i64,
+}
+
+/// One kind of windows.
+pub(super) trait Assigner {
+    /// Says which panes the records of a piece go into.
+    fn assign(&mut self, piece: &Piece<'_>, state: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError>;
+
+    /// Start and end of what the pane of a record, as it was assigned last, belongs to.
+    fn bounds(&self, record: usize, pane: i64) -> [i64; 2];
+
+    /// Takes note of the records that were assigned last, whose accumulators have been written. What fires at once is
+    /// added to `firing`.
+    fn accumulated(
+        &mut self,
+        done: &Accumulated<'_>,
+        state: &mut TaskState,
+        firing: &mut Firing,
+    ) -> Result<(), KeyedStateError>;
+
+    /// Does what timers are for that are due: what fires is added to `firing`, what is over is forgotten.
+    fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError>;
+
+    /// Whether what a record does depends on the records before it having been taken in: then a rejected one must not
+    /// have come.
+    fn counts_records(&self) -> bool;
+}
+
+/// Reads what is kept of keys.
+pub(super) fn read_kept<'a>(
+    state: &TaskState,
+    mut keys: impl Iterator<Item = StateKey<'a>>,
+    cells: &mut Cells,
+) -> Result<(), KeyedStateError> {
+    cells.clear();
+    state.states().get_many(KEPT, &mut keys, cells)
+}
+
+/// What is to be written of what is kept, for many keys at once.
+#[derive(Debug, Default)]
+pub(super) struct KeptWrites {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl KeptWrites {
+    pub(super) fn begin(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Adds what `encode` appends; nothing is kept of a key when that is nothing.
+    pub(super) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Writes it, for these keys in order.
+    pub(super) fn write<'k>(
+        &self,
+        state: &TaskState,
+        keys: impl Iterator<Item = StateKey<'k>>,
+    ) -> Result<(), KeyedStateError> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let mut writes = keys.zip(starts.zip(&self.ends)).map(|(key, (start, &end))| {
+            let kept = &self.bytes[start..end];
+            (KEPT, key, if kept.is_empty() { Write::Delete } else { Write::Put(kept) })
+        });
+        state.states().write(&mut writes)
+    }
+}
+
+/// Removes accumulators of a key.
+pub(super) fn forget_panes(
+    state: &TaskState,
+    key: StateKey<'_>,
+    panes: impl IntoIterator<Item = i64>,
+) -> Result<(), KeyedStateError> {
+    for pane in panes {
+        let namespace = crate::operator::group::namespace(pane);
+        let of_pane = StateKey { namespace: &namespace, ..key };
+        let mut states = state.states();
+        let mut cells = Cells::default();
+        states.get_riding(&mut std::iter::once(of_pane), 1, &mut cells)?;
+        states.write_riding(&mut std::iter::once((0, of_pane, ACCUMULATOR, Write::Delete)))?;
+    }
+    Ok(())
+}
+
+/// What was kept is not what was written.
+pub(super) fn damaged() -> KeyedStateError {
+    KeyedStateError("what is kept of a key's windows is damaged".to_owned())
+}

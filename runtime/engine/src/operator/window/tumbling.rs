@@ -1,0 +1,114 @@
+//! Tumbling windows that fire at their end: one pane each, and a timer each.
+
+use super::aligned::Aligned;
+use super::assigner::{Accumulated, Assigned, Assigner, CLEANUP_SLOT, Due, Piece, SLOT, forget_panes};
+use super::firing::Firing;
+use super::key_windows::Rules;
+use crate::operator::TaskState;
+use crate::operator::group::window_start;
+use tidewheel_state::TimerChange;
+use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
+
+/// Tumbling windows.
+pub(super) struct Tumbling {
+    windows: Aligned,
+    rules: Rules,
+}
+
+impl Tumbling {
+    pub(super) fn new(windows: Aligned, rules: Rules) -> Self {
+        Tumbling { windows, rules }
+    }
+
+    /// The last event time of a window: when the watermark reaches it, the window fires.
+    fn max_timestamp(&self, start: i64) -> i64 {
+        self.windows.end_of(start) - 1
+    }
+
+    /// Whether a window goes when it fires.
+    fn goes(&self) -> bool {
+        self.rules.lateness_ms == 0 || self.rules.discards
+    }
+
+    /// What becomes of a window's timers as it comes and goes.
+    fn timers(&self, start: i64, comes: bool, watermark: i64) -> impl Iterator<Item = TimerChange> + use<> {
+        let last = self.max_timestamp(start);
+        let change = move |slot, time| match comes {
+            true => TimerChange::Set { slot, time },
+            false => TimerChange::Delete { slot, time },
+        };
+        let end = (last > watermark).then(|| change(SLOT, last));
+        let cleanup = last.saturating_add(self.rules.lateness_ms);
+        let is_kept = !self.goes() && cleanup != i64::MAX;
+        end.into_iter().chain(is_kept.then(|| change(CLEANUP_SLOT, cleanup)))
+    }
+}
+
+impl Assigner for Tumbling {
+    fn assign(&mut self, piece: &Piece<'_>, _: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
+        // Mostly a record falls into the window of the one before it, and finding a window takes a division.
+        let (mut window, mut is_late, mut fires) = (0..0, false, false);
+        for record in piece.records() {
+            let time = piece.batch.times[record];
+            if !window.contains(&time) {
+                let start = self.windows.pane_of(time);
+                window = start..self.windows.end_of(start);
+                let last = self.max_timestamp(start);
+                is_late = last.saturating_add(self.rules.lateness_ms) <= piece.watermark;
+                fires = last <= piece.watermark;
+            }
+            if is_late {
+                assigned.late.push(record as u32);
+                continue;
+            }
+            assigned.push(record, window.start);
+            if fires {
+                assigned.fire(record);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn bounds(&self, _: usize, pane: i64) -> [i64; 2] {
+        [pane, self.windows.end_of(pane)]
+    }
+
+    fn accumulated(
+        &mut self,
+        done: &Accumulated<'_>,
+        state: &mut TaskState,
+        firing: &mut Firing,
+    ) -> Result<(), KeyedStateError> {
+        let changed = (0..done.grouping.len()).filter(|&group| done.had_none(group) == done.has_one(group));
+        let mut changes = changed.flat_map(|group| {
+            let key = done.grouping.state_key(&done.batch.keys, group);
+            let timers = self.timers(done.grouping.window_of(group), done.has_one(group), done.watermark);
+            timers.map(move |change| (key, change))
+        });
+        state.timers.change(&mut changes);
+        if done.fires {
+            let (group, key) = done.last();
+            let start = done.grouping.window_of(group);
+            firing.push(key, self.bounds(0, start), std::iter::once((start, self.goes())));
+        }
+        Ok(())
+    }
+
+    fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+        let Due { timers: due, .. } = *due;
+        for timer in 0..due.len() {
+            let start = window_start(due.namespaces.get(timer));
+            let key = StateKey { namespace: &[], ..due.key(timer) };
+            match due.slots[timer] {
+                CLEANUP_SLOT => forget_panes(state, key, [start])?,
+                _ => firing.push(key, self.bounds(0, start), std::iter::once((start, self.goes()))),
+            }
+        }
+        Ok(())
+    }
+
+    fn counts_records(&self) -> bool {
+        false
+    }
+}
