@@ -10,5 +10,6 @@ mod late;
 mod limits;
 mod order;
 mod poison;
+mod processing_time;
 mod savepoint;
 mod workers;
