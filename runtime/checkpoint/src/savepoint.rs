@@ -7,8 +7,8 @@
 //! | column | what it is |
 //! |---|---|
 //! | `operator` | the operator |
-//! | `state` | the state's name; `timers` for timers |
-//! | `kind` | `value`, `list`, `map`, `aggregating`, or `timers` |
+//! | `state` | the state's name; of timers, the kind |
+//! | `kind` | `value`, `list`, `map`, `aggregating`, or of timers `timers` (event time) or `processing-timers` |
 //! | `key_group` | the key group of the key |
 //! | `key` | the key |
 //! | `namespace` | the window; empty outside windows |
@@ -44,25 +44,25 @@ const MANIFEST: &str = "savepoint.json";
 /// The folder of rows.
 const FOLDER: &str = "rows";
 
-/// What the rows of timers have in the columns `state` and `kind`.
-pub(crate) const TIMERS: &str = "timers";
-
 /// What an entry belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowKind {
     /// A state.
     State(StateKind),
-    /// The timers of a key and namespace.
+    /// The timers of a key and namespace, of event time.
     Timers,
+    /// Those of processing time.
+    ProcessingTimers,
 }
 
 impl RowKind {
-    const ALL: [RowKind; 5] = [
+    const ALL: [RowKind; 6] = [
         RowKind::State(StateKind::Value),
         RowKind::State(StateKind::List),
         RowKind::State(StateKind::Map),
         RowKind::State(StateKind::Aggregating),
         RowKind::Timers,
+        RowKind::ProcessingTimers,
     ];
 
     /// The word for it in a savepoint.
@@ -72,7 +72,8 @@ impl RowKind {
             RowKind::State(StateKind::List) => "list",
             RowKind::State(StateKind::Map) => "map",
             RowKind::State(StateKind::Aggregating) => "aggregating",
-            RowKind::Timers => TIMERS,
+            RowKind::Timers => "timers",
+            RowKind::ProcessingTimers => "processing-timers",
         }
     }
 

@@ -1,6 +1,7 @@
 //! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
 
 use crate::checkpoint::{Checkpoints, Tasks, Uploader, has_part};
+use crate::clock::Clock;
 use crate::control::JobControl;
 use crate::controller::{Controller, ControllerParts};
 use crate::credit::Credit;
@@ -21,7 +22,7 @@ use crate::reporter::{EdgeLoad, ReportSender, Reporter};
 use crate::sink::SinkTask;
 use crate::source::{SideOutput, SourceParts, SourceTask, SplitTask};
 use crate::streams::{Command, Report};
-use crate::task::{Logic, Task};
+use crate::task::{Logic, Task, Wiring};
 use crate::watermark::{SplitClock, Tracker, Update};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) processes: usize,
     pub(crate) workers: usize,
     pub(crate) control: JobControl,
+    pub(crate) clock: Clock,
     pub(crate) checkpoints: Checkpoints,
 }
 
@@ -217,7 +219,7 @@ impl<'a> Graph<'a, '_> {
         let (watermark_output, watermarks) = builder.new_output::<Vec<Update>>();
         let splits = self.open_splits(node, source, index as u32, &sync);
         let refusals = self.refusals(index, None);
-        let (worker, reporter) = (self.scope.index() as u32, self.reporter.clone());
+        let (worker, reporter, clock) = (self.scope.index() as u32, self.reporter.clone(), self.shared.clock.clone());
         builder.build(|mut capabilities| {
             let watermarks = SideOutput { output: watermark_output, capability: capabilities.pop() };
             outputs.start(capabilities);
@@ -234,6 +236,7 @@ impl<'a> Graph<'a, '_> {
                 watermarks,
                 reporter,
                 activator,
+                clock,
             });
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
         });
@@ -323,13 +326,16 @@ impl<'a> Graph<'a, '_> {
             let (_output, end) = builder.new_output::<Vec<()>>();
             self.sinks.push(end);
         }
+        shared.clock.attach(sync.clone());
         let logic = logic(sync);
         let watermark = shared.checkpoints.watermark(&node.id);
         let tracker = Tracker::new(node.sources.clone(), shared.workers, watermark);
-        let metrics = shared.metrics[index].clone();
+        let (metrics, reporter, clock) =
+            (shared.metrics[index].clone(), self.reporter.clone(), self.shared.clock.clone());
         builder.build(|capabilities| {
             outputs.start(capabilities);
-            let mut task = Task::new(logic, inbox, outputs, tracker, activator, metrics);
+            let wiring = Wiring { inbox, outputs, tracker, activator, reporter, clock, metrics };
+            let mut task = Task::new(logic, wiring);
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
         });
     }

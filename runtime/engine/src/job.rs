@@ -1,6 +1,7 @@
 //! A job as a running set of worker threads.
 
 use crate::checkpoint::{Checkpoints, Durability};
+use crate::clock::Clock;
 use crate::control::JobControl;
 use crate::credit::Credit;
 use crate::dataflow::{self, Shared};
@@ -32,12 +33,15 @@ pub struct JobOptions {
     pub state: (BackendKind, PathBuf),
     /// How it keeps what it has done; without, it begins anew after a failure.
     pub durability: Option<Durability>,
+    /// What processing time is read from.
+    pub clock: Clock,
 }
 
 impl JobOptions {
-    /// So many worker threads, state in memory, and nothing kept.
+    /// So many worker threads, state in memory, nothing kept, and the machine's clock.
     pub fn workers(workers: usize) -> JobOptions {
-        JobOptions { workers, peers: None, state: (BackendKind::Memory, PathBuf::new()), durability: None }
+        let state = (BackendKind::Memory, PathBuf::new());
+        JobOptions { workers, peers: None, state, durability: None, clock: Clock::System }
     }
 }
 
@@ -84,6 +88,7 @@ impl Job {
             processes,
             workers,
             control: control.clone(),
+            clock: options.clock,
             checkpoints: Checkpoints::new(&plan, workers, options.state, options.durability),
             plan,
         });

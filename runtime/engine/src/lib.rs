@@ -40,6 +40,7 @@ mod peers;
 mod error;
 
 pub use checkpoint::{CheckpointPolicy, Durability, StartFrom};
+pub use clock::{Clock, ManualClock};
 pub use control::{After, Answer, JobControl, SnapshotDone, SnapshotError};
 pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};

@@ -105,6 +105,10 @@ impl SinkTask {
 
 impl Logic for SinkTask {
     fn records(&mut self, arrived: &mut Arrived, _: &Moment, _: &mut Outputs) -> Result<Flow, EngineError> {
+        if self.unsettled.is_some() {
+            // A timer that came due while the job was down may fire before any source reads.
+            return Ok(Flow::Waiting);
+        }
         match self.writer.write(&mut arrived.batch) {
             Ok(WriteStatus::Taken) => Ok(Flow::Done),
             Ok(WriteStatus::Full) => Ok(Flow::Waiting),

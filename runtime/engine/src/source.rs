@@ -10,7 +10,7 @@ mod split;
 pub(crate) use split::SplitTask;
 
 use crate::checkpoint::Part;
-use crate::clock;
+use crate::clock::{Alarm, Clock};
 use crate::error::EngineError;
 use crate::inbox::Input;
 use crate::operator::rekey;
@@ -51,6 +51,7 @@ pub(crate) struct SourceParts {
     pub(crate) watermarks: SideOutput<Update>,
     pub(crate) reporter: Reporter,
     pub(crate) activator: Activator,
+    pub(crate) clock: Clock,
 }
 
 /// An output beside the data.
@@ -88,7 +89,7 @@ pub(crate) struct SourceTask {
     reported: Option<Report>,
     reported_end: bool,
     sent: Progress,
-    alarm: split::Alarm,
+    alarm: Alarm,
 }
 
 impl SourceTask {
@@ -103,7 +104,7 @@ impl SourceTask {
             reported: None,
             reported_end: false,
             sent: Progress::Active(i64::MIN),
-            alarm: split::Alarm::default(),
+            alarm: Alarm::default(),
             parts,
         }
     }
@@ -242,7 +243,7 @@ impl SourceTask {
         if let Some(unknown) = batch.times.iter().position(|&time| time == NO_TIME)
             && self.parts.event_time.is_none()
         {
-            let now = clock::now_ms();
+            let now = self.parts.clock.now_ms();
             batch.times[unknown..].iter_mut().filter(|time| **time == NO_TIME).for_each(|time| *time = now);
         }
         let mut bad: Vec<(usize, String)> = Vec::new();

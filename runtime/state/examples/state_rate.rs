@@ -78,7 +78,8 @@ fn settings(backend: BackendKind, folder: std::path::PathBuf) -> StateSettings {
 /// Counts records for so long, and returns the files of the last checkpoint.
 fn count(settings: StateSettings, keys: u64, value_bytes: usize, time: Duration) -> (Vec<LocalFile>, StateTable) {
     let before = resident();
-    let OpenedState { mut backend, mut timers, mut writer } = open(settings, None).expect("it opens");
+    let OpenedState { mut backend, mut timers, mut processing_timers, mut writer } =
+        open(settings, None).expect("it opens");
     let (deltas, received) = sync_channel(1);
     let (done, written) = channel();
     let thread = thread::spawn(move || {
@@ -110,7 +111,9 @@ fn count(settings: StateSettings, keys: u64, value_bytes: usize, time: Duration)
         if frozen.elapsed() >= Duration::from_secs(1) && !under_way {
             frozen = Instant::now();
             let freeze = thread_time();
-            deltas.send(backend.freeze(&mut timers).expect("it freezes")).expect("somebody writes");
+            deltas
+                .send(backend.freeze([&mut timers, &mut processing_timers]).expect("it freezes"))
+                .expect("somebody writes");
             cpu += thread_time() - freeze;
             under_way = true;
         }
@@ -138,7 +141,7 @@ fn count(settings: StateSettings, keys: u64, value_bytes: usize, time: Duration)
     if under_way {
         written.recv().expect("it is written");
     }
-    deltas.send(backend.freeze(&mut timers).expect("it freezes")).expect("somebody writes");
+    deltas.send(backend.freeze([&mut timers, &mut processing_timers]).expect("it freezes")).expect("somebody writes");
     drop(deltas);
     thread.join().expect("it ends")
 }

@@ -2,7 +2,7 @@
 
 use crate::delta::Delta;
 use crate::error::StateError;
-use crate::key_codec::TIMERS;
+use crate::key_codec::{EntryKey, PROCESSING_TIMERS, TIMERS};
 use crate::memory::MemoryState;
 use crate::restore::{self, Folders};
 use crate::rocksdb::SharedMemory;
@@ -22,13 +22,13 @@ pub trait Backend: KeyedState {
     /// ride and writing them.
     fn set_time(&mut self, now_ms: i64, watermark_ms: i64);
 
-    /// Everything that has changed since the last time, or since it was opened, of the state and of its timers. It is
-    /// cheap; the work is done by [`SnapshotWriter::write`]. What was frozen belongs to the snapshots from then on: each
-    /// delta has to be written, in order.
+    /// Everything that has changed since the last time, or since it was opened, of the state and of its timers, which are
+    /// a set for each clock. It is cheap; the work is done by [`SnapshotWriter::write`]. What was frozen belongs to the
+    /// snapshots from then on: each delta has to be written, in order.
     ///
     /// # Errors
     /// If it was opened without tracking changes.
-    fn freeze(&mut self, timers: &mut Timers) -> Result<Delta, StateError>;
+    fn freeze(&mut self, timers: [&mut Timers; 2]) -> Result<Delta, StateError>;
 
     /// Memory held, about, in bytes.
     fn bytes(&self) -> usize;
@@ -85,8 +85,10 @@ pub struct RestoredTask {
 pub struct OpenedState {
     /// The state.
     pub backend: Box<dyn Backend>,
-    /// The timers.
+    /// The timers of event time.
     pub timers: Timers,
+    /// The timers of processing time.
+    pub processing_timers: Timers,
     /// Writes what [`Backend::freeze`] gives.
     pub writer: SnapshotWriter,
 }
@@ -110,22 +112,30 @@ pub(crate) fn open_chain(
     chain: Vec<LocalFile>,
 ) -> Result<OpenedState, StateError> {
     let ids = table.declare(&settings.declared)?;
-    let mut timers = Timers::with_tracking(settings.tracks_changes);
+    let [mut timers, mut processing_timers] =
+        [TIMERS, PROCESSING_TIMERS].map(|state| Timers::with_tracking(state, settings.tracks_changes));
+    let mut load_timers = |entry: &EntryKey<'_>, stored: &[u8]| match entry.state {
+        PROCESSING_TIMERS => processing_timers.load(entry, stored),
+        _ => timers.load(entry, stored),
+    };
     let backend: Box<dyn Backend> = match &settings.backend {
         BackendKind::Memory => {
             let mut state = MemoryState::with_ids(&settings.declared, &ids, settings.tracks_changes)?;
             let files: Vec<&Path> = chain.iter().map(|file| &*file.path).collect();
             let (groups, max_parallelism) = (&settings.key_groups, settings.max_parallelism);
             restore::entries(&files, groups, max_parallelism, &folders.scratch, &mut |entry| match entry.key.state {
-                TIMERS => timers.load(&entry.key, entry.stored),
+                id if id.holds_timers() => load_timers(&entry.key, entry.stored),
                 _ => state.load(&entry.key, entry.stored),
             })?;
             state.loaded(table.states.len() > settings.declared.len());
-            timers.loaded();
             Box::new(state)
         }
-        BackendKind::RocksDb(memory) => crate::rocksdb::open(&settings, memory, &table, &ids, &chain, &mut timers)?,
+        BackendKind::RocksDb(memory) => {
+            crate::rocksdb::open(&settings, memory, (&table, ids.as_slice()), &chain, &mut load_timers)?
+        }
     };
+    timers.loaded();
+    processing_timers.loaded();
     let writer = SnapshotWriter::new(&settings, folders, table, chain);
-    Ok(OpenedState { backend, timers, writer })
+    Ok(OpenedState { backend, timers, processing_timers, writer })
 }

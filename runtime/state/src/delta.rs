@@ -4,7 +4,7 @@
 //! row, putting its entries into an [`EntryList`], sorting.
 
 use crate::error::StateError;
-use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::key_codec::{EntryKey, StateId};
 use crate::key_table::LOOKAHEAD;
 use crate::snapshot::LocalFile;
 use crate::state_table::StateTable;
@@ -153,7 +153,7 @@ impl<'t> EntryList<'t> {
     /// Sets an entry; `stored` begins with its head.
     #[inline]
     pub(crate) fn put(&mut self, state: StateId, key: &StateKey<'_>, user_key: &[u8], stored: &[u8]) {
-        if state != TIMERS {
+        if !state.holds_timers() {
             let ValueHead { version, expiry } =
                 ValueHead::decode(stored).expect("a stored value begins with its head").0;
             if self.table.is_expired(state, expiry, self.time) {

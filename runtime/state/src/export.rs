@@ -17,8 +17,8 @@ use tidewheel_types::keyed_state::StateKey;
 /// Rows that are sorted at once, in bytes.
 const FILE_BYTES_MAX: usize = 64 << 20;
 
-/// An entry of a state, or the timers of a key and namespace (state [`TIMERS`](crate::TIMERS), version 0, the payload
-/// opaque).
+/// An entry of a state, or the timers of a key and namespace (state [`TIMERS`](crate::TIMERS) or
+/// [`PROCESSING_TIMERS`](crate::PROCESSING_TIMERS), version 0, the payload opaque).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
     /// Whose it is, and of which state.

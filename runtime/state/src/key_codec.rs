@@ -9,7 +9,8 @@
 //! Numbers are big-endian. So the entries of a key group lie together (rescaling moves ranges), within it those of a
 //! state, and within that those of a key and namespace, in the order of the user key. The user key of a map entry is its
 //! key, of a list element its index as 8 big-endian bytes, of a value nothing. The timers of a key and namespace are
-//! one entry of the state [`TIMERS`]. The layout is part of the format of snapshots.
+//! one entry of the state [`TIMERS`], those of processing time one of [`PROCESSING_TIMERS`]. The layout is part of the
+//! format of snapshots.
 
 use tidewheel_types::key_group::KeyGroup;
 
@@ -18,8 +19,19 @@ use tidewheel_types::key_group::KeyGroup;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateId(pub u16);
 
-/// The state that holds the timers.
+/// The state that holds the timers of event time.
 pub const TIMERS: StateId = StateId(u16::MAX);
+
+/// The state that holds the timers of processing time.
+pub const PROCESSING_TIMERS: StateId = StateId(u16::MAX - 1);
+
+impl StateId {
+    /// Whether it is one that holds timers, and none that a component declares. They come after all others.
+    #[inline]
+    pub fn holds_timers(self) -> bool {
+        self >= PROCESSING_TIMERS
+    }
+}
 
 /// Key group, state id and key length.
 const HEAD_BYTES: usize = 8;

@@ -44,7 +44,7 @@ pub use backend::{Backend, BackendKind, OpenedState, Restore, RestoredTask, Stat
 pub use delta::Delta;
 pub use error::StateError;
 pub use export::{OwnedRow, ReadRows, Row, open_rows, read_rows};
-pub use key_codec::{EntryKey, StateId, TIMERS};
+pub use key_codec::{EntryKey, PROCESSING_TIMERS, StateId, TIMERS};
 pub use memory::MemoryState;
 pub use snapshot::{LocalFile, SnapshotWriter};
 pub use state_table::{StateTable, StoredState};

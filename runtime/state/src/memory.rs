@@ -137,8 +137,9 @@ impl MemoryState {
 
     /// Whether a delta is to hold all that there is: at least half of it has changed, so that writing the rest as well is
     /// less than merging files is. Lists and maps may be large where little of them has changed, so only without any.
-    fn is_mostly_changed(&self, timers: &Timers) -> bool {
-        let (mut changed, mut all) = (timers.changed(), timers.keys());
+    fn is_mostly_changed(&self, timers: &[&mut Timers; 2]) -> bool {
+        let mut changed: usize = timers.iter().map(|timers| timers.changed()).sum();
+        let mut all: usize = timers.iter().map(|timers| timers.keys()).sum();
         let mut add = |values: &Values| {
             changed += values.changed();
             all += values.rows();
@@ -217,18 +218,18 @@ impl Backend for MemoryState {
         }
     }
 
-    fn freeze(&mut self, timers: &mut Timers) -> Result<Delta, StateError> {
+    fn freeze(&mut self, mut timers: [&mut Timers; 2]) -> Result<Delta, StateError> {
         if !self.is_tracking {
             return Err(StateError::NotTracked);
         }
-        let is_whole = self.is_mostly_changed(timers);
+        let is_whole = self.is_mostly_changed(&timers);
         if is_whole {
             self.riding.touch_all();
             self.stores.iter_mut().for_each(|store| match store {
                 Store::Value(values) => values.touch_all(),
                 Store::Riding | Store::List(_) | Store::Map(_) => {}
             });
-            timers.touch_all();
+            timers.iter_mut().for_each(|timers| timers.touch_all());
         }
         let mut parts: Vec<Box<dyn Frozen>> = Vec::new();
         parts.push(Box::new(self.riding.freeze(&self.infos[..self.riding.states()])));
@@ -240,7 +241,7 @@ impl Backend for MemoryState {
                 Store::Map(maps) => parts.push(Box::new(maps.freeze())),
             }
         }
-        parts.push(Box::new(timers.freeze()));
+        timers.into_iter().for_each(|timers| parts.push(Box::new(timers.freeze())));
         Ok(Delta { parts, is_whole, time: self.time, spilled: Vec::new(), written: None })
     }
 

@@ -24,7 +24,7 @@ mod values;
 use crate::backend::{Backend, StateSettings};
 use crate::delta::{Delta, Frozen, SpilledFile};
 use crate::error::StateError;
-use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::key_codec::{EntryKey, PROCESSING_TIMERS, StateId};
 use crate::key_table::TableKey;
 use crate::rows::RowId;
 use crate::snapshot::LocalFile;
@@ -96,15 +96,17 @@ const SPILL_FROM_EIGHTHS: usize = 5;
 /// How long a worker waits for the disk before the job fails.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
-/// Opens the state that a chain of files holds, oldest first, none for empty state, and loads its timers. The files stay
-/// as they are.
+/// Takes the timers that a snapshot has for a key and namespace.
+type LoadTimers<'a> = dyn FnMut(&EntryKey<'_>, &[u8]) -> Result<(), StateError> + 'a;
+
+/// Opens the state that a chain of files holds, oldest first, none for empty state, and hands out its timers to be loaded.
+/// The files stay as they are.
 pub(crate) fn open(
     settings: &StateSettings,
     memory: &Arc<SharedMemory>,
-    table: &StateTable,
-    ids: &[StateId],
+    (table, ids): (&StateTable, &[StateId]),
     chain: &[LocalFile],
-    timers: &mut Timers,
+    load_timers: &mut LoadTimers<'_>,
 ) -> Result<Box<dyn Backend>, StateError> {
     let declared = &settings.declared;
     let infos = ids.iter().zip(declared).map(|(&id, state)| StateInfo::new(id, state));
@@ -114,7 +116,7 @@ pub(crate) fn open(
     let clocks = Arc::new(ExpiryClocks::new(infos.iter().filter_map(|info| Some((info.id, info.clock()?))).collect()));
     let database = Database::open(&settings.folder, memory, Arc::clone(&clocks))?;
     chain.iter().try_for_each(|file| database.ingest_restored(&file.path))?;
-    load_timers(&database, &settings.key_groups, timers)?;
+    each_timers(&database, &settings.key_groups, load_timers)?;
     let database = Arc::new(database);
     let (groups, is_tracking) = ((settings.key_groups.clone(), settings.max_parallelism), settings.tracks_changes);
     Ok(Box::new(RocksDbState {
@@ -153,23 +155,22 @@ fn stores(declared: &[StateDecl], key_groups: KeyGroups) -> Result<(usize, Vec<S
     Ok((riding, stores.collect::<Result<_, StateError>>()?))
 }
 
-fn load_timers(database: &Database, key_groups: &Range<u16>, timers: &mut Timers) -> Result<(), StateError> {
+fn each_timers(database: &Database, key_groups: &Range<u16>, load: &mut LoadTimers<'_>) -> Result<(), StateError> {
     for key_group in key_groups.clone() {
-        let lower = [key_group.to_be_bytes(), TIMERS.0.to_be_bytes()].concat();
-        // The timers are the last state of a key group.
+        let lower = [key_group.to_be_bytes(), PROCESSING_TIMERS.0.to_be_bytes()].concat();
+        // The timers are the last states of a key group.
         let upper = key_group.checked_add(1).map(u16::to_be_bytes);
         let mut entries = database.iterate(&lower, upper.as_ref().map(<[u8; 2]>::as_slice), true);
         entries.seek_to_first();
         while let Some((key, stored)) = entries.item() {
             if !stored.is_empty() {
                 let damaged = || StateError::DamagedEntry { what: "it holds a key that is none".to_owned() };
-                timers.load(&EntryKey::decode(key).ok_or_else(damaged)?, stored)?;
+                load(&EntryKey::decode(key).ok_or_else(damaged)?, stored)?;
             }
             entries.next();
         }
         database.check(&entries)?;
     }
-    timers.loaded();
     Ok(())
 }
 
@@ -306,14 +307,14 @@ impl Backend for RocksDbState {
         self.clocks.set(self.time);
     }
 
-    fn freeze(&mut self, timers: &mut Timers) -> Result<Delta, StateError> {
+    fn freeze(&mut self, timers: [&mut Timers; 2]) -> Result<Delta, StateError> {
         if !self.is_tracking {
             return Err(StateError::NotTracked);
         }
         self.settle()?;
         let ticket = self.ingestion.ticket();
         let mut parts = self.freeze_parts(ticket.generation());
-        parts.push(Box::new(timers.freeze()));
+        timers.into_iter().for_each(|timers| parts.push(Box::new(timers.freeze())));
         let spilled = std::mem::take(&mut self.spilled);
         Ok(Delta {
             parts,

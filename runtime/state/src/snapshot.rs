@@ -3,7 +3,7 @@
 use crate::backend::{BackendKind, StateSettings};
 use crate::delta::{Delta, EntryList, SpilledFile, Versions};
 use crate::error::StateError;
-use crate::key_codec::{EntryKey, StateId, TIMERS};
+use crate::key_codec::{EntryKey, StateId};
 use crate::restore::Folders;
 use crate::state_file::{self, Layout};
 use crate::state_table::StateTable;
@@ -147,7 +147,7 @@ impl SnapshotWriter {
         let merged = state_file::write(&self.folders.files, name, Layout::Parts, |file| {
             state_file::merged(&files, &self.key_groups, &self.folders.scratch, &mut |key, stored| {
                 let (state, head) = read_entry(key, stored)?;
-                let live = head.filter(|head| state == TIMERS || !table.is_expired(state, head.expiry, time));
+                let live = head.filter(|head| state.holds_timers() || !table.is_expired(state, head.expiry, time));
                 if is_whole && let Some(head) = live {
                     versions.entry(state).or_default().insert(head.version);
                 }

@@ -1,7 +1,7 @@
 //! Which states a snapshot holds, by name.
 
 use crate::error::StateError;
-use crate::key_codec::{StateId, TIMERS};
+use crate::key_codec::StateId;
 use crate::ttl::{StateTime, Ttl, TtlClock};
 use std::collections::BTreeSet;
 use tidewheel_types::description::{StateDecl, StateKind};
@@ -99,7 +99,7 @@ impl StateTable {
                     stored.clock = clock;
                     ids.push(stored.id);
                 }
-                None if next == TIMERS.0 => return Err(StateError::TooManyStates { state: name() }),
+                None if StateId(next).holds_timers() => return Err(StateError::TooManyStates { state: name() }),
                 None => {
                     ids.push(StateId(next));
                     self.states.push(StoredState {

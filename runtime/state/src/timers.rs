@@ -11,7 +11,7 @@ mod row;
 
 use crate::error::StateError;
 use crate::index::RowHash;
-use crate::key_codec::{EntryKey, TIMERS};
+use crate::key_codec::{EntryKey, StateId, TIMERS};
 use crate::key_table::{KeyTable, LOOKAHEAD, Row, TableKey, Touch, fill, unpack_key};
 use crate::packed::PackedEntries;
 use crate::rows::RowId;
@@ -70,12 +70,12 @@ impl Default for Timers {
 impl Timers {
     /// No timers, and there will be no snapshots of them.
     pub fn new() -> Self {
-        Timers::with_tracking(false)
+        Timers::with_tracking(TIMERS, false)
     }
 
-    /// No timers. Whether it is to be tracked which ones change.
-    pub(crate) fn with_tracking(is_tracking: bool) -> Self {
-        Timers { rows: KeyTable::new(is_tracking), queue: Queue::default(), gone: PackedEntries::new(TIMERS) }
+    /// No timers. Which state of snapshots they are, and whether it is to be tracked which ones change.
+    pub(crate) fn with_tracking(state: StateId, is_tracking: bool) -> Self {
+        Timers { rows: KeyTable::new(is_tracking), queue: Queue::default(), gone: PackedEntries::new(state) }
     }
 
     /// Applies changes in order. Taking many at once lets what they need of memory be fetched together.

@@ -58,7 +58,7 @@ fn change(state: &mut OpenedState, key: u32, value: Option<&[u8]>) {
 }
 
 fn snapshot(state: &mut OpenedState, checkpoint: u64) -> Vec<LocalFile> {
-    let delta = state.backend.freeze(&mut state.timers).unwrap();
+    let delta = state.backend.freeze([&mut state.timers, &mut state.processing_timers]).unwrap();
     state.writer.write(delta, checkpoint).unwrap()
 }
 
@@ -159,7 +159,8 @@ fn state_without_snapshots_says_so() {
     let untracked = StateSettings { tracks_changes: false, ..settings(folder.path().join("task")) };
     let mut state = open(untracked, None).unwrap();
     change(&mut state, 1, Some(b"v"));
-    let error = state.backend.freeze(&mut state.timers).err().expect("nothing was tracked");
+    let error =
+        state.backend.freeze([&mut state.timers, &mut state.processing_timers]).err().expect("nothing was tracked");
     assert_eq!(
         error.to_string(),
         "this state was opened without tracking changes, so it has no snapshots: open it with `tracks_changes`"

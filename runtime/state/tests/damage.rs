@@ -39,7 +39,8 @@ fn settings(folder: &Path) -> StateSettings {
 
 /// Two files: a value and a timer for each key, and new values for every third key.
 fn written(folder: &Path) -> (Vec<PathBuf>, StateTable) {
-    let OpenedState { mut backend, mut timers, mut writer } = open(settings(&folder.join("first")), None).unwrap();
+    let opened = open(settings(&folder.join("first")), None).unwrap();
+    let OpenedState { mut backend, mut timers, mut processing_timers, mut writer } = opened;
     for (checkpoint, step) in [(1, 1), (2, 3)] {
         for number in (0..KEYS).step_by(step) {
             let key = number.to_be_bytes();
@@ -48,7 +49,7 @@ fn written(folder: &Path) -> (Vec<PathBuf>, StateTable) {
             backend.write(&mut [(StateIndex(0), owner, Write::Put(&value))].into_iter()).unwrap();
             timers.change(&mut [(owner, TimerChange::Set { slot: 0, time: 5 })].into_iter());
         }
-        let delta = backend.freeze(&mut timers).unwrap();
+        let delta = backend.freeze([&mut timers, &mut processing_timers]).unwrap();
         writer.write(delta, u64::from(checkpoint)).unwrap();
     }
     let files = writer.files().iter().map(|file| file.path.clone()).collect();

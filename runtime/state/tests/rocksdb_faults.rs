@@ -81,7 +81,7 @@ fn on_disk(folder: &Path) -> (OpenedState, Vec<PathBuf>) {
     let owners = keys.iter().map(|key| StateKey { hash: hash_key(key), key, namespace: &[] });
     let mut writes = owners.zip(&values).map(|(owner, value)| (StateIndex(0), owner, Write::Put(value)));
     state.backend.write(&mut writes).unwrap();
-    let delta = state.backend.freeze(&mut state.timers).unwrap();
+    let delta = state.backend.freeze([&mut state.timers, &mut state.processing_timers]).unwrap();
     state.writer.write(delta, 1).unwrap();
     let files = fs::read_dir(folder.join("database")).unwrap().map(|file| file.unwrap().path());
     let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "sst")).collect();
@@ -127,7 +127,11 @@ fn a_spill_that_cannot_be_written_is_noticed() {
     fs::remove_dir(folder.path().join("spilled")).unwrap();
     let error = write(&mut *state.backend, 0..KEYS).expect_err("it cannot be written");
     assert!(error.to_string().contains(&*folder.path().to_string_lossy()), "{error}");
-    let error = state.backend.freeze(&mut state.timers).err().expect("what was to be spilled is lost");
+    let error = state
+        .backend
+        .freeze([&mut state.timers, &mut state.processing_timers])
+        .err()
+        .expect("what was to be spilled is lost");
     assert!(error.to_string().contains(&*folder.path().to_string_lossy()), "{error}");
 }
 
@@ -153,7 +157,7 @@ fn a_full_disk_is_noticed() {
     let long = [7; 100];
     let mut writes = owners.map(|owner| (StateIndex(0), owner, Write::Put(&long)));
     state.backend.write(&mut writes).unwrap();
-    let delta = state.backend.freeze(&mut state.timers).unwrap();
+    let delta = state.backend.freeze([&mut state.timers, &mut state.processing_timers]).unwrap();
     let error = state.writer.write(delta, 1).expect_err("it does not fit");
     assert!(error.to_string().contains(&*folder.path().to_string_lossy()), "{error}");
     let error = write(&mut *state.backend, 0..KEYS).expect_err("what was frozen is lost");

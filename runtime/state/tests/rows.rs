@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidewheel_state::{
     BackendKind, DueTimers, OpenedState, OwnedRow, ReadRows, Restore, RestoredTask, StateError, StateSettings,
-    StateTable, StateTime, TIMERS, TimerChange, open, open_rows, read_rows,
+    StateTable, StateTime, TimerChange, open, open_rows, read_rows,
 };
 use tidewheel_types::description::{StateDecl, StateKind};
 use tidewheel_types::key_group::hash_key;
@@ -42,7 +42,7 @@ fn owner(key: &[u8; 4]) -> StateKey<'_> {
     StateKey { hash: hash_key(key), key, namespace: &[] }
 }
 
-/// A value, a list element and a timer for each key.
+/// A value, two list elements and a timer of either clock for each key.
 fn fill(state: &mut OpenedState) {
     for number in 0..KEYS {
         let key = number.to_be_bytes();
@@ -52,6 +52,8 @@ fn fill(state: &mut OpenedState) {
         state.backend.write(&mut writes).unwrap();
         let timer = TimerChange::Set { slot: 3, time: i64::from(number) };
         state.timers.change(&mut [(owner(&key), timer)].into_iter());
+        let timer = TimerChange::Set { slot: 4, time: 1000 + i64::from(number) };
+        state.processing_timers.change(&mut [(owner(&key), timer)].into_iter());
     }
 }
 
@@ -63,7 +65,7 @@ fn value_of(state: &mut OpenedState, index: u32, number: u32) -> Option<Vec<u8>>
 }
 
 fn snapshot(state: &mut OpenedState, checkpoint: u64) -> Restore {
-    let delta = state.backend.freeze(&mut state.timers).unwrap();
+    let delta = state.backend.freeze([&mut state.timers, &mut state.processing_timers]).unwrap();
     let files = state.writer.write(delta, checkpoint).unwrap();
     let files = files.into_iter().map(|file| file.path).collect();
     let tasks = vec![RestoredTask { key_groups: 0..GROUPS, files }];
@@ -96,7 +98,7 @@ fn rows_are_migrated_and_opened_in_any_order() {
     let restore = snapshot(&mut old, 1);
     assert_eq!((versions(&restore.table, "v"), versions(&restore.table, "l")), (vec![1], vec![1]));
     let mut rows = rows_of(&restore, &folder.path().join("scratch"));
-    assert_eq!(rows.len(), 4 * KEYS as usize);
+    assert_eq!(rows.len(), 5 * KEYS as usize);
     let v = restore.table.by_name("v").expect("it is there").id;
     for row in rows.iter_mut().filter(|row| row.state == v) {
         assert_eq!(row.version, 1);
@@ -117,6 +119,8 @@ fn rows_are_migrated_and_opened_in_any_order() {
     let mut due = DueTimers::default();
     third.timers.due_round(i64::MAX, usize::MAX, &mut due);
     assert_eq!((due.len(), due.slots[0], due.times[1]), (KEYS as usize, 3, 1));
+    third.processing_timers.due_round(i64::MAX, usize::MAX, &mut due);
+    assert_eq!((due.len(), due.slots[0], due.times[1]), (KEYS as usize, 4, 1001));
 }
 
 fn check_migrated(state: &mut OpenedState) {
@@ -187,7 +191,7 @@ fn a_state_that_was_not_declared_for_a_while_is_there_again() {
         assert_eq!(value_of(&mut third, 2, number), Some(number.to_string().into_bytes()));
         assert_eq!(value_of(&mut third, 1, number), Some(vec![5; 100]));
     }
-    assert_eq!(third.timers.keys(), KEYS as usize);
+    assert_eq!((third.timers.keys(), third.processing_timers.keys()), (KEYS as usize, KEYS as usize));
 }
 
 #[test]
@@ -208,7 +212,7 @@ fn versions_that_are_gone_are_forgotten_when_all_files_are_merged() {
         let restore = snapshot(&mut new, checkpoint);
         seen.push(versions(&restore.table, "v"));
         let rows = rows_of(&restore, &folder.path().join("scratch"));
-        assert!(rows.iter().all(|row| row.state == TIMERS || row.payload.starts_with(&[7]) == (row.version == 2)));
+        assert!(rows.iter().all(|row| row.state.holds_timers() || row.payload.starts_with(&[7]) == (row.version == 2)));
     }
     assert_eq!(seen[0], [1, 2], "a file holds the old ones");
     assert_eq!(seen.last(), Some(&vec![2]));

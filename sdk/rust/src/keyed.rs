@@ -64,7 +64,9 @@ pub trait Keyed: Operator {
 impl<O: Keyed> Context<'_, O> {
     /// Sets the operator's timer for the key at hand. In an operator with `#[timer]` fields it is the first of them.
     ///
-    /// It is due when the watermark reaches `at`. One that is set at or before the watermark is due at once.
+    /// It is due when the watermark reaches `at`. One that is set at or before the watermark is due at once. A timer of the
+    /// processing clock is due when [`now`](Context::now) would be `at`; it does not fire any more once the input has
+    /// ended, or the job is being stopped: then it fires when the job is started again from the savepoint.
     pub fn timer_at(&mut self, at: EventTime) {
         self.set_timer(Timer::at(0), at);
     }

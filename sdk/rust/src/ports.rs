@@ -33,7 +33,8 @@ impl<F: Format> Output<F> {
     }
 }
 
-/// A named timer: a field with `#[timer]`, or with `#[timer(clock = "processing")]`.
+/// A named timer: a field with `#[timer]`, which follows the watermark, or with `#[timer(clock = "processing")]`, which
+/// follows the clock of the worker.
 ///
 /// Timers of different names never replace or delete one another.
 #[derive(Clone, Copy, PartialEq, Eq)]

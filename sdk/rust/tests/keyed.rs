@@ -314,10 +314,16 @@ fn timers_follow_their_clock() {
     assert_eq!(harness.timers("a"), []);
     harness.send("a", EventTime(100), "soon");
     harness.send("a", EventTime(100), "forget");
-    harness.finish();
-    assert_eq!(harness.outputs(), [""; 0]);
     harness.advance_now(EventTime(7));
     assert_eq!(harness.outputs(), ["poll of b at 7"]);
+    harness.send("b", EventTime(200), "poll");
+    harness.send("b", EventTime(200), "soon");
+    assert_eq!(harness.timers("b"), [EventTime(14), EventTime(205)]);
+    harness.finish();
+    assert_eq!(harness.outputs(), ["soon of b at 205"]);
+    assert_eq!(harness.timers("b"), []);
+    harness.advance_now(EventTime(20));
+    assert_eq!(harness.outputs(), [""; 0], "the input has ended");
 }
 
 #[test]

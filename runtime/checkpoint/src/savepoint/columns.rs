@@ -1,6 +1,6 @@
 //! The columns of a file of rows: the schema, and a row group's values in memory.
 
-use super::{Row, RowKind, TIMERS};
+use super::{Row, RowKind};
 use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::column::reader::get_typed_column_reader;
@@ -92,7 +92,10 @@ pub(super) struct NewGroup {
 
 impl NewGroup {
     pub(super) fn push(&mut self, row: &Row<'_>) {
-        self.states.push(if row.kind == RowKind::Timers { TIMERS.as_bytes() } else { row.state.as_bytes() });
+        self.states.push(match row.kind {
+            RowKind::State(_) => row.state.as_bytes(),
+            timers => timers.name().as_bytes(),
+        });
         self.kinds.push(Bytes::from_static(row.kind.name().as_bytes()).into());
         self.key_groups.push(i32::from(row.key_group));
         self.keys.push(row.key);

@@ -63,7 +63,7 @@ fn rows() -> impl Strategy<Value = Vec<Owned>> {
     let row =
         (("[a-zé]{1,9}", kind, 0u16..128), (bytes(), bytes(), bytes()), any::<u32>(), bytes(), any::<Option<i64>>());
     let row = row.prop_map(|((state, kind, key_group), (key, namespace, user_key), version, value, expiry_ms)| Owned {
-        state: if kind == RowKind::Timers { "timers".to_owned() } else { state },
+        state: if let RowKind::State(_) = kind { state } else { kind.name().to_owned() },
         kind,
         key_group,
         key,

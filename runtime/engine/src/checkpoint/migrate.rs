@@ -79,7 +79,7 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
     /// Takes in a row: it is ready, waits for others of its version, or is left out.
     fn take(&mut self, row: OwnedRow) -> Result<(), EngineError> {
         let newest = match self.declared.get(&row.state) {
-            _ if row.state == tidewheel_state::TIMERS => row.version,
+            _ if row.state.holds_timers() => row.version,
             Some(&(_, version)) => version,
             None => return Ok(()),
         };

@@ -19,8 +19,8 @@ use std::thread;
 use tidewheel_checkpoint::savepoint::{self, RowKind, Savepoint};
 use tidewheel_checkpoint::{FileRef, OperatorState, StateEntry, Store};
 use tidewheel_state::{
-    Backend, BackendKind, OpenedState, OwnedRow, ReadRows, Restore, RestoredTask, Row, StateError, StateId,
-    StateSettings, StateTable, StateTime, StoredState, TIMERS, Timers, TtlClock, open_rows, read_rows,
+    Backend, BackendKind, OpenedState, OwnedRow, PROCESSING_TIMERS, ReadRows, Restore, RestoredTask, Row, StateError,
+    StateId, StateSettings, StateTable, StateTime, StoredState, TIMERS, Timers, TtlClock, open_rows, read_rows,
 };
 use tidewheel_types::description::StateDecl;
 use tidewheel_types::{KeyGroups, OperatorId};
@@ -53,6 +53,7 @@ impl TaskPlace<'_> {
 pub(crate) struct TaskParts {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) timers: Timers,
+    pub(crate) processing_timers: Timers,
     pub(crate) saver: Option<Saver>,
 }
 
@@ -85,7 +86,7 @@ pub(super) fn open(
         Some((_, StartFrom::Savepoint(savepoint))) => from_savepoint(place, function, settings, savepoint)?,
         Some((_, StartFrom::Nothing)) | None => open_state(place, settings, None)?,
     };
-    let OpenedState { backend, timers, writer } = opened;
+    let OpenedState { backend, timers, processing_timers, writer } = opened;
     let saver = uploader.map(|uploader| {
         let files = TaskFiles {
             operator: place.operator.clone(),
@@ -99,7 +100,7 @@ pub(super) fn open(
         };
         Saver::new(uploader.clone(), files)
     });
-    Ok(TaskParts { backend, timers, saver })
+    Ok(TaskParts { backend, timers, processing_timers, saver })
 }
 
 /// From the files of a checkpoint: as they are, if every value is of a version that is written now.
@@ -261,7 +262,8 @@ fn owned_row(row: &savepoint::Row<'_>, states: &[StateEntry]) -> OwnedRow {
     OwnedRow {
         state: match row.kind {
             RowKind::Timers => TIMERS,
-            RowKind::State(_) => StateId(named.map_or(TIMERS.0 - 1, |entry| entry.id)),
+            RowKind::ProcessingTimers => PROCESSING_TIMERS,
+            RowKind::State(_) => StateId(named.map_or(PROCESSING_TIMERS.0 - 1, |entry| entry.id)),
         },
         key: row.key.to_vec(),
         namespace: row.namespace.to_vec(),

@@ -21,8 +21,8 @@ use tidewheel_checkpoint::savepoint::{self, RowKind};
 use tidewheel_checkpoint::{CheckpointError, FileName, FileRef, Store};
 use tidewheel_crash_points::CrashPoint;
 use tidewheel_state::{
-    Backend, Delta, LocalFile, ReadRows, Row, SnapshotWriter, StateError, StateTable, StateTime, TIMERS, Timers,
-    read_rows,
+    Backend, Delta, LocalFile, PROCESSING_TIMERS, ReadRows, Row, SnapshotWriter, StateError, StateTable, StateTime,
+    TIMERS, Timers, read_rows,
 };
 use tidewheel_types::OperatorId;
 use tidewheel_types::description::StateDecl;
@@ -73,7 +73,7 @@ impl Saver {
         (checkpoint, savepoint): (CheckpointId, Option<&String>),
         watermark: i64,
         backend: &mut dyn Backend,
-        timers: &mut Timers,
+        timers: [&mut Timers; 2],
     ) -> Result<(), StateError> {
         let delta = backend.freeze(timers)?;
         CrashPoint::AfterFreeze.reached();
@@ -189,6 +189,7 @@ fn write_savepoint(
 fn savepoint_row<'a>(row: &Row<'a>, table: &'a StateTable) -> Option<savepoint::Row<'a>> {
     let (state, kind) = match row.key.state {
         TIMERS => ("", RowKind::Timers),
+        PROCESSING_TIMERS => ("", RowKind::ProcessingTimers),
         id => table.by_id(id).map(|state| (state.name.as_str(), RowKind::State(state.kind)))?,
     };
     Some(savepoint::Row {

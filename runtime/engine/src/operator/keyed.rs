@@ -4,7 +4,7 @@ use super::emit::{Fired, Ordered};
 use super::frames;
 use super::function::{Attempt, Called, FunctionTask};
 use super::group::Grouping;
-use super::round::Round;
+use super::round::{Round, Rounds};
 use super::size::{self, cell_bytes_max};
 use super::task_state::TaskState;
 use super::timer_loop::TimerLoop;
@@ -17,29 +17,33 @@ use crate::task::{Flow, Logic, Moment};
 use std::ops::Range;
 use tidewheel_guest::{Export, Output, TimerOp, TimerOpKind};
 use tidewheel_state::TimerChange;
+use tidewheel_types::description::TimerClock;
 use tidewheel_types::keyed_state::{Cells, KeyedState, KeyedStateError, StateIndex, StateKey, Write};
-use tidewheel_types::{Batch, OperatorId};
+use tidewheel_types::{Batch, OperatorId, Watermark};
 
 /// An operator of world `keyed` on one worker.
 pub(crate) struct Keyed {
-    has_timers: bool,
+    /// The clocks of its timers, by slot.
+    clocks: Vec<TimerClock>,
     function: FunctionTask,
     state: TaskState,
     grouping: Grouping,
     cells: Cells,
     round: Round,
+    processing_rounds: Rounds,
     timer_loop: TimerLoop,
 }
 
 impl Keyed {
     pub(crate) fn new(operator: OperatorId, function: FunctionTask, state: TaskState) -> Self {
         Keyed {
-            has_timers: !function.description().timers.is_empty(),
+            clocks: function.description().timers.iter().map(|timer| timer.clock).collect(),
             function,
             state,
             grouping: Grouping::default(),
             cells: Cells::default(),
             round: Round::default(),
+            processing_rounds: Rounds::default(),
             timer_loop: TimerLoop::new(operator),
         }
     }
@@ -47,7 +51,21 @@ impl Keyed {
     /// Applies what a call that has returned did to state and timers. `key` is the key of a group.
     fn apply<'a>(&mut self, output: &'a Output, key: impl Fn(u32) -> StateKey<'a>) -> Result<(), EngineError> {
         self.write(output, &key).map_err(|error| self.function.state_failed(error))?;
-        let mut changes = output.timers().map(|TimerOp { group, slot, kind, time }| {
+        self.change_timers(output, TimerClock::Event, &key);
+        self.change_timers(output, TimerClock::Processing, &key);
+        Ok(())
+    }
+
+    /// Changes the timers of one clock.
+    fn change_timers<'a>(&mut self, output: &'a Output, clock: TimerClock, key: &impl Fn(u32) -> StateKey<'a>) {
+        if !self.clocks.contains(&clock) {
+            return;
+        }
+        let timers = match clock {
+            TimerClock::Event => &mut self.state.timers,
+            TimerClock::Processing => &mut self.state.processing_timers,
+        };
+        let mut changes = timers_of(output, &self.clocks, clock).map(|TimerOp { group, slot, kind, time }| {
             let change = match kind {
                 TimerOpKind::Set => TimerChange::Set { slot, time },
                 TimerOpKind::Replace => TimerChange::Replace { slot, time },
@@ -56,8 +74,7 @@ impl Keyed {
             };
             (key(group), change)
         });
-        self.state.timers.change(&mut changes);
-        Ok(())
+        timers.change(&mut changes);
     }
 
     fn write<'a>(&mut self, output: &'a Output, key: &impl Fn(u32) -> StateKey<'a>) -> Result<(), KeyedStateError> {
@@ -153,7 +170,7 @@ impl Logic for Keyed {
             Called::Again(flow) => Some(flow),
         };
         if flow.is_none() {
-            if self.has_timers {
+            if self.clocks.contains(&TimerClock::Event) {
                 self.timer_loop.records(&batch.times[arrived.done..end]);
             }
             arrived.done = end;
@@ -171,14 +188,46 @@ impl Logic for Keyed {
         let mut round = std::mem::take(&mut self.round);
         let piece = round.piece(&mut self.state.timers, at.watermark.0, &self.function);
         let flow = match piece {
-            Some(piece) => self.fire_piece(&mut round, piece, at, outputs)?,
+            Some(piece) => {
+                self.timer_loop.firing(self.state.timers.keys() + round.due.len());
+                self.fire_piece(&mut round, piece, (TimerClock::Event, at), outputs)?
+            }
             None => {
                 self.timer_loop.all_fired();
-                Flow::Done
+                // Behind the end of the input no timer of processing time fires.
+                let has_ended = at.watermark == Watermark::MAX;
+                match has_ended && self.processing_rounds.drop_some(&mut self.state.processing_timers) {
+                    true => Flow::More,
+                    false => Flow::Done,
+                }
             }
         };
         self.round = round;
         Ok(flow)
+    }
+
+    /// The same for timers of processing time.
+    fn fire_processing_time(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
+        if !self.clocks.contains(&TimerClock::Processing) {
+            return Ok(Flow::Done);
+        }
+        if self.function.is_waiting() {
+            return Ok(Flow::Waiting);
+        }
+        let mut rounds = std::mem::take(&mut self.processing_rounds);
+        let flow = match rounds.piece(&mut self.state.processing_timers, at.now, &self.function) {
+            Some(piece) => {
+                self.state.set_time(at);
+                self.fire_piece(&mut rounds.round, piece, (TimerClock::Processing, at), outputs)?
+            }
+            None => Flow::Done,
+        };
+        self.processing_rounds = rounds;
+        Ok(flow)
+    }
+
+    fn next_processing_time(&mut self) -> Option<i64> {
+        self.processing_rounds.next_time(&mut self.state.processing_timers)
     }
 
     fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError> {
@@ -191,10 +240,9 @@ impl Keyed {
         &mut self,
         round: &mut Round,
         piece: Range<usize>,
-        at: &Moment,
+        (clock, at): (TimerClock, &Moment),
         outputs: &mut Outputs,
     ) -> Result<Flow, EngineError> {
-        self.timer_loop.firing(self.state.timers.keys() + round.due.len());
         let piece = self.prepare_timers(round, piece)?;
         let (due, cuts) = (&round.due, &mut round.cuts);
         frames::timers(&mut self.function.frame, due, piece.clone(), &self.cells);
@@ -205,7 +253,10 @@ impl Keyed {
             Called::Returned(output) => {
                 let first = from.range.start;
                 self.apply(&output, |group| due.key(first + group as usize))?;
-                self.timer_loop.set(&output, &due.times[from.range.clone()], at.watermark)?;
+                if clock == TimerClock::Event {
+                    let set = timers_of(&output, &self.clocks, TimerClock::Event);
+                    self.timer_loop.set(set, &due.times[from.range.clone()], at.watermark)?;
+                }
                 self.function.finish(&output, &from, at, outputs)?;
             }
             Called::Poison(fault) => {
@@ -219,4 +270,13 @@ impl Keyed {
         round.done(&from.range);
         Ok(Flow::More)
     }
+}
+
+/// What a call did to the timers of one clock.
+fn timers_of<'a>(
+    output: &'a Output,
+    clocks: &'a [TimerClock],
+    clock: TimerClock,
+) -> impl Iterator<Item = TimerOp> + 'a {
+    output.timers().filter(move |timer| clocks[usize::from(timer.slot)] == clock)
 }

@@ -15,7 +15,10 @@ use tidewheel_types::keyed_state::KeyedState;
 pub(crate) struct TaskState {
     operator: OperatorId,
     backend: Rc<RefCell<Box<dyn Backend>>>,
+    /// Timers of event time.
     pub(super) timers: Timers,
+    /// Timers of processing time.
+    pub(super) processing_timers: Timers,
     /// None in a job without checkpoints.
     saver: Option<Saver>,
     reporter: Reporter,
@@ -23,8 +26,9 @@ pub(crate) struct TaskState {
 
 impl TaskState {
     pub(crate) fn new(operator: OperatorId, reporter: Reporter, parts: TaskParts) -> Self {
-        let TaskParts { backend, timers, saver } = parts;
-        TaskState { operator, backend: Rc::new(RefCell::new(backend)), timers, saver, reporter }
+        let TaskParts { backend, timers, processing_timers, saver } = parts;
+        let backend = Rc::new(RefCell::new(backend));
+        TaskState { operator, backend, timers, processing_timers, saver, reporter }
     }
 
     /// For host functions.
@@ -52,7 +56,8 @@ impl TaskState {
             return Ok(());
         };
         let snapshot = (*checkpoint, savepoint.as_ref());
-        let frozen = saver.checkpoint(snapshot, at.watermark.0, &mut **self.backend.borrow_mut(), &mut self.timers);
+        let timers = [&mut self.timers, &mut self.processing_timers];
+        let frozen = saver.checkpoint(snapshot, at.watermark.0, &mut **self.backend.borrow_mut(), timers);
         frozen.map_err(|source: StateError| EngineError::Snapshot { operator: self.operator.clone(), source })
     }
 }

@@ -1,13 +1,13 @@
 //! Finds timers that set timers for ever without getting anywhere.
 
 use crate::error::EngineError;
-use tidewheel_guest::{Output, TimerOpKind};
+use tidewheel_guest::{TimerOp, TimerOpKind};
 use tidewheel_types::{OperatorId, Watermark};
 
 /// How often a key, on the average, may set a timer that leads nowhere, in one advance of the watermark.
 const ROUNDS_MAX: usize = 10_000;
 
-/// Counts the timers that lead nowhere while those of one watermark fire.
+/// Counts the timers of event time that lead nowhere while those of one watermark fire.
 ///
 /// A timer that sets one for a later time, which is due as well, catches up: an alarm per minute after a silence of a
 /// month. That ends, unless the watermark is that of the end, which no time is after: there a timer after the last record
@@ -42,12 +42,17 @@ impl TimerLoop {
         (self.keys, self.set) = (None, 0);
     }
 
-    /// A call with timers of these `times` has given `output`.
-    pub(super) fn set(&mut self, output: &Output, times: &[i64], watermark: Watermark) -> Result<(), EngineError> {
+    /// A call with timers of these `times` has changed these.
+    pub(super) fn set(
+        &mut self,
+        changes: impl Iterator<Item = TimerOp>,
+        times: &[i64],
+        watermark: Watermark,
+    ) -> Result<(), EngineError> {
         let leads_nowhere = |group: u32, time: i64| {
             time <= times[group as usize] || watermark == Watermark::MAX && time > self.last_record
         };
-        let sets = output.timers().filter(|timer| matches!(timer.kind, TimerOpKind::Set | TimerOpKind::Replace));
+        let sets = changes.filter(|timer| matches!(timer.kind, TimerOpKind::Set | TimerOpKind::Replace));
         let nowhere = sets.filter(|timer| timer.time <= watermark.0 && leads_nowhere(timer.group, timer.time));
         self.set += nowhere.count();
         let keys = self.keys.unwrap_or(1);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
-use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{
     ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec,
 };
@@ -132,12 +131,6 @@ impl Planner<'_> {
             .load(&self.folder.join(&spec.component))
             .map_err(|source| EngineError::Guest { operator: spec.id.clone(), source: Box::new(source) })?;
         let description = component.description();
-        if let Some(timer) = description.timers.iter().find(|timer| timer.clock == TimerClock::Processing) {
-            return Err(self.wrong(spec.line, format!(
-                "timer {:?} of {:?} follows processing time, which this version does not offer: event-time timers only",
-                timer.name, spec.component
-            )));
-        }
         let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
         ports.resize(description.output_count(), String::new());
         let defaults = Limits::default();

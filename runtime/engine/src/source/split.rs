@@ -3,7 +3,7 @@
 use crate::watermark::{Progress, SplitClock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tidewheel_checkpoint::SplitState;
 use tidewheel_connectors::{ConnectorError, Malformed, Position, ReadStatus, SplitReader, Waker};
 use tidewheel_types::Batch;
@@ -155,21 +155,5 @@ impl SplitTask {
         };
         // What is past needs no alarm: the split is ready, or the engine holds it back and will activate the task.
         wait.into_iter().chain(self.clock.idle_at()).filter(|&at| at > now).min()
-    }
-}
-
-/// The earliest alarm a task has set. Timely keeps every delayed activation it is asked for, so a task asks only when
-/// none it already has is early enough.
-#[derive(Default)]
-pub(crate) struct Alarm(Option<Instant>);
-
-impl Alarm {
-    /// How long from `now` to set another alarm for `at`, if one is needed.
-    pub(crate) fn set(&mut self, at: Instant, now: Instant) -> Option<Duration> {
-        if self.0.is_some_and(|set| set > now && set <= at) {
-            return None;
-        }
-        self.0 = Some(at);
-        Some(at.saturating_duration_since(now))
     }
 }

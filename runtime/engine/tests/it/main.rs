@@ -10,6 +10,7 @@ mod late;
 mod limits;
 mod order;
 mod poison;
+mod processing_time;
 mod savepoint;
 mod windows;
 mod workers;

@@ -1,6 +1,6 @@
 //! An operator on several tasks, with checkpoints and restarts, beside its model.
 
-use super::model::{Change, Declared, LIST, MAP, Model, Owner, RIDING, STATES, VALUES};
+use super::model::{CLOCKS, Change, Clock, Declared, LIST, MAP, Model, Owner, RIDING, STATES, VALUES};
 use proptest::prelude::{TestCaseError, prop_assert, prop_assert_eq};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidewheel_state::{
-    BackendKind, DueTimers, OpenedState, ReadRows, Restore, RestoredTask, StateError, StateSettings, StateTable,
-    TIMERS, TimerChange, TtlClock, open, read_rows,
+    BackendKind, DueTimers, OpenedState, PROCESSING_TIMERS, ReadRows, Restore, RestoredTask, StateError, StateSettings,
+    StateTable, TIMERS, TimerChange, Timers, TtlClock, open, read_rows,
 };
 use tidewheel_types::key_group::KeyGroups;
 use tidewheel_types::keyed_state::{Cells, Entries, Scan, StateIndex, StateKey, Write};
@@ -125,21 +125,21 @@ impl Job {
         }
     }
 
-    pub(crate) fn change_timers(&mut self, changes: &[(&Owner, TimerChange)]) {
+    pub(crate) fn change_timers(&mut self, clock: Clock, changes: &[(&Owner, TimerChange)]) {
         for &(owner, change) in changes {
             let task = self.task_of(owner);
-            self.tasks[task].timers.change(&mut [(owner.state_key(), change)].into_iter());
-            self.model.change_timer(owner, change);
+            timers(&mut self.tasks[task], clock).change(&mut [(owner.state_key(), change)].into_iter());
+            self.model.change_timer(clock, owner, change);
         }
     }
 
-    /// Fires all timers up to a time.
-    pub(crate) fn fire(&mut self, up_to: i64) -> Result<(), TestCaseError> {
+    /// Fires all timers of a clock up to a time.
+    pub(crate) fn fire(&mut self, clock: Clock, up_to: i64) -> Result<(), TestCaseError> {
         let mut fired = BTreeSet::new();
         for task in &mut self.tasks {
             let mut due = DueTimers::default();
             loop {
-                task.timers.due_round(up_to, 3, &mut due);
+                timers(task, clock).due_round(up_to, 3, &mut due);
                 if due.is_empty() {
                     break;
                 }
@@ -150,8 +150,8 @@ impl Job {
                 }));
             }
         }
-        let expected: BTreeSet<_> = self.model.timers.iter().filter(|(_, _, time)| *time <= up_to).cloned().collect();
-        self.model.timers.retain(|(_, _, time)| *time > up_to);
+        let set = &mut self.model.timers[clock];
+        let expected: BTreeSet<_> = set.extract_if(.., |(_, _, time)| *time <= up_to).collect();
         prop_assert_eq!(fired, expected);
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Job {
         for number in 0..self.tasks.len() {
             let key_groups = self.range(number);
             let task = &mut self.tasks[number];
-            let delta = task.backend.freeze(&mut task.timers).unwrap();
+            let delta = task.backend.freeze([&mut task.timers, &mut task.processing_timers]).unwrap();
             let files = task.writer.write(delta, self.checkpoints).unwrap();
             prop_assert!(files.len() < 12, "{} files", files.len());
             let mut stored = Vec::new();
@@ -235,7 +235,7 @@ impl Job {
     pub(crate) fn read_files(&self) -> Result<(), TestCaseError> {
         let Saved { restore, model } = &self.saved;
         let mut rows = BTreeMap::new();
-        let mut timers = 0;
+        let mut timers = [0; CLOCKS];
         for task in &restore.tasks {
             let read = read(&self.folder.path().join("scratch"), task, &restore.table, self.plan.groups, model);
             let mut last = None;
@@ -243,8 +243,8 @@ impl Job {
                 prop_assert!(last < Some(encoded.clone()), "in the order of keys");
                 last = Some(encoded);
                 match row.0 {
-                    None => timers += 1,
-                    Some(state) => drop(rows.insert((state, row.1, row.2), (row.3, row.4, row.5))),
+                    Kind::Timers(clock) => timers[clock] += 1,
+                    Kind::State(state) => drop(rows.insert((state, row.1, row.2), (row.3, row.4, row.5))),
                 }
             }
         }
@@ -258,14 +258,26 @@ impl Job {
             prop_assert!(stored.versions.contains(version), "{:?} of {:?}", version, stored);
         }
         prop_assert_eq!(rows, expected);
-        let timer_owners: BTreeSet<_> = model.timers.iter().map(|(owner, ..)| owner).collect();
-        prop_assert_eq!(timers, timer_owners.len());
+        let owners =
+            model.timers.each_ref().map(|set| set.iter().map(|(owner, ..)| owner).collect::<BTreeSet<_>>().len());
+        prop_assert_eq!(timers, owners);
         Ok(())
     }
 }
 
-/// A row: state, none for timers; owner, place within, version, expiry, value.
-type RowOf = (Option<usize>, Owner, Vec<u8>, u32, Option<i64>, Vec<u8>);
+/// The timers of a clock.
+fn timers(task: &mut OpenedState, clock: Clock) -> &mut Timers {
+    [&mut task.timers, &mut task.processing_timers].into_iter().nth(clock).unwrap()
+}
+
+/// What a row is of.
+enum Kind {
+    State(usize),
+    Timers(Clock),
+}
+
+/// A row: what it is of, owner, place within, version, expiry, value.
+type RowOf = (Kind, Owner, Vec<u8>, u32, Option<i64>, Vec<u8>);
 
 fn read(
     scratch: &Path,
@@ -281,12 +293,13 @@ fn read(
     read_rows::<StateError>(&read, &mut |row| {
         let mut encoded = Vec::new();
         row.key.encode(&mut encoded);
-        let state = (row.key.state != TIMERS).then(|| {
-            let name = &table.by_id(row.key.state).unwrap().name;
-            name.strip_prefix("state-").unwrap().parse().unwrap()
-        });
+        let kind = match row.key.state {
+            TIMERS => Kind::Timers(0),
+            PROCESSING_TIMERS => Kind::Timers(1),
+            id => Kind::State(table.by_id(id).unwrap().name.strip_prefix("state-").unwrap().parse().unwrap()),
+        };
         let owner = Owner { key: row.key.key.to_vec(), namespace: row.key.namespace.to_vec() };
-        rows.push((encoded, (state, owner, row.key.user_key.to_vec(), row.version, row.expiry, row.payload.to_vec())));
+        rows.push((encoded, (kind, owner, row.key.user_key.to_vec(), row.version, row.expiry, row.payload.to_vec())));
         Ok(())
     })?;
     Ok(rows)

@@ -7,7 +7,7 @@ mod job;
 mod model;
 
 use job::{Job, Plan};
-use model::{Change, Declared, Owner, STATES, change, declared, owner, timer_change};
+use model::{CLOCKS, Change, Clock, Declared, Owner, STATES, change, declared, owner, timer_change};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, prop_oneof, proptest};
 use proptest::sample::Index;
@@ -18,14 +18,14 @@ use tidewheel_state::{BackendKind, SharedMemory, TimerChange};
 enum Step {
     /// A batch, as an operator handles it.
     Write(Vec<(Index, Change)>),
-    Timers(Vec<(Index, TimerChange)>),
+    Timers(Clock, Vec<(Index, TimerChange)>),
     /// The clocks go on, by so much.
     Time {
         now_ms: i64,
         watermark_ms: i64,
     },
-    /// Timers fire, up to so long after the start.
-    Fire(i64),
+    /// Timers of a clock fire, up to so long after the start.
+    Fire(Clock, i64),
     /// Everything is read, and compared.
     Read,
     Checkpoint,
@@ -37,9 +37,9 @@ fn step() -> impl Strategy<Value = Step> {
     let index = || proptest::prelude::any::<Index>();
     prop_oneof![
         6 => vec((index(), change()), 0..20).prop_map(Step::Write),
-        2 => vec((index(), timer_change()), 0..6).prop_map(Step::Timers),
+        3 => (0..CLOCKS, vec((index(), timer_change()), 0..6)).prop_map(|(clock, changes)| Step::Timers(clock, changes)),
         3 => (0i64..8, 0i64..8).prop_map(|(now_ms, watermark_ms)| Step::Time { now_ms, watermark_ms }),
-        1 => (0i64..30).prop_map(Step::Fire),
+        2 => (0..CLOCKS, 0i64..30).prop_map(|(clock, up_to)| Step::Fire(clock, up_to)),
         2 => Just(Step::Read),
         5 => Just(Step::Checkpoint),
         2 => (1usize..4).prop_map(Step::Restart),
@@ -54,12 +54,12 @@ fn run(backend: BackendKind, plan: Plan, owners: &[Owner], steps: &[Step]) -> Re
                 let batch: Vec<_> = batch.iter().map(|(owner, change)| (owner.get(owners), change)).collect();
                 job.write(&batch);
             }
-            Step::Timers(changes) => {
+            Step::Timers(clock, changes) => {
                 let changes: Vec<_> = changes.iter().map(|(owner, change)| (owner.get(owners), *change)).collect();
-                job.change_timers(&changes);
+                job.change_timers(*clock, &changes);
             }
             Step::Time { now_ms, watermark_ms } => job.advance(*now_ms, *watermark_ms),
-            Step::Fire(up_to) => job.fire(*up_to)?,
+            Step::Fire(clock, up_to) => job.fire(*clock, *up_to)?,
             Step::Read => job.read(owners)?,
             Step::Checkpoint => job.checkpoint()?,
             Step::Restart(tasks) => {
@@ -74,7 +74,7 @@ fn run(backend: BackendKind, plan: Plan, owners: &[Owner], steps: &[Step]) -> Re
     job.restart(1);
     job.read_files()?;
     job.read(owners)?;
-    job.fire(i64::MAX)
+    (0..CLOCKS).try_for_each(|clock| job.fire(clock, i64::MAX))
 }
 
 fn states() -> impl Strategy<Value = [Declared; STATES]> {

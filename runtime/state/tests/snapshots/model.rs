@@ -18,6 +18,10 @@ pub(crate) const VALUES: usize = 3;
 pub(crate) const LIST: usize = 3;
 pub(crate) const MAP: usize = 4;
 
+/// Timers are a set for each clock: event time, then processing time.
+pub(crate) type Clock = usize;
+pub(crate) const CLOCKS: usize = 2;
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Owner {
     pub(crate) key: Vec<u8>,
@@ -139,13 +143,13 @@ pub(crate) struct Model {
     ttls: [Option<Ttl>; STATES],
     pub(crate) time: StateTime,
     pub(crate) entries: BTreeMap<Place, Entry>,
-    pub(crate) timers: BTreeSet<(Owner, u16, i64)>,
+    pub(crate) timers: [BTreeSet<(Owner, u16, i64)>; CLOCKS],
 }
 
 impl Model {
     pub(crate) fn new(states: &[Declared; STATES]) -> Self {
         let ttls = states.map(|state| state.0);
-        Model { ttls, time: StateTime::START, entries: BTreeMap::new(), timers: BTreeSet::new() }
+        Model { ttls, time: StateTime::START, entries: BTreeMap::new(), timers: Default::default() }
     }
 
     pub(crate) fn set_time(&mut self, now_ms: i64, watermark_ms: i64) {
@@ -191,18 +195,19 @@ impl Model {
         Some(entry.value.clone())
     }
 
-    pub(crate) fn change_timer(&mut self, owner: &Owner, change: TimerChange) {
+    pub(crate) fn change_timer(&mut self, clock: Clock, owner: &Owner, change: TimerChange) {
+        let timers = &mut self.timers[clock];
         let delete_slot = |timers: &mut BTreeSet<(Owner, u16, i64)>, slot| {
             timers.retain(|(o, s, _)| o != owner || *s != slot);
         };
         match change {
-            TimerChange::Set { slot, time } => drop(self.timers.insert((owner.clone(), slot, time))),
+            TimerChange::Set { slot, time } => drop(timers.insert((owner.clone(), slot, time))),
             TimerChange::Replace { slot, time } => {
-                delete_slot(&mut self.timers, slot);
-                self.timers.insert((owner.clone(), slot, time));
+                delete_slot(timers, slot);
+                timers.insert((owner.clone(), slot, time));
             }
-            TimerChange::Delete { slot, time } => drop(self.timers.remove(&(owner.clone(), slot, time))),
-            TimerChange::DeleteAll { slot } => delete_slot(&mut self.timers, slot),
+            TimerChange::Delete { slot, time } => drop(timers.remove(&(owner.clone(), slot, time))),
+            TimerChange::DeleteAll { slot } => delete_slot(timers, slot),
         }
     }
 }

@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 const ROUNDS_MAX: usize = 100_000;
 
 impl<O: Operator> Harness<O> {
-    /// Moves the watermark forward: no record at or below it will come. Timers and windows that are due fire.
+    /// Moves the watermark forward: no record at or below it will come. Timers and windows that are due fire. Behind the
+    /// end of the input timers of the processing clock are dropped, and fire no more.
     ///
     /// # Panics
     /// When a call fails as a whole.
@@ -20,9 +21,14 @@ impl<O: Operator> Harness<O> {
         self.host.clocks.advance_watermark(to.0);
         self.fire_timers(Clock::Event, self.host.clocks.watermark);
         self.fire_windows();
+        if self.has_ended() {
+            let timers = &self.description.timers;
+            let stays = |slot: u16| timers[usize::from(slot)].clock == Clock::Event;
+            self.timers.values_mut().for_each(|of_key| of_key.retain(|(_, slot)| stays(*slot)));
+        }
     }
 
-    /// Ends the input: all timers and windows fire.
+    /// Ends the input: all windows fire, and all timers of the event clock. Those of the processing clock are dropped.
     ///
     /// # Panics
     /// When a call fails as a whole.
@@ -36,7 +42,13 @@ impl<O: Operator> Harness<O> {
     /// When a call fails as a whole.
     pub fn advance_now(&mut self, to: EventTime) {
         self.host.clocks.now = self.host.clocks.now.max(to.0);
-        self.fire_timers(Clock::Processing, self.host.clocks.now);
+        if !self.has_ended() {
+            self.fire_timers(Clock::Processing, self.host.clocks.now);
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.host.clocks.watermark == EventTime::MAX.0
     }
 
     /// Bytes of records that came after their window had fired.

@@ -15,7 +15,7 @@ use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_checkpoint::{CheckpointError, Log, Store};
 use tidewheel_cluster::{Channel, ClusterError, LastWords, Meeting, Peers, join, listen};
 use tidewheel_crash_points::CrashPoint;
-use tidewheel_engine::{CheckpointPolicy, Durability, EngineError, Job, JobOptions, StartFrom};
+use tidewheel_engine::{CheckpointPolicy, Clock, Durability, EngineError, Job, JobOptions, StartFrom};
 use tidewheel_state::{BackendKind, SharedMemory};
 use tidewheel_types::job::{BackendSpec, CheckpointSpec};
 
@@ -91,6 +91,7 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
         peers,
         state: (backend(spec.state.backend), start.folder.join("state")),
         durability: Some(durability),
+        clock: Clock::System,
     };
     CrashPoint::BeforeRestore.reached();
     let job = Job::start(plan, options).map_err(JobFailed::Engine)?;
