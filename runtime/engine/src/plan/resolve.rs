@@ -11,7 +11,8 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{
-    ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec, WindowSpec,
+    ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec,
+    SourceSpec, WindowSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -126,30 +127,37 @@ impl Planner<'_> {
     }
 
     fn operator(&mut self, spec: &OperatorSpec) -> Result<(), EngineError> {
+        match &spec.function {
+            FunctionSpec::Component(component) => self.component(spec, component),
+        }
+    }
+
+    /// Adds an operator that calls a component.
+    fn component(&mut self, spec: &OperatorSpec, called: &ComponentSpec) -> Result<(), EngineError> {
         let component = self
             .runtime
-            .load(&self.folder.join(&spec.component))
+            .load(&self.folder.join(&called.path))
             .map_err(|source| EngineError::Guest { operator: spec.id.clone(), source: Box::new(source) })?;
         let description = component.description();
         if let Some(timer) = description.timers.iter().find(|timer| timer.clock == TimerClock::Processing) {
             return Err(self.wrong(spec.line, format!(
                 "timer {:?} of {:?} follows processing time, which this version does not offer: event-time timers only",
-                timer.name, spec.component
+                timer.name, called.path
             )));
         }
         let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
         ports.resize(description.output_count(), String::new());
         let defaults = Limits::default();
         let function = Function {
-            config: spec.config.to_string(),
+            config: called.config.to_string(),
             limits: Limits {
-                memory_bytes_max: spec.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-                deadline_ms_max: spec.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-                output_bytes_max: spec.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+                memory_bytes_max: called.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+                deadline_ms_max: called.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+                output_bytes_max: called.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
             },
             component: component.clone(),
         };
-        let role = self.role(spec, component.world(), function)?;
+        let role = self.role(spec, &called.path, component.world(), function)?;
         if matches!(role, Role::Window(..)) {
             ports.push(LATE.to_owned());
         }
@@ -221,10 +229,10 @@ impl Planner<'_> {
         to
     }
 
-    /// What an operator is, by its component's world and its `window`.
-    fn role(&self, spec: &OperatorSpec, world: World, function: Function) -> Result<Role, EngineError> {
+    /// What an operator is, by the world of its component, which is at `path`, and its `window`.
+    fn role(&self, spec: &OperatorSpec, path: &str, world: World, function: Function) -> Result<Role, EngineError> {
         let does_not_fit = |fix: &str| {
-            let message = format!("[operators.{}]: {:?} is of world {world}: {fix}", spec.id, spec.component);
+            let message = format!("[operators.{}]: {path:?} is of world {world}: {fix}", spec.id);
             Err(self.wrong(spec.line, message))
         };
         if world != World::Stateless && spec.exchange.is_some() {

@@ -75,29 +75,43 @@ pub struct WatermarkSpec {
     pub idle_after_ms: Option<u64>,
 }
 
-/// A user's function: `[operators.NAME]`.
+/// A step on the way of the records: `[operators.NAME]`.
 #[derive(Clone, Debug)]
 pub struct OperatorSpec {
     /// Name of the operator.
     pub id: OperatorId,
-    /// Its component, as the job file writes it: a path from the job file's folder.
-    pub component: String,
+    /// What it does.
+    pub function: FunctionSpec,
     /// What it reads; at least one.
     pub inputs: Vec<InputRef>,
-    /// Handed to the component's `open`; an empty object when not given.
-    pub config: serde_json::Value,
     /// Where the key of an incoming record is; otherwise it keeps the one it has.
     pub key: Option<Selector>,
     /// How records are spread over workers when that is not by key.
     pub exchange: Option<ExchangeKind>,
     /// The window of a component of world `aggregate`.
     pub window: Option<WindowSpec>,
-    /// Limits of its guest calls.
-    pub limits: LimitsSpec,
     /// What becomes of poison and rejected records.
     pub on_error: OnError,
     /// Line of the table.
     pub line: usize,
+}
+
+/// What an operator does with records.
+#[derive(Clone, Debug)]
+pub enum FunctionSpec {
+    /// It calls the user's function.
+    Component(ComponentSpec),
+}
+
+/// A user's function: `component = "rfm.wasm"`.
+#[derive(Clone, Debug)]
+pub struct ComponentSpec {
+    /// The component, as the job file writes it: a path from the job file's folder.
+    pub path: String,
+    /// Handed to the component's `open`; an empty object when not given.
+    pub config: serde_json::Value,
+    /// Limits of its calls.
+    pub limits: LimitsSpec,
 }
 
 /// Where records go: `[sinks.NAME]`.
@@ -161,7 +175,7 @@ pub enum WindowSpec {
     },
 }
 
-/// Limits of an operator's guest calls; `None`: the default.
+/// Limits of a component's calls; `None`: the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitsSpec {
     /// Memory of an instance.
@@ -182,6 +196,15 @@ pub enum OnError {
     Skip,
     /// It goes to the output `NAME.dead-letter`.
     DeadLetter,
+}
+
+impl OperatorSpec {
+    /// Its component, if it calls one.
+    pub fn component(&self) -> Option<&ComponentSpec> {
+        match &self.function {
+            FunctionSpec::Component(component) => Some(component),
+        }
+    }
 }
 
 impl JobSpec {

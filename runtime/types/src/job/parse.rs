@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
-    WatermarkSpec, WindowSpec, durability,
+    ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options,
+    SinkSpec, SourceSpec, WatermarkSpec, WindowSpec, durability,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -50,23 +50,28 @@ fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> 
 }
 
 fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobError> {
-    let component = table.require("component")?;
+    let function = FunctionSpec::Component(component(&mut table)?);
     let inputs = inputs(&mut table)?;
-    let config = match table.take_table("config")? {
-        Some(config) => config.to_json()?,
-        None => serde_json::Value::Object(serde_json::Map::new()),
-    };
     let key = selector(&mut table, "key")?;
     let exchange = table.take_choice("exchange", &[("rebalance", ExchangeKind::Rebalance)])?;
     if key.is_some() && exchange.is_some() {
         return Err(table.error("exchange", "a key already says where records go").with_hint("remove one of the two"));
     }
     let window = window(&mut table)?;
-    let limits = limits(&mut table)?;
     let on_error = on_error(&mut table)?;
     table.finish()?;
     let id = OperatorId::new(&name);
-    Ok(OperatorSpec { id, component, inputs, config, key, exchange, window, limits, on_error, line: table.line() })
+    Ok(OperatorSpec { id, function, inputs, key, exchange, window, on_error, line: table.line() })
+}
+
+/// The keys of an operator that calls a component.
+fn component(table: &mut Options) -> Result<ComponentSpec, JobError> {
+    let path = table.require("component")?;
+    let config = match table.take_table("config")? {
+        Some(config) => config.to_json()?,
+        None => serde_json::Value::Object(serde_json::Map::new()),
+    };
+    Ok(ComponentSpec { path, config, limits: limits(table)? })
 }
 
 fn sink((name, mut table): (String, Options)) -> Result<SinkSpec, JobError> {
