@@ -3,6 +3,7 @@
 //! Everything that can be found wrong without running is found here: connectors and their options, components and
 //! their worlds, names of outputs. A plan is built once and shared by all workers.
 
+mod native;
 mod resolve;
 
 use crate::error::EngineError;
@@ -14,11 +15,15 @@ use std::sync::Arc;
 use tidewheel_checkpoint::Manifest;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
+use tidewheel_native::{Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
+use tidewheel_types::description::StateDecl;
 use tidewheel_types::job::{JobSpec, OnError};
 use tidewheel_types::selector::Selector;
 use tidewheel_types::shape::{Shape, ShapeError, Windows};
+
+pub(crate) use native::{Changed, Latest, Remember};
 
 /// The names of the splits of each source.
 pub type Splits = BTreeMap<String, Vec<String>>;
@@ -79,12 +84,9 @@ impl Plan {
 
     /// What a snapshot has to fit that the job goes on from.
     pub fn declared(&self) -> Declared {
-        let operators = self.components();
-        let mut declared = Declared {
-            max_parallelism: self.max_parallelism,
-            operators: operators.map(|(id, component)| (id.clone(), component.description().states.clone())).collect(),
-            ..Declared::default()
-        };
+        let states = self.nodes.iter().filter_map(|node| Some((node.id.clone(), node.role.states()?)));
+        let mut declared =
+            Declared { max_parallelism: self.max_parallelism, operators: states.collect(), ..Declared::default() };
         for node in &self.nodes {
             match &node.role {
                 Role::Source(source) => declared.sources.push((node.id.clone(), source.splits.clone())),
@@ -115,7 +117,9 @@ impl Plan {
                 Role::Window(function, Tumbling { size_ms, offset_ms }) => {
                     (function, Some(Windows { size_ms: *size_ms, offset_ms: *offset_ms }))
                 }
-                Role::Stateless(_) | Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => return None,
+                Role::Changed(changed) => return Some((&node.id, changed.shape())),
+                Role::Latest(latest) => return Some((&node.id, latest.shape())),
+                _ => return None,
             };
             let timers = function.component.description().timers.clone();
             Some((&node.id, Shape { timers, windows }))
@@ -124,12 +128,7 @@ impl Plan {
 
     /// The operators with their components, in the order data flows.
     pub fn components(&self) -> impl Iterator<Item = (&OperatorId, &Component)> {
-        self.nodes.iter().filter_map(|node| match &node.role {
-            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => {
-                Some((&node.id, &function.component))
-            }
-            Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => None,
-        })
+        self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, &function.component)))
     }
 }
 
@@ -173,7 +172,41 @@ pub(crate) enum Role {
     Stateless(Function),
     Keyed(Function),
     Window(Function, Tumbling),
+    Filter(Arc<Filter>),
+    Select(Arc<Select>),
+    /// Lets a record pass that says something new of its key.
+    Changed(Changed),
+    /// Lets the latest record of a key in a time pass.
+    Latest(Latest),
     Sink(Arc<dyn Sink>),
+}
+
+impl Role {
+    /// The user's function, of an operator that calls one.
+    pub(crate) fn function(&self) -> Option<&Function> {
+        match self {
+            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => Some(function),
+            _ => None,
+        }
+    }
+
+    /// The states of an operator; none of what is no operator of its own.
+    pub(crate) fn states(&self) -> Option<Vec<StateDecl>> {
+        match self {
+            Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => None,
+            Role::Filter(_) | Role::Select(_) => Some(Vec::new()),
+            Role::Changed(changed) => Some(vec![changed.state()]),
+            Role::Latest(latest) => Some(vec![latest.state()]),
+            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => {
+                Some(function.component.description().states.clone())
+            }
+        }
+    }
+
+    /// Whether its input is exchanged by key.
+    pub(crate) fn is_keyed(&self) -> bool {
+        matches!(self, Role::Keyed(_) | Role::Window(..) | Role::Changed(_) | Role::Latest(_))
+    }
 }
 
 /// A source.

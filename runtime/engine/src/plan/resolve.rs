@@ -1,6 +1,6 @@
 //! Names → things: the making of a plan.
 
-use super::{Edge, Function, Node, Plan, Role, Route, SourceNode, Splits, Tumbling};
+use super::{Changed, Edge, Function, Latest, Node, Plan, Role, Route, SourceNode, Splits, Tumbling};
 use crate::error::EngineError;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
+use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{
-    ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec,
-    SourceSpec, WindowSpec,
+    ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobSpec, Keep, OnError, OperatorSpec, RestartStrategy,
+    SinkSpec, SourceSpec, WindowSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -127,9 +128,30 @@ impl Planner<'_> {
     }
 
     fn operator(&mut self, spec: &OperatorSpec) -> Result<(), EngineError> {
-        match &spec.function {
-            FunctionSpec::Component(component) => self.component(spec, component),
-        }
+        let role = match &spec.function {
+            FunctionSpec::Component(component) => return self.component(spec, component),
+            FunctionSpec::Filter(options) => Role::Filter(Arc::new(Filter::parse(&mut options.clone())?)),
+            FunctionSpec::Select(options) => Role::Select(Arc::new(Select::parse(&mut options.clone())?)),
+            FunctionSpec::Aggregate(options) => {
+                Aggregates::parse(&mut options.clone())?;
+                let fix = "no window runs an \"aggregate\" yet: use a component of world aggregate";
+                return Err(self.wrong(spec.line, format!("[operators.{}]: {fix}", spec.id)));
+            }
+            FunctionSpec::Changed(changed) => Role::Changed(self.memory(spec, Changed::new(changed))?),
+            FunctionSpec::Deduplicate(deduplicate) => match deduplicate.keep {
+                Keep::First => Role::Changed(self.memory(spec, Changed::first(*deduplicate))?),
+                Keep::Last => Role::Latest(Latest { within_ms: deduplicate.within_ms }),
+            },
+        };
+        let mut ports = vec![String::new()];
+        ports.extend(matches!(role, Role::Latest(_)).then(|| LATE.to_owned()));
+        ports.push(DEAD_LETTER.to_owned());
+        self.add_operator(spec, role, ports, false)
+    }
+
+    /// What an operator remembers; what is wrong with that is said of its table.
+    fn memory(&self, spec: &OperatorSpec, made: Result<Changed, String>) -> Result<Changed, EngineError> {
+        made.map_err(|message| self.wrong(spec.line, format!("[operators.{}]: {message}", spec.id)))
     }
 
     /// Adds an operator that calls a component.
@@ -180,7 +202,7 @@ impl Planner<'_> {
         ports: Vec<String>,
         numbered: bool,
     ) -> Result<(), EngineError> {
-        let is_keyed = matches!(role, Role::Keyed(_) | Role::Window(..));
+        let is_keyed = role.is_keyed();
         let route = match spec.exchange {
             _ if is_keyed => Route::ByKey,
             Some(ExchangeKind::Rebalance) => Route::Rebalance,

@@ -12,7 +12,7 @@ use tidewheel_engine::{After, CheckpointPolicy, Durability, EngineError, JobOpti
 use tidewheel_state::BackendKind;
 
 /// A new attempt in `folder`, with nothing but checkpoints that are asked for.
-fn durability(folder: &Path, origin: StartFrom) -> Durability {
+pub(crate) fn durability(folder: &Path, origin: StartFrom) -> Durability {
     let store = Store::open(&folder.join("checkpoints").to_string_lossy(), folder).expect("a store");
     let attempt = Log::open(store.clone()).begin_attempt_from(None).expect("an attempt");
     Durability {

@@ -1,11 +1,12 @@
 //! What the user asked for: the job file, parsed and checked.
 //!
-//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse` and `durability` the tables' meaning)
+//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse`, `function` and `durability` their meaning)
 //! and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What depends on a
 //! component or a connector is checked by whoever knows those, with errors of the same form from [`JobSpec::error`].
 
 mod durability;
 mod error;
+mod function;
 mod graph;
 mod options;
 mod parse;
@@ -16,7 +17,8 @@ pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, Res
 pub use error::{JobError, nearest};
 pub use options::Options;
 
-use crate::{OperatorId, Selector};
+use crate::description::TimerClock;
+use crate::{JsonPointer, OperatorId, Selector};
 use std::fmt;
 
 /// The output of a source or operator that takes its bad records, when `on-error = "dead-letter"`.
@@ -96,11 +98,53 @@ pub struct OperatorSpec {
     pub line: usize,
 }
 
-/// What an operator does with records.
+/// What an operator does with records. Where it is an [`Options`], that has the one key, for whoever understands what it
+/// says.
 #[derive(Clone, Debug)]
 pub enum FunctionSpec {
     /// It calls the user's function.
     Component(ComponentSpec),
+    /// It lets records pass for which a condition holds: `filter = "price > 100"`.
+    Filter(Options),
+    /// It makes an object of each record: `select = { auction = "auction" }`.
+    Select(Options),
+    /// It aggregates the records of a window: `aggregate = { bids = "count" }`.
+    Aggregate(Options),
+    /// It lets one record of a key pass in a time.
+    Deduplicate(DeduplicateSpec),
+    /// It lets a record pass that differs from the one of its key before.
+    Changed(ChangedSpec),
+}
+
+/// `deduplicate = { keep = "first", within = "1h" }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeduplicateSpec {
+    /// Which record passes.
+    pub keep: Keep,
+    /// How long a time is, ms; more than 0.
+    pub within_ms: i64,
+    /// Which time that is; the latest record is kept by event time alone.
+    pub clock: TimerClock,
+}
+
+/// Which of the records of a key passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The one that comes first.
+    First,
+    /// The one with the latest event time.
+    Last,
+}
+
+/// `changed = { fields = ["/status", "/amount"], within = "30d" }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedSpec {
+    /// The fields that are compared; at least one.
+    pub fields: Vec<JsonPointer>,
+    /// For how long the last record of a key is remembered, ms; `None`: for ever.
+    pub within_ms: Option<i64>,
+    /// Which time that is.
+    pub clock: TimerClock,
 }
 
 /// A user's function: `component = "rfm.wasm"`.
@@ -203,6 +247,7 @@ impl OperatorSpec {
     pub fn component(&self) -> Option<&ComponentSpec> {
         match &self.function {
             FunctionSpec::Component(component) => Some(component),
+            _ => None,
         }
     }
 }

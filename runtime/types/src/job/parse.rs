@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options,
-    SinkSpec, SourceSpec, WatermarkSpec, WindowSpec, durability,
+    ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
+    WatermarkSpec, WindowSpec, durability, function,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -50,7 +50,7 @@ fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> 
 }
 
 fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobError> {
-    let function = FunctionSpec::Component(component(&mut table)?);
+    let function = function::function(&mut table)?;
     let inputs = inputs(&mut table)?;
     let key = selector(&mut table, "key")?;
     let exchange = table.take_choice("exchange", &[("rebalance", ExchangeKind::Rebalance)])?;
@@ -62,16 +62,6 @@ fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobErr
     table.finish()?;
     let id = OperatorId::new(&name);
     Ok(OperatorSpec { id, function, inputs, key, exchange, window, on_error, line: table.line() })
-}
-
-/// The keys of an operator that calls a component.
-fn component(table: &mut Options) -> Result<ComponentSpec, JobError> {
-    let path = table.require("component")?;
-    let config = match table.take_table("config")? {
-        Some(config) => config.to_json()?,
-        None => serde_json::Value::Object(serde_json::Map::new()),
-    };
-    Ok(ComponentSpec { path, config, limits: limits(table)? })
 }
 
 fn sink((name, mut table): (String, Options)) -> Result<SinkSpec, JobError> {
@@ -172,12 +162,12 @@ fn window(table: &mut Options) -> Result<Option<WindowSpec>, JobError> {
 }
 
 /// A length of event time, which is signed.
-fn take_event_time_span(table: &mut Options, key: &str) -> Result<Option<i64>, JobError> {
+pub(super) fn take_event_time_span(table: &mut Options, key: &str) -> Result<Option<i64>, JobError> {
     let span = table.take_millis(key)?;
     span.map(|ms| i64::try_from(ms).map_err(|_| table.error(key, "is too long"))).transpose()
 }
 
-fn limits(table: &mut Options) -> Result<LimitsSpec, JobError> {
+pub(super) fn limits(table: &mut Options) -> Result<LimitsSpec, JobError> {
     let Some(mut limits) = table.take_table("limits")? else { return Ok(LimitsSpec::default()) };
     let spec = LimitsSpec {
         memory_bytes_max: limits.take_bytes("memory")?,

@@ -1,6 +1,7 @@
 //! Tests of job files: one that uses everything, and every mistake with the exact text of its error.
 
 mod durability;
+mod function;
 mod settings;
 
 use super::{
@@ -165,7 +166,6 @@ const IN_TABLES: &[Mistake] = &[
         "3: \"inn\" in [sources]: invalid type: integer, expected a table",
         "",
     ),
-    ("component = 'count.wasm'", "", "5: missing key \"component\" in [operators.count]", ""),
     ("component =", "compnent =", "6: unknown key \"compnent\" in [operators.count]", "did you mean \"component\"?"),
     (
         "input = 'in'",
