@@ -3,7 +3,7 @@
 //! Which record that is does not depend on the order in which they come, but for those of one event time, of which the
 //! last to come counts. A record whose time is over is late.
 
-use super::group::{Grouping, window_start};
+use super::group::Grouping;
 use super::memory::Memory;
 use crate::error::EngineError;
 use crate::inbox::Arrived;

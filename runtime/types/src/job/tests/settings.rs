@@ -30,7 +30,7 @@ fn tables_are_made_and_replaced() {
     let tumbling = |size_ms, offset_ms| Some(WindowSpec::Tumbling { size_ms, offset_ms });
     assert_eq!(window("operators.count.window.tumbling=12h"), tumbling(12 * hour, shift));
     assert_eq!(window("operators.count.window={ tumbling = \"1h\" }"), tumbling(hour, 0));
-    let config = |setting| parse(&[setting]).unwrap().operators[0].config.to_string();
+    let config = |setting| component(&parse(&[setting]).unwrap().operators[0]).config.to_string();
     assert_eq!(config("operators.count.config.a.\"b c\"=[1, 'x']"), r#"{"a":{"b c":[1,"x"]}}"#);
     assert_eq!(config("operators.count.config={ a = { b = 1 } }"), r#"{"a":{"b":1}}"#);
 }
