@@ -9,6 +9,7 @@ mod fatal;
 mod lost_checkpoint;
 mod machines;
 mod namespaces;
+mod native;
 mod readme;
 mod recovery;
 mod resources;

@@ -22,12 +22,12 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-fn read(page: &Path) -> String {
+pub(crate) fn read(page: &Path) -> String {
     fs::read_to_string(repo_root().join(page)).unwrap_or_else(|error| panic!("{}: {error}", page.display()))
 }
 
 /// The blocks of a page that are fenced as `language`.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -44,7 +44,7 @@ pub(crate) fn tell(folder: &Path, arguments: &[&str]) -> String {
 }
 
 /// The URL of a savepoint, as `--json` tells it.
-fn url(json: &str) -> String {
+pub(crate) fn url(json: &str) -> String {
     let told: serde_json::Value = serde_json::from_str(json).expect("one JSON object");
     told["url"].as_str().expect("the URL of the savepoint").to_owned()
 }

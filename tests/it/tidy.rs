@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use tidewheel_tests::repo_root;
 
 /// The layers of the host's crates: a crate may import only from lower ones, never from its own.
-const LAYERS: [(&str, u8); 10] = [
+const LAYERS: [(&str, u8); 11] = [
     ("tidewheel-types", 0),
     ("tidewheel-crash-points", 0),
     ("tidewheel-state", 1),
     ("tidewheel-guest", 1),
+    ("tidewheel-native", 1),
     ("tidewheel-connectors", 1),
     ("tidewheel-checkpoint", 1),
     ("tidewheel-cluster", 1),
@@ -19,8 +20,9 @@ const LAYERS: [(&str, u8); 10] = [
 ];
 
 /// Dependencies that belong to certain crates: one heavy dependency, one crate.
-const OWNED: [(&str, &[&str]); 8] = [
+const OWNED: [(&str, &[&str]); 9] = [
     ("wasmtime", &["tidewheel-guest"]),
+    ("cel", &["tidewheel-native"]),
     ("rocksdb", &["tidewheel-state"]),
     ("object_store", &["tidewheel-checkpoint"]),
     ("parquet", &["tidewheel-checkpoint"]),

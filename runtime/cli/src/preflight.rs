@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Component as Step, Path, PathBuf};
 use tidewheel_engine::Plan;
 use tidewheel_guest::{Component, InstanceSettings, Limits};
-use tidewheel_types::job::{JobError, JobSpec, OperatorSpec};
+use tidewheel_types::job::{ComponentSpec, JobError, JobSpec, OperatorSpec};
 
 /// Checks `spec`, whose plan is `plan` and whose paths are relative to `folder`.
 pub(crate) fn check(spec: &JobSpec, plan: &Plan, folder: &Path) -> Result<()> {
@@ -14,7 +14,9 @@ pub(crate) fn check(spec: &JobSpec, plan: &Plan, folder: &Path) -> Result<()> {
     refuse_two_writers_of_a_folder(spec, folder)?;
     for (id, component) in plan.components() {
         let operator = spec.operators.iter().find(|operator| operator.id == *id);
-        open(spec, operator.expect("a plan has the operators of its spec"), component)?;
+        let operator = operator.expect("a plan has the operators of its spec");
+        let component_spec = operator.component().expect("a plan has the components of its spec");
+        open(spec, operator, component_spec, component)?;
     }
     Ok(())
 }
@@ -74,16 +76,21 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 /// Makes an instance with the operator's config, as every worker will.
-fn open(spec: &JobSpec, operator: &OperatorSpec, component: &Component) -> Result<(), JobError> {
-    let defaults = Limits::default();
+fn open(
+    spec: &JobSpec,
+    operator: &OperatorSpec,
+    component_spec: &ComponentSpec,
+    component: &Component,
+) -> Result<(), JobError> {
+    let (limits, defaults) = (&component_spec.limits, Limits::default());
     let limits = Limits {
-        memory_bytes_max: operator.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-        deadline_ms_max: operator.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-        output_bytes_max: operator.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+        memory_bytes_max: limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+        deadline_ms_max: limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+        output_bytes_max: limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
     };
     let settings = InstanceSettings {
         operator: operator.id.as_str().to_owned(),
-        config: operator.config.to_string(),
+        config: component_spec.config.to_string(),
         limits,
         ..InstanceSettings::default()
     };

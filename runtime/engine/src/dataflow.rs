@@ -1,6 +1,6 @@
 //! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
 
-use crate::checkpoint::{Checkpoints, Tasks, Uploader, has_part};
+use crate::checkpoint::{Checkpoints, OwnStates, Tasks, Uploader, has_part};
 use crate::clock::Clock;
 use crate::control::JobControl;
 use crate::controller::{Controller, ControllerParts};
@@ -9,11 +9,15 @@ use crate::error::EngineError;
 use crate::fatal;
 use crate::inbox::{DataInput, Inbox, Input};
 use crate::metrics::{JobMetrics, NodeMetrics};
+use crate::operator::changed::Changing;
+use crate::operator::filter::Filtering;
 use crate::operator::keyed::Keyed;
+use crate::operator::latest::KeepingLatest;
 use crate::operator::rekey::Rekey;
+use crate::operator::select::Selecting;
 use crate::operator::stateless::Stateless;
 use crate::operator::window::Window;
-use crate::operator::{FunctionTask, TaskState};
+use crate::operator::{FunctionTask, Memory, TaskState};
 use crate::outputs::{Outputs, Port};
 use crate::parcel::{ByKey, Parcel, Rebalance};
 use crate::plan::{Edge, Function, Node, Plan, Role, Route, SourceNode};
@@ -274,16 +278,35 @@ impl<'a> Graph<'a, '_> {
                     self.task(index, ANY_EPOCH, |_| stateless);
                 }
                 Role::Keyed(function) => {
-                    let state = self.state(&node.id, function);
+                    let state = self.state(node);
                     let task = self.function(index, function, Some(state.shared()));
                     self.task(index, OPEN_EPOCH, |_| Keyed::new(node.id.clone(), task, state));
                 }
                 Role::Window(function, windows) => {
-                    let state = self.state(&node.id, function);
+                    let state = self.state(node);
                     let task = self.function(index, function, None);
                     let metrics = shared.metrics[index].clone();
                     let window = Window::new(task, windows, node.late_port(), state, metrics);
                     self.task(index, OPEN_EPOCH, |_| window);
+                }
+                Role::Filter(filter) => {
+                    let filtering = Filtering::new(filter.clone(), self.refusals(index, None));
+                    self.task(index, ANY_EPOCH, |_| filtering);
+                }
+                Role::Select(select) => {
+                    let selecting = Selecting::new(select.clone(), self.refusals(index, None));
+                    self.task(index, ANY_EPOCH, |_| selecting);
+                }
+                Role::Changed(changed) => {
+                    let memory = Memory::new(node.id.clone(), self.state(node));
+                    let changing = Changing::new(changed.clone(), memory, self.refusals(index, None));
+                    self.task(index, OPEN_EPOCH, |_| changing);
+                }
+                Role::Latest(latest) => {
+                    let memory = Memory::new(node.id.clone(), self.state(node));
+                    let metrics = shared.metrics[index].clone();
+                    let keeping = KeepingLatest::new(*latest, memory, node.late_port(), metrics);
+                    self.task(index, OPEN_EPOCH, |_| keeping);
                 }
                 Role::Sink(sink) => self.sink(index, &node.id, sink.as_ref()),
             }
@@ -291,9 +314,10 @@ impl<'a> Graph<'a, '_> {
     }
 
     /// The state of an operator on this worker.
-    fn state(&self, id: &OperatorId, function: &Function) -> TaskState {
-        let worker = self.scope.index();
-        let opened = self.shared.checkpoints.open_state(id, function, worker, self.uploader.as_ref());
+    fn state(&self, node: &Node) -> TaskState {
+        let (id, worker) = (&node.id, self.scope.index());
+        let states = OwnStates { declared: node.role.states().unwrap_or_default(), function: node.role.function() };
+        let opened = self.shared.checkpoints.open_state(id, &states, worker, self.uploader.as_ref());
         TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
     }
 

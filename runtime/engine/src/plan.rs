@@ -3,10 +3,12 @@
 //! Everything that can be found wrong without running is found here: connectors and their options, components and
 //! their worlds, names of outputs. A plan is built once and shared by all workers.
 
+mod native;
 mod resolve;
 
 use crate::error::EngineError;
 use crate::metrics::NodeKind;
+use crate::operator::kept_state;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +16,15 @@ use std::sync::Arc;
 use tidewheel_checkpoint::Manifest;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
+use tidewheel_native::{Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::description::StateDecl;
 use tidewheel_types::job::{JobSpec, OnError, WindowAssigner, WindowSpec};
 use tidewheel_types::selector::Selector;
 use tidewheel_types::shape::{NamedWindows, Shape, ShapeError, Windows};
+
+pub(crate) use native::{Changed, Latest, Remember};
 
 /// The names of the splits of each source.
 pub type Splits = BTreeMap<String, Vec<String>>;
@@ -80,15 +85,14 @@ impl Plan {
 
     /// What a snapshot has to fit that the job goes on from.
     pub fn declared(&self) -> Declared {
-        let mut declared = Declared { max_parallelism: self.max_parallelism, ..Declared::default() };
+        let states = self.nodes.iter().filter_map(|node| Some((node.id.clone(), node.role.states()?)));
+        let mut declared =
+            Declared { max_parallelism: self.max_parallelism, operators: states.collect(), ..Declared::default() };
         for node in &self.nodes {
             match &node.role {
                 Role::Source(source) => declared.sources.push((node.id.clone(), source.splits.clone())),
                 Role::Sink(_) => declared.sinks.push(node.id.clone()),
-                Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => {
-                    declared.operators.push((node.id.clone(), function.states.clone()));
-                }
-                Role::Rekey(_) => {}
+                _ => {}
             }
         }
         declared
@@ -112,7 +116,9 @@ impl Plan {
             let (function, windows) = match &node.role {
                 Role::Keyed(function) => (function, None),
                 Role::Window(function, windows) => (function, Some(windows_kept(&windows.assigner))),
-                Role::Stateless(_) | Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => return None,
+                Role::Changed(changed) => return Some((&node.id, changed.shape())),
+                Role::Latest(latest) => return Some((&node.id, latest.shape())),
+                _ => return None,
             };
             let timers = function.component.description().timers.clone();
             Some((&node.id, Shape { timers, windows }))
@@ -121,12 +127,7 @@ impl Plan {
 
     /// The operators with their components, in the order data flows.
     pub fn components(&self) -> impl Iterator<Item = (&OperatorId, &Component)> {
-        self.nodes.iter().filter_map(|node| match &node.role {
-            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => {
-                Some((&node.id, &function.component))
-            }
-            Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => None,
-        })
+        self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, &function.component)))
     }
 }
 
@@ -181,7 +182,43 @@ pub(crate) enum Role {
     Stateless(Function),
     Keyed(Function),
     Window(Function, WindowSpec),
+    Filter(Arc<Filter>),
+    Select(Arc<Select>),
+    /// Lets a record pass that says something new of its key.
+    Changed(Changed),
+    /// Lets the latest record of a key in a time pass.
+    Latest(Latest),
     Sink(Arc<dyn Sink>),
+}
+
+impl Role {
+    /// The user's function, of an operator that calls one.
+    pub(crate) fn function(&self) -> Option<&Function> {
+        match self {
+            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => Some(function),
+            _ => None,
+        }
+    }
+
+    /// The states of an operator; none of what is no operator of its own.
+    pub(crate) fn states(&self) -> Option<Vec<StateDecl>> {
+        match self {
+            Role::Source(_) | Role::Rekey(_) | Role::Sink(_) => None,
+            Role::Filter(_) | Role::Select(_) => Some(Vec::new()),
+            Role::Changed(changed) => Some(vec![changed.state()]),
+            Role::Latest(latest) => Some(vec![latest.state()]),
+            Role::Stateless(function) | Role::Keyed(function) => Some(function.component.description().states.clone()),
+            Role::Window(function, _) => {
+                let states = function.component.description().states.iter().cloned();
+                Some(states.chain([kept_state()]).collect())
+            }
+        }
+    }
+
+    /// Whether its input is exchanged by key.
+    pub(crate) fn is_keyed(&self) -> bool {
+        matches!(self, Role::Keyed(_) | Role::Window(..) | Role::Changed(_) | Role::Latest(_))
+    }
 }
 
 /// A source.
@@ -198,8 +235,6 @@ pub(crate) struct SourceNode {
 /// A user's function.
 pub(crate) struct Function {
     pub(crate) component: Component,
-    /// What is kept of a key: the component's states, then the host's own.
-    pub(crate) states: Vec<StateDecl>,
     /// The operator's `config` table as JSON.
     pub(crate) config: String,
     pub(crate) limits: Limits,

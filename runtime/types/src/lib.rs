@@ -22,5 +22,5 @@ pub use column::BytesColumn;
 pub use description::{Description, World};
 pub use id::{OperatorId, SourceIndex, SplitIndex, WorkerIndex};
 pub use key_group::{KeyGroup, KeyGroups};
-pub use selector::{SelectError, Selector};
+pub use selector::{JsonPointer, SelectError, Selector};
 pub use time::{Epoch, EventTime, Watermark};

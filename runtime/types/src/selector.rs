@@ -194,7 +194,8 @@ fn without_digits_below_ns(text: &str) -> Cow<'_, str> {
 }
 
 impl JsonPointer {
-    fn parse(text: &str) -> Result<JsonPointer, String> {
+    /// Reads a pointer: empty for the whole document, or `/` before each step.
+    pub fn parse(text: &str) -> Result<JsonPointer, String> {
         if !text.is_empty() && !text.starts_with('/') {
             return Err(format!("{text:?} is not a JSON pointer: expected one such as \"/user_id\" or \"/user/id\""));
         }
@@ -204,6 +205,16 @@ impl JsonPointer {
             Token { index: name.parse().ok().filter(|_| plain_number), name }
         });
         Ok(JsonPointer { text: text.to_owned(), tokens: tokens.collect() })
+    }
+
+    /// The pointer as it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its steps: each a name in an object, and, where it is a number, a place in an array.
+    pub fn steps(&self) -> impl Iterator<Item = (&str, Option<usize>)> {
+        self.tokens.iter().map(|token| (token.name.as_str(), token.index))
     }
 
     /// The JSON text at this place of `value`.

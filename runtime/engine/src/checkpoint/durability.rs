@@ -2,10 +2,10 @@
 
 use super::protocol::CheckpointPolicy;
 use super::publisher::Publisher;
-use super::restore::{self, TaskParts, TaskPlace};
+use super::restore::{self, OwnStates, TaskParts, TaskPlace};
 use super::uploader::Uploader;
 use crate::error::EngineError;
-use crate::plan::{Function, Plan, Role};
+use crate::plan::{Plan, Role};
 use crate::reporter::Reporter;
 use crate::streams::CheckpointId;
 use std::collections::BTreeMap;
@@ -173,7 +173,7 @@ impl Checkpoints {
     pub(crate) fn open_state(
         &self,
         operator: &OperatorId,
-        function: &Function,
+        states: &OwnStates<'_>,
         worker: usize,
         uploader: Option<&Uploader>,
     ) -> Result<TaskParts, EngineError> {
@@ -184,7 +184,7 @@ impl Checkpoints {
             max_parallelism: self.facts.max_parallelism,
             folder: &self.folder,
         };
-        let opened = restore::open(&place, function, &self.backend, self.durability.as_ref(), uploader)?;
+        let opened = restore::open(&place, states, &self.backend, self.durability.as_ref(), uploader)?;
         CrashPoint::AfterRestore.reached();
         Ok(opened)
     }
@@ -196,5 +196,5 @@ impl Checkpoints {
 
 /// Whether a part of a job has a part in its checkpoints.
 pub(crate) fn has_part(role: &Role) -> bool {
-    !matches!(role, Role::Rekey(_) | Role::Stateless(_))
+    !matches!(role, Role::Rekey(_) | Role::Stateless(_) | Role::Filter(_) | Role::Select(_))
 }

@@ -1,7 +1,7 @@
 //! Values of older schema versions on their way into a newer component.
 
+use super::restore::OwnStates;
 use crate::error::EngineError;
-use crate::plan::Function;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -38,26 +38,25 @@ struct Older {
 }
 
 impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
-    /// `rows` of an operator on `worker`, whose function is `function`; `table` says what their states are.
+    /// `rows` of an operator on `worker`, whose states are `states` now; `table` says what those of the rows are.
     pub(super) fn new(
         operator: &OperatorId,
         worker: usize,
-        function: &Function,
+        states: &OwnStates<'_>,
         table: &StateTable,
         rows: I,
     ) -> Result<Self, EngineError> {
-        let description = function.component.description();
         let mut declared = BTreeMap::new();
         let mut is_needed = false;
-        for (index, state) in function.states.iter().enumerate() {
+        for (index, state) in states.declared.iter().enumerate() {
             if let Some(stored) = table.by_name(&state.name) {
                 declared.insert(stored.id, (StateIndex(index as u32), state.version));
                 is_needed |= stored.versions.iter().any(|&version| version != state.version);
             }
         }
-        let instance = is_needed.then(|| {
+        let instance = states.function.filter(|_| is_needed).map(|function| {
             // A migration sees no state but the values that it is given.
-            let state = MemoryState::new(&description.states).map_err(|source| failed(operator, source))?;
+            let state = MemoryState::new(&states.declared).map_err(|source| failed(operator, source))?;
             let settings = InstanceSettings {
                 operator: operator.to_string(),
                 worker,

@@ -19,5 +19,5 @@ pub(crate) use durability::{Checkpoints, has_part};
 pub(crate) use part::Part;
 pub(crate) use protocol::{Collected, Completed, Protocol, Tasks};
 pub(crate) use publisher::{EventTimeEnd, Publisher};
-pub(crate) use restore::TaskParts;
+pub(crate) use restore::{OwnStates, TaskParts};
 pub(crate) use uploader::{Saver, Uploader};

@@ -49,6 +49,13 @@ impl TaskPlace<'_> {
     }
 }
 
+/// The states of an operator.
+pub(crate) struct OwnStates<'a> {
+    pub(crate) declared: Vec<StateDecl>,
+    /// What values of older versions go through. An operator without a component has none: its states have one version.
+    pub(crate) function: Option<&'a Function>,
+}
+
 /// The state of a task, and its way to make it safe if there is one.
 pub(crate) struct TaskParts {
     pub(crate) backend: Box<dyn Backend>,
@@ -60,12 +67,12 @@ pub(crate) struct TaskParts {
 /// Opens the state of a task.
 pub(super) fn open(
     place: &TaskPlace<'_>,
-    function: &Function,
+    states: &OwnStates<'_>,
     backend: &BackendKind,
     durability: Option<&Durability>,
     uploader: Option<&Uploader>,
 ) -> Result<TaskParts, EngineError> {
-    let declared = function.states.clone();
+    let declared = states.declared.clone();
     let settings = StateSettings {
         declared: declared.clone(),
         backend: backend.clone(),
@@ -79,11 +86,11 @@ pub(super) fn open(
         Some((store, StartFrom::Checkpoint(manifest))) => match manifest.operators.get(place.operator.as_str()) {
             Some(state) => {
                 let time = StateTime::at(manifest.created_ms, state.watermark);
-                from_checkpoint(place, function, settings, (store, state, time), &mut uploaded)?
+                from_checkpoint(place, states, settings, (store, state, time), &mut uploaded)?
             }
             None => open_state(place, settings, None)?,
         },
-        Some((_, StartFrom::Savepoint(savepoint))) => from_savepoint(place, function, settings, savepoint)?,
+        Some((_, StartFrom::Savepoint(savepoint))) => from_savepoint(place, states, settings, savepoint)?,
         Some((_, StartFrom::Nothing)) | None => open_state(place, settings, None)?,
     };
     let OpenedState { backend, timers, processing_timers, writer } = opened;
@@ -106,7 +113,7 @@ pub(super) fn open(
 /// From the files of a checkpoint: as they are, if every value is of a version that is written now.
 fn from_checkpoint(
     place: &TaskPlace<'_>,
-    function: &Function,
+    states: &OwnStates<'_>,
     settings: StateSettings,
     (store, state, time): (&Store, &OperatorState, StateTime),
     uploaded: &mut BTreeMap<String, FileRef>,
@@ -135,7 +142,7 @@ fn from_checkpoint(
                 let (sender, rows) = mpsc::sync_channel(ROWS_AHEAD);
                 let (tasks, stored, key_groups) = (&tasks, table.clone(), settings.key_groups.clone());
                 scope.spawn(move || send_rows(place, tasks, (&stored, time), &key_groups, &sender));
-                migrated(place, function, settings, table, rows.into_iter())
+                migrated(place, states, settings, table, rows.into_iter())
             })
         }
     };
@@ -146,7 +153,7 @@ fn from_checkpoint(
 /// From the rows of a savepoint.
 fn from_savepoint(
     place: &TaskPlace<'_>,
-    function: &Function,
+    states: &OwnStates<'_>,
     settings: StateSettings,
     savepoint: &Savepoint,
 ) -> Result<OpenedState, EngineError> {
@@ -160,18 +167,18 @@ fn from_savepoint(
         Ok(None) => None,
         Err(error) => Some(Err(EngineError::from(error))),
     });
-    migrated(place, function, settings, table, owned)
+    migrated(place, states, settings, table, owned)
 }
 
 /// Opens state that holds `rows`, older values in the version that is written now.
 fn migrated(
     place: &TaskPlace<'_>,
-    function: &Function,
+    states: &OwnStates<'_>,
     settings: StateSettings,
     table: StateTable,
     rows: impl Iterator<Item = Result<OwnedRow, EngineError>>,
 ) -> Result<OpenedState, EngineError> {
-    let mut rows = Migrated::new(place.operator, place.worker, function, &table, rows)?;
+    let mut rows = Migrated::new(place.operator, place.worker, states, &table, rows)?;
     open_rows(settings, table, &mut rows).map_err(|error| match error {
         RowsError::Engine(error) => error,
         RowsError::State(error) => failed(place, error),

@@ -1,8 +1,7 @@
 //! Names → things: the making of a plan.
 
-use super::{Edge, Function, Node, Plan, Role, Route, SourceNode, Splits};
+use super::{Changed, Edge, Function, Latest, Node, Plan, Role, Route, SourceNode, Splits};
 use crate::error::EngineError;
-use crate::operator::kept_state;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
+use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::job::{
-    ExchangeKind, InputRef, JobSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec,
+    ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobSpec, Keep, OnError, OperatorSpec, RestartStrategy,
+    SinkSpec, SourceSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -126,25 +127,52 @@ impl Planner<'_> {
     }
 
     fn operator(&mut self, spec: &OperatorSpec) -> Result<(), EngineError> {
+        let role = match &spec.function {
+            FunctionSpec::Component(component) => return self.component(spec, component),
+            FunctionSpec::Filter(options) => Role::Filter(Arc::new(Filter::parse(&mut options.clone())?)),
+            FunctionSpec::Select(options) => Role::Select(Arc::new(Select::parse(&mut options.clone())?)),
+            FunctionSpec::Aggregate(options) => {
+                Aggregates::parse(&mut options.clone())?;
+                let fix = "no window runs an \"aggregate\" yet: use a component of world aggregate";
+                return Err(self.wrong(spec.line, format!("[operators.{}]: {fix}", spec.id)));
+            }
+            FunctionSpec::Changed(changed) => Role::Changed(self.memory(spec, Changed::new(changed))?),
+            FunctionSpec::Deduplicate(deduplicate) => match deduplicate.keep {
+                Keep::First => Role::Changed(self.memory(spec, Changed::first(*deduplicate))?),
+                Keep::Last => Role::Latest(Latest { within_ms: deduplicate.within_ms }),
+            },
+        };
+        let mut ports = vec![String::new()];
+        ports.extend(matches!(role, Role::Latest(_)).then(|| LATE.to_owned()));
+        ports.push(DEAD_LETTER.to_owned());
+        self.add_operator(spec, role, ports, false)
+    }
+
+    /// What an operator remembers; what is wrong with that is said of its table.
+    fn memory(&self, spec: &OperatorSpec, made: Result<Changed, String>) -> Result<Changed, EngineError> {
+        made.map_err(|message| self.wrong(spec.line, format!("[operators.{}]: {message}", spec.id)))
+    }
+
+    /// Adds an operator that calls a component.
+    fn component(&mut self, spec: &OperatorSpec, called: &ComponentSpec) -> Result<(), EngineError> {
         let component = self
             .runtime
-            .load(&self.folder.join(&spec.component))
+            .load(&self.folder.join(&called.path))
             .map_err(|source| EngineError::Guest { operator: spec.id.clone(), source: Box::new(source) })?;
         let description = component.description();
         let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
         ports.resize(description.output_count(), String::new());
         let defaults = Limits::default();
         let function = Function {
-            states: description.states.clone(),
-            config: spec.config.to_string(),
+            config: called.config.to_string(),
             limits: Limits {
-                memory_bytes_max: spec.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-                deadline_ms_max: spec.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-                output_bytes_max: spec.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+                memory_bytes_max: called.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+                deadline_ms_max: called.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+                output_bytes_max: called.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
             },
             component: component.clone(),
         };
-        let role = self.role(spec, component.world(), function)?;
+        let role = self.role(spec, &called.path, component.world(), function)?;
         if matches!(role, Role::Window(..)) {
             ports.push(LATE.to_owned());
         }
@@ -167,7 +195,7 @@ impl Planner<'_> {
         ports: Vec<String>,
         numbered: bool,
     ) -> Result<(), EngineError> {
-        let is_keyed = matches!(role, Role::Keyed(_) | Role::Window(..));
+        let is_keyed = role.is_keyed();
         let route = match spec.exchange {
             _ if is_keyed => Route::ByKey,
             Some(ExchangeKind::Rebalance) => Route::Rebalance,
@@ -216,10 +244,10 @@ impl Planner<'_> {
         to
     }
 
-    /// What an operator is, by its component's world and its `window`.
-    fn role(&self, spec: &OperatorSpec, world: World, mut function: Function) -> Result<Role, EngineError> {
+    /// What an operator is, by the world of its component, which is at `path`, and its `window`.
+    fn role(&self, spec: &OperatorSpec, path: &str, world: World, function: Function) -> Result<Role, EngineError> {
         let does_not_fit = |fix: &str| {
-            let message = format!("[operators.{}]: {:?} is of world {world}: {fix}", spec.id, spec.component);
+            let message = format!("[operators.{}]: {path:?} is of world {world}: {fix}", spec.id);
             Err(self.wrong(spec.line, message))
         };
         if world != World::Stateless && spec.exchange.is_some() {
@@ -230,10 +258,7 @@ impl Planner<'_> {
             (World::Stateless | World::Keyed, Some(_)) => does_not_fit("only world aggregate takes a \"window\""),
             (World::Stateless, None) => Ok(Role::Stateless(function)),
             (World::Keyed, None) => Ok(Role::Keyed(function)),
-            (World::Aggregate, Some(windows)) => {
-                function.states.push(kept_state());
-                Ok(Role::Window(function, windows.clone()))
-            }
+            (World::Aggregate, Some(windows)) => Ok(Role::Window(function, windows.clone())),
         }
     }
 

@@ -60,7 +60,7 @@ impl TestJob {
     /// The same; it may refuse to start.
     pub(crate) fn try_start_with(&self, options: JobOptions) -> Result<Running, EngineError> {
         let spec = JobSpec::parse(&self.text, "job.toml").unwrap_or_else(|error| panic!("{error}"));
-        let plan = Plan::new(&spec, &guests(), &self.registry, runtime()).unwrap_or_else(|error| panic!("{error}"));
+        let plan = plan(&spec, &self.registry).unwrap_or_else(|error| panic!("{error}"));
         Job::start(plan, options).map(Running)
     }
 
@@ -89,6 +89,11 @@ impl TestJob {
             first
         })
     }
+}
+
+/// Plans a job whose components are fixture guests.
+pub(crate) fn plan(spec: &JobSpec, registry: &Registry) -> Result<Plan, EngineError> {
+    Plan::new(spec, &guests(), registry, runtime())
 }
 
 /// A job that runs.

@@ -1,12 +1,13 @@
 //! What the user asked for: the job file, parsed and checked.
 //!
-//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse`, `window` and `durability` the
-//! tables' meaning) and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What
+//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse`, `function`, `window` and `durability`
+//! their meaning) and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What
 //! depends on a component or a connector is checked by whoever knows those, with errors of the same form from
 //! [`JobSpec::error`].
 
 mod durability;
 mod error;
+mod function;
 mod graph;
 mod options;
 mod parse;
@@ -19,7 +20,8 @@ pub use error::{JobError, nearest};
 pub use options::Options;
 pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowSpec};
 
-use crate::{OperatorId, Selector};
+use crate::description::TimerClock;
+use crate::{JsonPointer, OperatorId, Selector};
 use std::fmt;
 
 /// The output of a source or operator that takes its bad records, when `on-error = "dead-letter"`.
@@ -78,29 +80,85 @@ pub struct WatermarkSpec {
     pub idle_after_ms: Option<u64>,
 }
 
-/// A user's function: `[operators.NAME]`.
+/// A step on the way of the records: `[operators.NAME]`.
 #[derive(Clone, Debug)]
 pub struct OperatorSpec {
     /// Name of the operator.
     pub id: OperatorId,
-    /// Its component, as the job file writes it: a path from the job file's folder.
-    pub component: String,
+    /// What it does.
+    pub function: FunctionSpec,
     /// What it reads; at least one.
     pub inputs: Vec<InputRef>,
-    /// Handed to the component's `open`; an empty object when not given.
-    pub config: serde_json::Value,
     /// Where the key of an incoming record is; otherwise it keeps the one it has.
     pub key: Option<Selector>,
     /// How records are spread over workers when that is not by key.
     pub exchange: Option<ExchangeKind>,
     /// The window of a component of world `aggregate`.
     pub window: Option<WindowSpec>,
-    /// Limits of its guest calls.
-    pub limits: LimitsSpec,
     /// What becomes of poison and rejected records.
     pub on_error: OnError,
     /// Line of the table.
     pub line: usize,
+}
+
+/// What an operator does with records. Where it is an [`Options`], that has the one key, for whoever understands what it
+/// says.
+#[derive(Clone, Debug)]
+pub enum FunctionSpec {
+    /// It calls the user's function.
+    Component(ComponentSpec),
+    /// It lets records pass for which a condition holds: `filter = "price > 100"`.
+    Filter(Options),
+    /// It makes an object of each record: `select = { auction = "auction" }`.
+    Select(Options),
+    /// It aggregates the records of a window: `aggregate = { bids = "count" }`.
+    Aggregate(Options),
+    /// It lets one record of a key pass in a time.
+    Deduplicate(DeduplicateSpec),
+    /// It lets a record pass that differs from the one of its key before.
+    Changed(ChangedSpec),
+}
+
+/// `deduplicate = { keep = "first", within = "1h" }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeduplicateSpec {
+    /// Which record passes.
+    pub keep: Keep,
+    /// How long a time is, ms; more than 0.
+    pub within_ms: i64,
+    /// Which time that is; the latest record is kept by event time alone.
+    pub clock: TimerClock,
+}
+
+/// Which of the records of a key passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The one that comes first.
+    First,
+    /// The one with the latest event time.
+    Last,
+}
+
+/// `changed = { fields = ["/status", "/amount"], within = "30d" }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedSpec {
+    /// The fields that are compared; at least one.
+    pub fields: Vec<JsonPointer>,
+    /// For how long the last record of a key is remembered, ms; `None`: for ever.
+    pub within_ms: Option<i64>,
+    /// Which time that is.
+    pub clock: TimerClock,
+}
+
+/// A user's function: `component = "rfm.wasm"`.
+#[derive(Clone, Debug)]
+pub struct ComponentSpec {
+    /// The component, as the job file writes it: a path from the job file's folder.
+    pub path: String,
+    /// Handed to the component's `open`; an empty object when not given.
+    pub config: serde_json::Value,
+    /// Limits of its calls.
+    pub limits: LimitsSpec,
 }
 
 /// Where records go: `[sinks.NAME]`.
@@ -152,7 +210,7 @@ pub enum ExchangeKind {
     Rebalance,
 }
 
-/// Limits of an operator's guest calls; `None`: the default.
+/// Limits of a component's calls; `None`: the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitsSpec {
     /// Memory of an instance.
@@ -173,6 +231,16 @@ pub enum OnError {
     Skip,
     /// It goes to the output `NAME.dead-letter`.
     DeadLetter,
+}
+
+impl OperatorSpec {
+    /// Its component, if it calls one.
+    pub fn component(&self) -> Option<&ComponentSpec> {
+        match &self.function {
+            FunctionSpec::Component(component) => Some(component),
+            _ => None,
+        }
+    }
 }
 
 impl JobSpec {

@@ -156,13 +156,22 @@ impl Options {
     }
 
     /// The keys, in file order.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.key.as_str())
     }
 
-    /// Whether the value of `key` is a table.
-    pub(super) fn is_table(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == key && matches!(entry.content, Some(Content::Table(_))))
+    /// Whether `key` is there and a table.
+    pub fn is_table(&self, key: &str) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        matches!(entry, Some(Entry { content: Some(Content::Table(_)), .. }))
+    }
+
+    /// Takes `key` into a table of the same name that has nothing else, for another to read.
+    pub(super) fn split_off(&mut self, key: &str) -> Options {
+        let content = self.take_content(key);
+        let own = self.entries.iter().filter(|entry| entry.key == key);
+        let entries = own.map(|entry| Entry { content: content.clone(), ..entry.clone() }).collect();
+        Options { file: self.file.clone(), path: self.path.clone(), line: self.line, entries, asked: Vec::new() }
     }
 
     /// The keys of the table `key`; none when there is no such table.

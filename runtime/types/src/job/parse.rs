@@ -2,7 +2,7 @@
 
 use super::{
     ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
-    WatermarkSpec, durability, window,
+    WatermarkSpec, durability, function, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -50,23 +50,18 @@ fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> 
 }
 
 fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobError> {
-    let component = table.require("component")?;
+    let function = function::function(&mut table)?;
     let inputs = inputs(&mut table)?;
-    let config = match table.take_table("config")? {
-        Some(config) => config.to_json()?,
-        None => serde_json::Value::Object(serde_json::Map::new()),
-    };
     let key = selector(&mut table, "key")?;
     let exchange = table.take_choice("exchange", &[("rebalance", ExchangeKind::Rebalance)])?;
     if key.is_some() && exchange.is_some() {
         return Err(table.error("exchange", "a key already says where records go").with_hint("remove one of the two"));
     }
     let window = window::take(&mut table)?;
-    let limits = limits(&mut table)?;
     let on_error = on_error(&mut table)?;
     table.finish()?;
     let id = OperatorId::new(&name);
-    Ok(OperatorSpec { id, component, inputs, config, key, exchange, window, limits, on_error, line: table.line() })
+    Ok(OperatorSpec { id, function, inputs, key, exchange, window, on_error, line: table.line() })
 }
 
 fn sink((name, mut table): (String, Options)) -> Result<SinkSpec, JobError> {
@@ -159,7 +154,7 @@ pub(super) fn take_event_time_span(table: &mut Options, key: &str) -> Result<Opt
     span.map(|ms| i64::try_from(ms).map_err(|_| table.error(key, "is too long"))).transpose()
 }
 
-fn limits(table: &mut Options) -> Result<LimitsSpec, JobError> {
+pub(super) fn limits(table: &mut Options) -> Result<LimitsSpec, JobError> {
     let Some(mut limits) = table.take_table("limits")? else { return Ok(LimitsSpec::default()) };
     let spec = LimitsSpec {
         memory_bytes_max: limits.take_bytes("memory")?,

@@ -1,10 +1,13 @@
 //! Tests of job files: one that uses everything, and every mistake with the exact text of its error.
 
 mod durability;
+mod function;
 mod settings;
 mod window;
 
-use super::{ExchangeKind, JobSpec, LimitsSpec, OnError, Options, WatermarkSpec, WindowAssigner};
+use super::{
+    ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, WatermarkSpec, WindowAssigner,
+};
 use crate::Selector;
 use proptest::collection::vec;
 use proptest::prelude::{prop_assert, proptest};
@@ -57,6 +60,10 @@ input     = "clicks"
 exchange  = "rebalance"
 "#;
 
+fn component(operator: &OperatorSpec) -> &ComponentSpec {
+    operator.component().expect("it calls a component")
+}
+
 #[test]
 fn a_job_file_with_everything() {
     let mut spec = JobSpec::parse(EVERYTHING, "job.toml").unwrap();
@@ -76,18 +83,18 @@ fn a_job_file_with_everything() {
     assert_eq!(rates["bid"].as_integer(), Some(3));
 
     let [daily, rfm, spread] = spec.operators.as_slice() else { panic!("three operators") };
-    assert_eq!((daily.id.as_str(), daily.component.as_str(), daily.line), ("daily", "spend.wasm", 27));
+    assert_eq!((daily.id.as_str(), component(daily).path.as_str(), daily.line), ("daily", "spend.wasm", 27));
     assert_eq!(daily.inputs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["rfm", "spread"]);
     assert_eq!(daily.key, Some(Selector::bytes("0..4").unwrap()));
     let day = WindowAssigner::Tumbling { size_ms: 86_400_000, offset_ms: 28_800_000 };
     assert_eq!(daily.window.as_ref().map(|window| &window.assigner), Some(&day));
     let limits =
         LimitsSpec { memory_bytes_max: Some(512 << 20), deadline_ms_max: Some(2_000), output_bytes_max: Some(1 << 20) };
-    assert_eq!((daily.limits, daily.on_error), (limits, OnError::Skip));
+    assert_eq!((component(daily).limits, daily.on_error), (limits, OnError::Skip));
     let config = json!({"currency": "TWD", "since": "1997-01-01", "rates": [1, 0.5, true], "deep": {"er": "x"}});
-    assert_eq!(rfm.config, config);
-    assert_eq!((rfm.limits, rfm.window.clone(), rfm.exchange), (LimitsSpec::default(), None, None));
-    assert_eq!((spread.exchange, &spread.config), (Some(ExchangeKind::Rebalance), &json!({})));
+    assert_eq!(component(rfm).config, config);
+    assert_eq!((component(rfm).limits, rfm.window.clone(), rfm.exchange), (LimitsSpec::default(), None, None));
+    assert_eq!((spread.exchange, &component(spread).config), (Some(ExchangeKind::Rebalance), &json!({})));
 
     let [report, bad] = spec.sinks.as_mut_slice() else { panic!("two sinks") };
     assert_eq!((report.id.as_str(), report.connector.as_str(), report.line), ("report", "file", 5));
@@ -161,7 +168,6 @@ const IN_TABLES: &[Mistake] = &[
         "3: \"inn\" in [sources]: invalid type: integer, expected a table",
         "",
     ),
-    ("component = 'count.wasm'", "", "5: missing key \"component\" in [operators.count]", ""),
     ("component =", "compnent =", "6: unknown key \"compnent\" in [operators.count]", "did you mean \"component\"?"),
     (
         "input = 'in'",

@@ -1,7 +1,7 @@
 //! Settings of the command line: what they change, and every mistake.
 
 use super::super::{BackendSpec, JobError, Panes, Trigger, WindowAssigner, WindowSpec};
-use super::{JobSpec, with};
+use super::{JobSpec, component, with};
 
 fn parse(settings: &[&str]) -> Result<JobSpec, JobError> {
     let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
@@ -13,11 +13,11 @@ fn parse(settings: &[&str]) -> Result<JobSpec, JobError> {
 fn a_setting_goes_before_the_file() {
     let spec = parse(&["operators.count.component=new.wasm", "max-parallelism=64", "name = 'other'"]).unwrap();
     assert_eq!(
-        (spec.operators[0].component.as_str(), spec.max_parallelism, spec.name.as_str()),
+        (component(&spec.operators[0]).path.as_str(), spec.max_parallelism, spec.name.as_str()),
         ("new.wasm", 64, "other")
     );
     let spec = parse(&["operators.count.component=a=b.wasm", "operators.count.component=c d.wasm"]).unwrap();
-    assert_eq!(spec.operators[0].component, "c d.wasm", "the last one counts");
+    assert_eq!(component(&spec.operators[0]).path, "c d.wasm", "the last one counts");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn tables_are_made_and_replaced() {
     };
     assert_eq!(window("operators.count.window.tumbling=12h"), tumbling(12 * hour, shift));
     assert_eq!(window("operators.count.window={ tumbling = \"1h\" }"), tumbling(hour, 0));
-    let config = |setting| parse(&[setting]).unwrap().operators[0].config.to_string();
+    let config = |setting| component(&parse(&[setting]).unwrap().operators[0]).config.to_string();
     assert_eq!(config("operators.count.config.a.\"b c\"=[1, 'x']"), r#"{"a":{"b c":[1,"x"]}}"#);
     assert_eq!(config("operators.count.config={ a = { b = 1 } }"), r#"{"a":{"b":1}}"#);
 }

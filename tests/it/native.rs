@@ -1,0 +1,131 @@
+//! Jobs that need no code, from the command line.
+
+use crate::readme::{blocks, read};
+use crate::recovery::{tell, url};
+use serde_json::{Value, json};
+use std::path::Path;
+use tidewheel_tests::survival::{Running, committed, finished, wait_until};
+use tidewheel_tests::{folder_with, run};
+
+/// The job that the README shows.
+fn job() -> String {
+    let page = read(Path::new("README.md"));
+    blocks(&page, "toml").into_iter().find(|block| block.contains("filter =")).expect("it is shown")
+}
+
+#[test]
+fn the_job_of_the_readme_does_what_it_says() {
+    let bids = [
+        r#"{"at":1000,"auction":7,"price":101,"channel":"a","seller":{"city":"Bern"}}"#,
+        r#"{"at":1500,"auction":8,"price":90,"channel":"a"}"#,
+        r#"{"at":2000,"auction":7,"price":102,"channel":"Google"}"#,
+        r#"{"at":3000,"auction":7,"channel":"b"}"#,
+        r#"{"at":4000,"auction":7,"price":150}"#,
+        r#"{"at":3601000,"auction":7,"price":101}"#,
+        r#"{"at":3601000,"auction":9,"price":9007199254740993,"channel":"a"}"#,
+    ];
+    let folder = folder_with(&[("job.toml", &job()), ("bids.jsonl", &bids.join("\n"))]);
+    let ended = run(folder.path(), &["check", "job.toml"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, "job.toml: ok (1 source, 4 operators, 2 sinks)\n"));
+    let ended = run(folder.path(), &["run", "job.toml", "--quiet"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(
+        ended.stdout,
+        "{\"auction\":7,\"cents\":10100,\"city\":\"Bern\"}\n\
+         {\"auction\":7,\"cents\":10100,\"city\":null}\n\
+         {\"auction\":9,\"cents\":900719925474099300,\"city\":null}\n"
+    );
+    let bad = committed(&folder.path().join("bad"));
+    let [letter] = bad.as_slice() else { panic!("{bad:?}") };
+    let letter: Value = serde_json::from_str(letter).expect("JSON");
+    let place = json!([letter["operator"], letter["split"], letter["offset"], letter["key"], letter["value"]]);
+    assert_eq!(place, json!(["dear", "bids.jsonl", 4, "7", bids[3]]));
+    assert_eq!(letter["reason"], "found no matching overload for '_>_' applied to '(null_type, int)'");
+}
+
+#[test]
+fn a_mistake_in_an_expression_has_its_line() {
+    for (from, to, start) in [
+        (
+            "price > 100",
+            "price >",
+            "error: job.toml:10: \"filter\" in [operators.dear]: \"price > && channel != 'Google'\" is not an expression: ",
+        ),
+        (
+            "price * 100",
+            "round(price)",
+            "error: job.toml:15: \"cents\" in [operators.cents.select]: \"round(price)\": there is no function \"round\"",
+        ),
+        (
+            "input = \"cents\"",
+            "input = \"cents\"\nconfig = {}",
+            "error: job.toml:21: \"config\" in [operators.news]: an operator with \"changed\" does not take it\n\n\
+             hint: it goes with component\n",
+        ),
+    ] {
+        let folder = folder_with(&[("job.toml", &job().replace(from, to)), ("bids.jsonl", "")]);
+        let ended = run(folder.path(), &["check", "job.toml"]);
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(ended.stderr.starts_with(start), "{}", ended.stderr);
+    }
+}
+
+/// Bids of few auctions, of which each passes once.
+const ONCE: &str = r#"name = "once"
+
+[sources.bids]
+connector = "nexmark"
+events = ["bid"]
+rate = 20000
+format = "json"
+key = { json = "/auction" }
+
+[operators.once]
+changed = { fields = ["/auction", "/channel"] }
+input = "bids"
+
+[sinks.out]
+connector = "file"
+input = "once"
+path = "out/"
+
+[checkpoint]
+interval = "50ms"
+"#;
+
+/// State of an operator without a component is looked at and judged as any other.
+#[test]
+fn what_is_remembered_is_in_savepoints() {
+    let folder = folder_with(&[("job.toml", ONCE)]);
+    let running = Running::start(folder.path(), &[]);
+    wait_until("it has committed something", || !finished(&folder.path().join("out")).is_empty());
+    let url = url(&tell(folder.path(), &["stop", ".tidewheel/once", "--savepoint", "--json"]));
+    running.wait(folder.path());
+    let bid: Value = serde_json::from_str(&committed(&folder.path().join("out"))[0]).expect("JSON");
+    let auction = bid["auction"].to_string();
+    let told = tell(folder.path(), &["state", "get", "once.last", &auction, "--savepoint", &url, "--json"]);
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["value"][0], bid["auction"], "{told}");
+    assert!(told["value"][1].is_string(), "{told}");
+    let listed = tell(folder.path(), &["check", "job.toml", "--from-savepoint", &url]);
+    assert!(listed.contains("once") && listed.contains("last") && listed.contains("reuse"), "{listed}");
+    let other = "operators.once.changed.fields=['/auction']";
+    let ended = run(folder.path(), &["check", "job.toml", "--set", other, "--from-savepoint", &url]);
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("[/auction, /channel]"), "{}", ended.stderr);
+    let ended = run(
+        folder.path(),
+        &[
+            "run",
+            "job.toml",
+            "--quiet",
+            "--data-dir",
+            "next",
+            "--from-savepoint",
+            &url,
+            "--set",
+            "sources.bids.events-max=1000",
+        ],
+    );
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
