@@ -26,7 +26,7 @@ pub(crate) fn example(name: &str) -> TempDir {
 }
 
 /// Runs a job of an example and returns the lines of everything it wrote, sorted.
-fn results(folder: &Path, job: &str, workers: &str) -> Vec<String> {
+pub(crate) fn results(folder: &Path, job: &str, workers: &str) -> Vec<String> {
     let ended = run(folder, &["run", job, "--workers", workers, "--quiet"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{job} with {workers} workers");
     let mut lines = Vec::new();
@@ -49,7 +49,7 @@ fn gather(folder: &Path, lines: &mut Vec<String>) {
 }
 
 /// Compares without printing megabytes when something differs.
-fn assert_same(found: &[String], expected: &[String], what: &str) {
+pub(crate) fn assert_same(found: &[String], expected: &[String], what: &str) {
     if let Some(line) = found.iter().zip(expected).position(|(found, expected)| found != expected) {
         panic!("{what}: line {line} is\n{}\nand should be\n{}", found[line], expected[line]);
     }
@@ -83,7 +83,7 @@ fn swap() {
 }
 
 /// The lines of a fixture of nexmark.
-fn oracle(file: &str) -> Vec<String> {
+pub(crate) fn oracle(file: &str) -> Vec<String> {
     let file = File::open(repo_root().join("tests/fixtures/nexmark").join(file)).expect("the fixture is there");
     let mut text = String::new();
     GzDecoder::new(file).read_to_string(&mut text).expect("the fixture is gzip");

@@ -1,5 +1,6 @@
 //! Jobs that need no code, from the command line.
 
+use crate::examples::{assert_same, oracle, results};
 use crate::readme::{blocks, read};
 use crate::recovery::{tell, url};
 use serde_json::{Value, json};
@@ -128,4 +129,106 @@ fn what_is_remembered_is_in_savepoints() {
         ],
     );
     assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+/// Bids of every bidder in some windows, without a component.
+const BIDS_OF_BIDDERS: &str = r#"name = "bids"
+
+[sources.bids]
+connector = "nexmark"
+events-max = 200000
+events = ["bid"]
+format = "json"
+splits = 3
+key = { json = "/bidder" }
+
+[operators.count]
+input = "bids"
+aggregate = { num = "count" }
+window = WINDOW
+
+[sinks.out]
+connector = "file"
+input = "count"
+path = "out/"
+"#;
+
+#[test]
+fn aggregates_run_in_every_window() {
+    for (window, fixture) in
+        [("{ tumbling = \"10s\" }", "q12.200000.jsonl.gz"), ("{ session = \"10s\" }", "q11.200000.jsonl.gz")]
+    {
+        let folder = folder_with(&[("job.toml", &BIDS_OF_BIDDERS.replace("WINDOW", window))]);
+        for workers in ["1", "2"] {
+            let found = results(folder.path(), "job.toml", workers).iter().map(|line| as_in_nexmark(line)).collect();
+            assert_same(&sorted(found), &oracle(fixture), &format!("{window}, {workers} workers"));
+            std::fs::remove_dir_all(folder.path().join("out")).expect("a folder can be removed");
+        }
+    }
+}
+
+/// A result as the fixtures have it.
+fn as_in_nexmark(line: &str) -> String {
+    let result: Value = serde_json::from_str(line).expect("JSON");
+    let bidder = result["key"].as_str().expect("a key is text");
+    let [num, start, end] = ["num", "window_start", "window_end"].map(|field| &result[field]);
+    format!("{{\"bidder\":{bidder},\"num\":{num},\"window_start\":{start},\"window_end\":{end}}}")
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort_unstable();
+    lines
+}
+
+/// What every function gives, over sliding windows, and which record it refuses.
+#[test]
+fn aggregates_are_shown_with_their_key_and_window() {
+    let job = r#"name = "prices"
+[sources.bids]
+connector = "file"
+path = "bids.jsonl"
+event-time = { json = "/at" }
+key = { json = "/auction" }
+
+[operators.prices]
+input = "bids"
+window = { sliding = "10s", slide = "5s" }
+on-error = "dead-letter"
+
+[operators.prices.aggregate]
+bids = "count"
+total = { sum = "/price" }
+lowest = { min = "/price" }
+mean = { avg = "/price" }
+bidders = { distinct = "/bidder" }
+
+[sinks.out]
+connector = "stdout"
+input = "prices"
+
+[sinks.bad]
+connector = "discard"
+input = "prices.dead-letter"
+"#;
+    let bids = [
+        r#"{"at":1000,"auction":7,"price":100,"bidder":"a"}"#,
+        r#"{"at":2000,"auction":7,"price":50,"bidder":"b"}"#,
+        r#"{"at":3000,"auction":7,"price":"dear"}"#,
+        r#"{"at":7000,"auction":7,"price":90,"bidder":"a"}"#,
+    ];
+    let folder = folder_with(&[("job.toml", job), ("bids.jsonl", &bids.join("\n"))]);
+    let ended = run(folder.path(), &["run", "job.toml", "--quiet"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let window = |start: i64, fields: &str| {
+        format!("{{\"key\":\"7\",\"window_start\":{start},\"window_end\":{},{fields}}}\n", start + 10_000)
+    };
+    assert_eq!(
+        ended.stdout,
+        [
+            window(-5_000, r#""bids":2,"total":150,"lowest":50,"mean":75.0,"bidders":2"#),
+            window(0, r#""bids":3,"total":240,"lowest":50,"mean":80.0,"bidders":2"#),
+            window(5_000, r#""bids":1,"total":90,"lowest":90,"mean":90.0,"bidders":1"#),
+        ]
+        .concat()
+    );
 }

@@ -17,7 +17,7 @@ use crate::operator::rekey::Rekey;
 use crate::operator::select::Selecting;
 use crate::operator::stateless::Stateless;
 use crate::operator::window::Window;
-use crate::operator::{FunctionTask, Memory, TaskState};
+use crate::operator::{Callee, FunctionTask, Memory, TaskState, describe};
 use crate::outputs::{Outputs, Port};
 use crate::parcel::{ByKey, Parcel, Rebalance};
 use crate::plan::{Edge, Function, Node, Plan, Role, Route, SourceNode};
@@ -34,7 +34,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use tidewheel_connectors::{ConnectorError, Position, Sink, SinkContext};
-use tidewheel_guest::InstanceSettings;
+use tidewheel_guest::{InstanceSettings, Limits};
+use tidewheel_native::Aggregates;
+use tidewheel_types::job::WindowSpec;
 use tidewheel_types::keyed_state::KeyedState;
 use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex};
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
@@ -283,11 +285,12 @@ impl<'a> Graph<'a, '_> {
                     self.task(index, OPEN_EPOCH, |_| Keyed::new(node.id.clone(), task, state));
                 }
                 Role::Window(function, windows) => {
-                    let state = self.state(node);
                     let task = self.function(index, function, None);
-                    let metrics = shared.metrics[index].clone();
-                    let window = Window::new(task, windows, node.late_port(), state, metrics);
-                    self.task(index, OPEN_EPOCH, |_| window);
+                    self.window(index, node, task, windows);
+                }
+                Role::Aggregate(aggregates, windows) => {
+                    let task = self.aggregates(index, aggregates);
+                    self.window(index, node, task, windows);
                 }
                 Role::Filter(filter) => {
                     let filtering = Filtering::new(filter.clone(), self.refusals(index, None));
@@ -319,6 +322,12 @@ impl<'a> Graph<'a, '_> {
         let states = OwnStates { declared: node.role.states().unwrap_or_default(), function: node.role.function() };
         let opened = self.shared.checkpoints.open_state(id, &states, worker, self.uploader.as_ref());
         TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
+    }
+
+    fn window(&mut self, index: usize, node: &Node, function: FunctionTask, windows: &WindowSpec) {
+        let (state, metrics) = (self.state(node), self.shared.metrics[index].clone());
+        let window = Window::new(function, windows, node.late_port(), state, metrics);
+        self.task(index, OPEN_EPOCH, |_| window);
     }
 
     fn sink(&mut self, index: usize, id: &OperatorId, sink: &dyn Sink) {
@@ -415,7 +424,15 @@ impl<'a> Graph<'a, '_> {
             fatal::fail(EngineError::Guest { operator: id.clone(), source: Box::new(source) })
         });
         let refusals = self.refusals(index, Some(component.digest().to_owned()));
-        FunctionTask::new(id.clone(), component.description(), instance, function.limits, refusals, worker)
+        let callee = Callee::Component(instance);
+        FunctionTask::new(id.clone(), component.description(), callee, function.limits, refusals, worker)
+    }
+
+    /// Aggregates that need no component, on this worker.
+    fn aggregates(&self, index: usize, aggregates: &Arc<Aggregates>) -> FunctionTask {
+        let (id, worker) = (self.shared.plan.nodes[index].id.clone(), self.scope.index());
+        let (callee, refusals) = (Callee::Aggregates(aggregates.clone()), self.refusals(index, None));
+        FunctionTask::new(id, &describe(aggregates), callee, Limits::default(), refusals, worker)
     }
 
     fn refusals(&self, index: usize, component: Option<String>) -> Refusals {

@@ -161,6 +161,10 @@ pub enum CallFault {
         bytes_max: u64,
     },
 
+    /// What it was given of state is not what it wrote.
+    #[error(transparent)]
+    State(KeyedStateError),
+
     /// It gave a record a key that no state can keep.
     #[error("it gave a record a key of {bytes} bytes, more than {bytes_max}")]
     Key {

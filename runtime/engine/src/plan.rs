@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tidewheel_checkpoint::Manifest;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
-use tidewheel_native::{Filter, Select};
+use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::description::StateDecl;
@@ -116,6 +116,10 @@ impl Plan {
             let (function, windows) = match &node.role {
                 Role::Keyed(function) => (function, None),
                 Role::Window(function, windows) => (function, Some(windows_kept(&windows.assigner))),
+                Role::Aggregate(_, windows) => {
+                    let windows = Some(windows_kept(&windows.assigner));
+                    return Some((&node.id, Shape { timers: Vec::new(), windows }));
+                }
                 Role::Changed(changed) => return Some((&node.id, changed.shape())),
                 Role::Latest(latest) => return Some((&node.id, latest.shape())),
                 _ => return None,
@@ -182,6 +186,8 @@ pub(crate) enum Role {
     Stateless(Function),
     Keyed(Function),
     Window(Function, WindowSpec),
+    /// Windows over aggregates that need no component.
+    Aggregate(Arc<Aggregates>, WindowSpec),
     Filter(Arc<Filter>),
     Select(Arc<Select>),
     /// Lets a record pass that says something new of its key.
@@ -208,6 +214,7 @@ impl Role {
             Role::Changed(changed) => Some(vec![changed.state()]),
             Role::Latest(latest) => Some(vec![latest.state()]),
             Role::Stateless(function) | Role::Keyed(function) => Some(function.component.description().states.clone()),
+            Role::Aggregate(aggregates, _) => Some(vec![aggregates.state(), kept_state()]),
             Role::Window(function, _) => {
                 let states = function.component.description().states.iter().cloned();
                 Some(states.chain([kept_state()]).collect())
@@ -217,7 +224,7 @@ impl Role {
 
     /// Whether its input is exchanged by key.
     pub(crate) fn is_keyed(&self) -> bool {
-        matches!(self, Role::Keyed(_) | Role::Window(..) | Role::Changed(_) | Role::Latest(_))
+        matches!(self, Role::Keyed(_) | Role::Window(..) | Role::Aggregate(..) | Role::Changed(_) | Role::Latest(_))
     }
 }
 

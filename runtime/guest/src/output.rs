@@ -12,6 +12,7 @@ pub(crate) use check::{Contract, check_migrated};
 use crate::frame::{FrameError, Layout, column, i64_at, u32_at, u32s};
 use crate::host::state::HostWrites;
 use crate::instance::Export;
+use tidewheel_types::Description;
 use tidewheel_types::keyed_state::{ABSENT, StateIndex, Write};
 
 /// What the caller knows of a call's input, to check the output against.
@@ -85,6 +86,17 @@ impl Output {
             riding: contract.riding(),
             host_writes,
         })
+    }
+
+    /// Checks the frame of a function of the host that is called as a component would be, and keeps to the contract of
+    /// `description`.
+    pub fn of_host(
+        frame: Vec<u8>,
+        export: Export,
+        shape: &CallShape,
+        description: &Description,
+    ) -> Result<Output, FrameError> {
+        Output::new(frame, export, shape, &Contract::of(description), HostWrites::default())
     }
 
     #[inline]

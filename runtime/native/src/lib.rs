@@ -15,7 +15,7 @@ mod fingerprint;
 mod scalar;
 mod select;
 
-pub use aggregate::Aggregates;
+pub use aggregate::{Aggregates, Damaged};
 pub use filter::Filter;
 pub use fingerprint::Fingerprint;
 pub use select::Select;

@@ -1,6 +1,7 @@
-//! A user's function on one worker: its instance, how many records a call gets, and what becomes of those it refuses or
+//! An operator's function on one worker: what is called, how many records a call gets, and what becomes of those it refuses or
 //! fails of.
 
+use super::callee::Callee;
 use super::cuts::{Cuts, Verdict};
 use super::emit::{self, Inherit, Piece};
 use super::poison;
@@ -14,7 +15,7 @@ use crate::task::{Flow, Moment};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
-use tidewheel_guest::{Call, CallShape, Export, GuestError, Instance, Limits, Output};
+use tidewheel_guest::{Call, CallShape, Export, GuestError, Limits, Output};
 use tidewheel_types::batch::KEY_BYTES_MAX;
 use tidewheel_types::keyed_state::{Cells, KeyedStateError};
 use tidewheel_types::{Batch, BytesColumn, Description, OperatorId};
@@ -26,7 +27,7 @@ const INHERITED_FACTOR: u64 = 4;
 /// The function of an operator on one worker.
 pub(crate) struct FunctionTask {
     operator: OperatorId,
-    instance: Instance,
+    callee: Callee,
     limits: Limits,
     refusals: Refusals,
     description: Rc<Description>,
@@ -69,7 +70,7 @@ impl FunctionTask {
     pub(crate) fn new(
         operator: OperatorId,
         description: &Description,
-        instance: Instance,
+        callee: Callee,
         limits: Limits,
         refusals: Refusals,
         worker: usize,
@@ -79,7 +80,7 @@ impl FunctionTask {
             description: Rc::new(description.clone()),
             seed: xxh3_64_with_seed(operator.as_str().as_bytes(), worker as u64),
             operator,
-            instance,
+            callee,
             limits,
             refusals,
             calls: 0,
@@ -166,12 +167,12 @@ impl FunctionTask {
         let Attempt { export, piece, cuts, .. } = &attempt;
         if cuts.is_searching() {
             // In a fresh instance: nothing that came before may be to blame. Starting it has the whole deadline.
-            self.instance.recycle().map_err(|error| self.failed(error))?;
-            self.instance.set_deadline_ms(cuts.deadline_ms(piece.len(), self.limits.deadline_ms_max));
+            let deadline_ms = cuts.deadline_ms(piece.len(), self.limits.deadline_ms_max);
+            self.callee.begin_anew(deadline_ms).map_err(|error| self.failed(error))?;
         }
         let began = Instant::now();
         let returned = self.call_once(&attempt, from, at);
-        self.instance.set_deadline_ms(self.limits.deadline_ms_max);
+        self.callee.set_deadline_ms(self.limits.deadline_ms_max);
         let (export, records) = (*export, piece.len());
         let output = match returned {
             Ok(output) => output,
@@ -195,7 +196,7 @@ impl FunctionTask {
         let seed = xxh3_64_with_seed(&self.calls.to_le_bytes(), self.seed);
         let call = Call { now: at.now, watermark: at.watermark.0, seed };
         let shape = CallShape { records: attempt.records as u32, groups: attempt.groups as u32, windows: false };
-        let output = self.instance.call(attempt.export, call, &self.frame, &shape).map_err(Box::new)?;
+        let output = self.callee.call((attempt.export, call), &self.frame, &shape, &self.description)?;
         let (bytes, bytes_max) = (emit::bytes_max(&output, from), self.limits.output_bytes_max * INHERITED_FACTOR);
         if bytes as u64 > bytes_max {
             return Err(CallFault::Inherited { bytes, bytes_max });
@@ -222,6 +223,7 @@ impl FunctionTask {
                 None => return Err(self.failed(*error)),
             },
             CallFault::Guest(error) if !poison::may_be(&error, attempt.export) => return Err(self.failed(*error)),
+            CallFault::State(source) => return Err(self.state_failed(source)),
             fault => fault,
         };
         match attempt.cuts.failed(&attempt.piece, poison::failure(&fault, from, attempt.records)) {

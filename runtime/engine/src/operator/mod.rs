@@ -5,6 +5,7 @@
 //! with a watermark and with a command; the rest of an operator's life is [`Task`](crate::task::Task)'s. They call the
 //! user's function through `function`, which `size`s the calls; when one fails, `cuts` finds the record that is `poison`.
 
+mod callee;
 pub(crate) mod changed;
 mod cuts;
 mod emit;
@@ -26,6 +27,7 @@ mod task_state;
 mod timer_loop;
 pub(crate) mod window;
 
+pub(crate) use callee::{Callee, describe};
 pub(crate) use cuts::Cuts;
 pub(crate) use function::FunctionTask;
 pub(crate) use memory::Memory;

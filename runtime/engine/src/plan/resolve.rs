@@ -132,9 +132,12 @@ impl Planner<'_> {
             FunctionSpec::Filter(options) => Role::Filter(Arc::new(Filter::parse(&mut options.clone())?)),
             FunctionSpec::Select(options) => Role::Select(Arc::new(Select::parse(&mut options.clone())?)),
             FunctionSpec::Aggregate(options) => {
-                Aggregates::parse(&mut options.clone())?;
-                let fix = "no window runs an \"aggregate\" yet: use a component of world aggregate";
-                return Err(self.wrong(spec.line, format!("[operators.{}]: {fix}", spec.id)));
+                let aggregates = Arc::new(Aggregates::parse(&mut options.clone())?);
+                let Some(windows) = &spec.window else {
+                    let fix = "an \"aggregate\" needs a \"window\", such as window = { tumbling = \"10s\" }";
+                    return Err(self.wrong(spec.line, format!("[operators.{}]: {fix}", spec.id)));
+                };
+                Role::Aggregate(aggregates, windows.clone())
             }
             FunctionSpec::Changed(changed) => Role::Changed(self.memory(spec, Changed::new(changed))?),
             FunctionSpec::Deduplicate(deduplicate) => match deduplicate.keep {
@@ -143,7 +146,7 @@ impl Planner<'_> {
             },
         };
         let mut ports = vec![String::new()];
-        ports.extend(matches!(role, Role::Latest(_)).then(|| LATE.to_owned()));
+        ports.extend(matches!(role, Role::Latest(_) | Role::Aggregate(..)).then(|| LATE.to_owned()));
         ports.push(DEAD_LETTER.to_owned());
         self.add_operator(spec, role, ports, false)
     }
