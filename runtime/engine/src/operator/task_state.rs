@@ -9,6 +9,7 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use tidewheel_state::{Backend, StateError, Timers};
 use tidewheel_types::OperatorId;
+use tidewheel_types::description::TimerClock;
 use tidewheel_types::keyed_state::KeyedState;
 
 /// State and timers of an operator on one worker.
@@ -39,6 +40,14 @@ impl TaskState {
     /// The states.
     pub(super) fn states(&self) -> RefMut<'_, Box<dyn Backend>> {
         self.backend.borrow_mut()
+    }
+
+    /// The timers of a clock.
+    pub(super) fn timers_of(&mut self, clock: TimerClock) -> &mut Timers {
+        match clock {
+            TimerClock::Event => &mut self.timers,
+            TimerClock::Processing => &mut self.processing_timers,
+        }
     }
 
     /// Tells the clocks of states that expire.

@@ -1,7 +1,7 @@
 //! Every kind of windows, against a plain model of Flink's `WindowOperator`: random records, late and out of order,
 //! whatever the lateness, the trigger and what is kept of a window that has fired.
 
-use crate::common::{Parts, TIMEOUT, TestJob, durability, sorted, wait_until};
+use crate::common::{Parts, Running, TIMEOUT, TestJob, durability, sorted, wait_until};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tidewheel_checkpoint::Store;
 use tidewheel_checkpoint::savepoint::Savepoint;
-use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
-use tidewheel_engine::{After, JobOptions, StartFrom};
+use tidewheel_connectors::memory::{MemoryRecord, MemorySink, MemorySource};
+use tidewheel_engine::{After, Clock, JobOptions, ManualClock, StartFrom};
 use tidewheel_state::BackendKind;
 
 /// Windows of a job.
@@ -53,6 +53,8 @@ struct Windows {
     lateness: i64,
     trigger: Trigger,
     discards: bool,
+    /// Whether they are in processing time.
+    by_the_clock: bool,
 }
 
 impl Windows {
@@ -75,7 +77,9 @@ impl Windows {
             Trigger::Every(every) => format!(", trigger = {{ every = '{every}ms' }}"),
         };
         let panes = self.discards.then_some(", panes = 'discarding'");
-        format!("window = {{ {kind}{}{trigger}{} }}", lateness.unwrap_or_default(), panes.unwrap_or_default())
+        let clock = self.by_the_clock.then_some(", clock = 'processing'");
+        let [lateness, panes, clock] = [lateness.as_deref(), panes, clock].map(Option::unwrap_or_default);
+        format!("window = {{ {kind}{lateness}{trigger}{panes}{clock} }}")
     }
 }
 
@@ -278,7 +282,7 @@ fn windows() -> impl Strategy<Value = Windows> {
     ];
     let settings = (kinds(), prop_oneof![Just(0), 1i64..50], triggers);
     (settings, any::<bool>()).prop_map(|((kind, lateness, trigger), discards)| {
-        let all = Windows { kind, lateness, trigger, discards };
+        let all = Windows { kind, lateness, trigger, discards, by_the_clock: false };
         match kind {
             Kind::Sliding { .. } => Windows { trigger: Trigger::AtEnd, discards: discards && lateness == 0, ..all },
             Kind::Global if trigger == Trigger::AtEnd => Windows { lateness: 0, trigger: Trigger::Count(3), ..all },
@@ -334,6 +338,13 @@ impl WindowJob {
             results: Vec::new(),
             late: Vec::new(),
         }
+    }
+
+    /// Starts it; what comes out is in the sink.
+    fn start(&self, options: JobOptions) -> (Running, MemorySink) {
+        let (job, out) = TestJob::new(&self.text).source("numbers", &self.numbers).sink("out");
+        let (job, _late) = job.sink("late");
+        (job.start_with(options), out)
     }
 
     /// Runs it over some reads, each in an epoch of its own, to the end of the input or to a savepoint.
@@ -421,5 +432,86 @@ proptest! {
         let (results, late) = expected(windows, &reads, out_of_orderness);
         prop_assert_eq!(sorted(job.results), results);
         prop_assert_eq!(sorted(job.late), late);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// A record's time is when it is processed, and nothing fires at the end of the input.
+    #[test]
+    fn windows_by_the_clock_are_those_of_the_model(
+        windows in windows(), reads in reads(), waits in vec(0i64..40, 8), workers in 1usize..3,
+    ) {
+        let windows = Windows { lateness: 0, by_the_clock: true, ..windows };
+        let clock = ManualClock::at(1_000);
+        let (mut job, mut model) = (WindowJob::new(windows, 0), Model::new(windows));
+        let options = JobOptions { clock: Clock::Manual(clock.clone()), ..JobOptions::workers(workers) };
+        let numbers = job.numbers.clone();
+        let (running, out) = job.start(options);
+        let (mut now, mut records) = (1_000, 0);
+        for (read, wait) in reads.iter().zip(waits) {
+            now += wait;
+            clock.set(now);
+            model.advance(now - 1);
+            read.iter().for_each(|input| model.record(&Input { time: now, ..*input }));
+            numbers.split(0).push(read.iter().map(Input::record).collect::<Vec<_>>());
+            records += read.len() as u64;
+            wait_until("the records of a read are processed", || records_in(&running) >= records);
+        }
+        clock.set(now + 10_000);
+        model.advance(now + 9_999);
+        model.results.sort();
+        wait_until("what is due has fired", || out.taken().len() >= model.results.len());
+        numbers.split(0).end();
+        running.wait();
+        job.results.extend(out.committed());
+        prop_assert_eq!(sorted(job.results), model.results);
+    }
+}
+
+fn records_in(job: &Running) -> u64 {
+    job.counters().nodes.iter().rfind(|node| node.name == "sums").expect("it is there").records_in
+}
+
+/// Tumbling, session and sliding windows show what they have before they end.
+#[test]
+fn windows_fire_early() {
+    for (window, last_time) in [
+        ("tumbling = '1h'", 3_599_999),
+        ("session = '1m'", 60_099),
+        ("sliding = '1h', slide = '1h'", 3_599_999),
+        ("tumbling = '1h', panes = 'discarding'", 3_599_999),
+    ] {
+        let text = format!(
+            "[sources.numbers]\nconnector = 'numbers'\n\
+             [operators.sums]\ncomponent = 'sum.wasm'\ninput = 'numbers'\nkey = {{ bytes = '0..1' }}\n\
+             window = {{ {window}, trigger = {{ early = '10s' }} }}\n\
+             [sinks.out]\nconnector = 'out'\ninput = 'sums'\n"
+        );
+        let (numbers, clock) = (MemorySource::new(1), ManualClock::at(5_000));
+        let (job, out) = TestJob::new(&text).source("numbers", &numbers).sink("out");
+        let job = job.start_with(JobOptions { clock: Clock::Manual(clock.clone()), ..JobOptions::workers(2) });
+        let push = |number: u64, records| {
+            numbers.split(0).push([Input { key: 0, time: 100, number, gap: 1 }.record()]);
+            wait_until("it is processed", || records_in(&job) >= records);
+        };
+        let fired = |results| wait_until("it has fired early", || out.taken().len() == results);
+        push(1, 1);
+        clock.set(9_999);
+        push(2, 2);
+        clock.set(10_000);
+        fired(1);
+        push(4, 3);
+        clock.set(25_000);
+        fired(2);
+        push(8, 4);
+        numbers.split(0).end();
+        job.wait();
+        let sums = if window.contains("discarding") { [3, 4, 8] } else { [3, 7, 15] };
+        let results = sums.map(|sum: u64| (last_time, vec![0], (sum << 8).to_le_bytes().to_vec()));
+        let found: Vec<Parts> =
+            out.committed().into_iter().map(|record| (record.time, record.key, record.value)).collect();
+        assert_eq!(found, results, "{window}");
     }
 }

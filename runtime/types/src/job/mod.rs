@@ -18,7 +18,7 @@ mod window;
 pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
 pub use error::{JobError, nearest};
 pub use options::Options;
-pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowSpec};
+pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowClock, WindowSpec};
 
 use crate::description::TimerClock;
 use crate::{JsonPointer, OperatorId, Selector};

@@ -13,12 +13,25 @@ use crate::selector::EVENT_TIME_BYTES;
 pub struct WindowSpec {
     /// Which windows a record belongs to.
     pub assigner: WindowAssigner,
+    /// Which time they are in.
+    pub clock: WindowClock,
     /// How long after the watermark has passed its end a window still takes records, and fires for each of them.
     pub allowed_lateness_ms: i64,
     /// When a window fires, besides its end.
     pub trigger: Trigger,
     /// What of a window is kept after it has fired.
     pub panes: Panes,
+}
+
+/// Which time windows are in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WindowClock {
+    /// That of the records; the watermark says how far it is.
+    #[default]
+    Event,
+    /// That of the wall: a record's time is when it is processed. Nothing is late, and what is open at the end of the
+    /// input does not fire, as in Flink.
+    Processing,
 }
 
 /// Which windows a record belongs to.
@@ -75,9 +88,11 @@ pub enum Trigger {
     AtEnd,
     /// Whenever so many records have come since it fired last, and not at its end: `{ count = 100 }`.
     Count(u64),
-    /// At its end, and before that at every multiple of so many milliseconds of event time: `{ every = "10s" }`. The first
-    /// is the one after its first record.
+    /// At its end, and before that at every multiple of so many milliseconds of its own time: `{ every = "10s" }`. The
+    /// first is the one after its first record.
     Every(i64),
+    /// At its end, and before that at every multiple of so many milliseconds of processing time: `{ early = "10s" }`.
+    Early(i64),
 }
 
 /// What of a window is kept after it has fired.
@@ -117,6 +132,9 @@ pub(super) fn take(table: &mut Options) -> Result<Option<WindowSpec>, JobError> 
     };
     let spec = WindowSpec {
         trigger: trigger(&mut window, &assigner)?,
+        clock: window
+            .take_choice("clock", &[("event", WindowClock::Event), ("processing", WindowClock::Processing)])?
+            .unwrap_or_default(),
         allowed_lateness_ms: take_event_time_span(&mut window, "allowed-lateness")?.unwrap_or(0),
         panes: window
             .take_choice("panes", &[("accumulating", Panes::Accumulating), ("discarding", Panes::Discarding)])?
@@ -188,13 +206,17 @@ fn trigger(window: &mut Options, assigner: &WindowAssigner) -> Result<Trigger, J
         return Err(window.error("trigger", "a window of so many records fires when it has them"));
     }
     let count = number(&mut table, "count")?;
-    let every_ms = take_event_time_span(&mut table, "every")?;
+    let every_ms = interval(&mut table, "every")?;
+    let early_ms = interval(&mut table, "early")?;
     table.finish()?;
-    match (count, every_ms) {
-        (Some(count), None) => Ok(Trigger::Count(count)),
-        (None, Some(0)) => Err(table.error("every", "has to be more than 0")),
-        (None, Some(every_ms)) => Ok(Trigger::Every(every_ms)),
-        _ => Err(window.error("trigger", "expected { count = RECORDS } or { every = \"TIME\" }")),
+    match (count, every_ms, early_ms) {
+        (Some(count), None, None) => Ok(Trigger::Count(count)),
+        (None, Some(every_ms), None) => Ok(Trigger::Every(every_ms)),
+        (None, None, Some(early_ms)) => Ok(Trigger::Early(early_ms)),
+        _ => {
+            let expected = "expected { count = RECORDS }, { every = \"TIME\" } or { early = \"TIME\" }";
+            Err(window.error("trigger", expected))
+        }
     }
 }
 
@@ -207,9 +229,21 @@ fn refuse_without_meaning(window: &Options, spec: &WindowSpec) -> Result<(), Job
     if matches!(spec.assigner, WindowAssigner::Count { .. }) && spec.panes == Panes::Discarding {
         return Err(window.error("panes", "a window of so many records fires once"));
     }
+    if spec.clock == WindowClock::Processing {
+        if spec.allowed_lateness_ms > 0 {
+            return Err(window.error("allowed-lateness", "nothing is late in processing time"));
+        }
+        if let Trigger::Early(_) = spec.trigger {
+            let message = "it has processing time already".to_owned();
+            return Err(window.error("trigger", message).with_hint("write { every = \"TIME\" }"));
+        }
+    }
     let is_sliding = matches!(spec.assigner, WindowAssigner::Sliding { .. });
-    let shares_no_pane =
-        spec.trigger != Trigger::AtEnd || spec.panes == Panes::Discarding && spec.allowed_lateness_ms > 0;
+    let shares_no_pane = match spec.trigger {
+        Trigger::AtEnd => spec.panes == Panes::Discarding && spec.allowed_lateness_ms > 0,
+        Trigger::Early(_) => spec.panes == Panes::Discarding,
+        Trigger::Count(_) | Trigger::Every(_) => true,
+    };
     if is_sliding && shares_no_pane {
         let hint = "leave out \"trigger\" and \"panes\", or make the windows tumbling";
         return Err(window
@@ -227,6 +261,14 @@ fn size(window: &mut Options, key: &str) -> Result<i64, JobError> {
         Some(0) if key == "slide" => Err(window.error(key, "has to be more than 0")),
         Some(0) => Err(window.error(key, "the size of a window has to be more than 0")),
         Some(ms) => Ok(ms),
+    }
+}
+
+/// How often something is done, if the key is there.
+fn interval(table: &mut Options, key: &str) -> Result<Option<i64>, JobError> {
+    match take_event_time_span(table, key)? {
+        Some(0) => Err(table.error(key, "has to be more than 0")),
+        interval => Ok(interval),
     }
 }
 

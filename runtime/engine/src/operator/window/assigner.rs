@@ -43,10 +43,19 @@ pub(super) struct Piece<'a> {
     pub(super) range: Range<usize>,
     /// Records that the function has rejected: they have not come.
     pub(super) rejected: &'a [u32],
+    /// How far the windows' time is.
     pub(super) watermark: i64,
+    /// The time of all of them, for windows in processing time.
+    pub(super) now: Option<i64>,
 }
 
 impl Piece<'_> {
+    /// The time of a record.
+    #[inline]
+    pub(super) fn time(&self, record: usize) -> i64 {
+        self.now.unwrap_or(self.batch.times[record])
+    }
+
     /// The records that have come.
     pub(super) fn records(&self) -> impl Iterator<Item = usize> {
         self.range.clone().filter(|&record| self.rejected.is_empty() || !self.rejected.contains(&(record as u32)))
@@ -96,7 +105,9 @@ pub(super) struct Accumulated<'a> {
     /// As they were, and as they are.
     pub(super) before: &'a Cells,
     pub(super) output: &'a Output,
+    /// How far the windows' time is, and processing time.
     pub(super) watermark: i64,
+    pub(super) now: i64,
     /// Whether the last record makes windows fire at once.
     pub(super) fires: bool,
 }
@@ -125,8 +136,9 @@ impl<'a> Accumulated<'a> {
 /// Timers that are due.
 pub(super) struct Due<'a> {
     pub(super) timers: &'a DueTimers,
-    /// The watermark that is being taken.
+    /// How far the windows' time is, and processing time.
     pub(super) watermark: i64,
+    pub(super) now: i64,
 }
 
 /// One kind of windows.
@@ -148,6 +160,11 @@ pub(super) trait Assigner {
 
     /// Does what timers are for that are due: what fires is added to `firing`, what is over is forgotten.
     fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError>;
+
+    /// Does what timers are for by which windows fire early.
+    fn due_early(&mut self, _: &Due<'_>, _: &mut TaskState, _: &mut Firing) -> Result<(), KeyedStateError> {
+        Ok(())
+    }
 
     /// Whether what a record does depends on the records before it having been taken in: then a rejected one must not
     /// have come.

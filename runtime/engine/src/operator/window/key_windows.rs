@@ -4,6 +4,7 @@
 //! accumulators: the one that comes of it has the panes of both, and they are merged when it fires.
 
 use smallvec::{SmallVec, smallvec};
+use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::Trigger;
 
 /// A window of a key.
@@ -64,10 +65,16 @@ pub(super) enum Placed {
 /// What makes a window fire, and how long it lives.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
+    pub(super) clock: TimerClock,
     pub(super) trigger: Trigger,
     pub(super) lateness_ms: i64,
     /// Whether it is purged when it fires.
     pub(super) discards: bool,
+}
+
+/// The multiple of `step` after `time`.
+pub(super) fn next_multiple(time: i64, step: i64) -> i64 {
+    (time - time.rem_euclid(step)).saturating_add(step)
 }
 
 impl Rules {
@@ -81,6 +88,8 @@ impl Rules {
 pub(super) struct KeyWindows {
     /// The time of the earliest timer that is set.
     pub(super) timer: Option<i64>,
+    /// When windows fire early, by processing time, if a timer is set for that.
+    pub(super) early: Option<i64>,
     pub(super) windows: SmallVec<[KeyWindow; 1]>,
 }
 
@@ -132,7 +141,7 @@ impl KeyWindows {
                 window.count += 1;
                 window.count >= count
             }
-            Trigger::AtEnd | Trigger::Every(_) => {
+            Trigger::AtEnd | Trigger::Every(_) | Trigger::Early(_) => {
                 window.fired = window.max_timestamp().is_some_and(|last| last <= watermark);
                 window.fired
             }
@@ -204,6 +213,26 @@ impl KeyWindows {
         });
     }
 
+    /// Tells `fire` of every window that has not ended, in order, and whether its panes are to be dropped then.
+    pub(super) fn fire_early(&mut self, rules: Rules, mut fire: impl FnMut(&KeyWindow, bool)) {
+        for window in self.windows.iter_mut().filter(|window| !window.fired) {
+            fire(window, rules.discards);
+            if rules.discards {
+                window.panes.clear();
+            }
+        }
+    }
+
+    /// The processing time at which its windows fire early next, if no timer is set for that and one is needed.
+    pub(super) fn next_early(&mut self, rules: Rules, now: i64) -> Option<i64> {
+        let Trigger::Early(early_ms) = rules.trigger else { return None };
+        if self.early.is_some_and(|early| early > now) || self.windows.iter().all(|window| window.fired) {
+            return None;
+        }
+        self.early = Some(next_multiple(now, early_ms));
+        self.early
+    }
+
     /// When something is due next.
     pub(super) fn next_time(&self, rules: Rules) -> Option<i64> {
         let times = self.windows.iter().flat_map(|window| {
@@ -217,7 +246,9 @@ impl KeyWindows {
     }
 
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.timer.unwrap_or(i64::MAX).to_le_bytes());
+        [self.timer, self.early]
+            .iter()
+            .for_each(|time| bytes.extend_from_slice(&time.unwrap_or(i64::MAX).to_le_bytes()));
         for window in &self.windows {
             bytes.extend_from_slice(&window.start.to_le_bytes());
             bytes.extend_from_slice(&window.end.to_le_bytes());
@@ -232,7 +263,8 @@ impl KeyWindows {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (numbers, rest) = bytes.as_chunks();
         let mut numbers = numbers.iter().map(|&number| i64::from_le_bytes(number));
-        let timer = Some(numbers.next()?).filter(|&timer| timer != i64::MAX);
+        let mut time = || Some(Some(numbers.next()?).filter(|&time| time != i64::MAX));
+        let (timer, early) = (time()?, time()?);
         let mut windows = smallvec![];
         while let Some(start) = numbers.next() {
             let (end, count, next) = (numbers.next()?, numbers.next()? as u64, numbers.next()?);
@@ -241,7 +273,7 @@ impl KeyWindows {
             let panes = (0..panes >> 1).map(|_| numbers.next()).collect::<Option<_>>()?;
             windows.push(KeyWindow { start, end, fired, count, next, panes });
         }
-        rest.is_empty().then_some(KeyWindows { timer, windows })
+        rest.is_empty().then_some(KeyWindows { timer, early, windows })
     }
 }
 
@@ -267,8 +299,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(timer in option::of(any::<i32>()), windows in vec(window(), 0..4)) {
-            let windows = KeyWindows { timer: timer.map(i64::from), windows: windows.into() };
+        fn what_was_encoded_is_decoded(
+            timer in option::of(any::<i32>()), early in option::of(any::<i32>()), windows in vec(window(), 0..4),
+        ) {
+            let (timer, early) = (timer.map(i64::from), early.map(i64::from));
+            let windows = KeyWindows { timer, early, windows: windows.into() };
             let mut bytes = Vec::new();
             windows.encode(&mut bytes);
             prop_assert_eq!(KeyWindows::decode(&bytes), Some(windows));

@@ -46,7 +46,8 @@ use std::sync::atomic::Ordering;
 use tidewheel_guest::{Export, Output};
 use tidewheel_state::DueTimers;
 use tidewheel_types::Batch;
-use tidewheel_types::job::{Panes, Trigger, WindowAssigner, WindowSpec};
+use tidewheel_types::description::TimerClock;
+use tidewheel_types::job::{Panes, Trigger, WindowAssigner, WindowClock, WindowSpec};
 use tidewheel_types::keyed_state::{Cells, KeyedState, StateKey, Write};
 use tumbling::Tumbling;
 
@@ -57,6 +58,7 @@ const PIECE_RECORDS_MIN: usize = 16;
 pub(crate) struct Window {
     function: FunctionTask,
     assigner: Box<dyn Assigner>,
+    clock: WindowClock,
     late_port: usize,
     state: TaskState,
     metrics: Arc<NodeMetrics>,
@@ -70,6 +72,8 @@ pub(crate) struct Window {
     /// Windows that fire before the next records, or in this round of those that are due.
     firing: Firing,
     due: DueTimers,
+    /// Whether they fire by timers of processing time.
+    is_taken_up: bool,
     /// Start and end of the windows of each group of a call.
     bounds: Vec<[i64; 2]>,
 }
@@ -85,6 +89,7 @@ impl Window {
         Window {
             function,
             assigner: assigner(windows),
+            clock: windows.clock,
             late_port,
             state,
             metrics,
@@ -95,6 +100,7 @@ impl Window {
             piece_records: usize::MAX,
             firing: Firing::default(),
             due: DueTimers::default(),
+            is_taken_up: false,
             bounds: Vec::new(),
         }
     }
@@ -106,10 +112,12 @@ impl Window {
         grouping: &mut Grouping,
         batch: &Batch,
         mut range: Range<usize>,
-        watermark: i64,
+        at: &Moment,
     ) -> Result<Range<usize>, EngineError> {
+        let watermark = self.watermark(at);
+        let now = (self.clock == WindowClock::Processing).then_some(at.now);
         loop {
-            let piece = Piece { batch, range: range.clone(), rejected: &self.rejected, watermark };
+            let piece = Piece { batch, range: range.clone(), rejected: &self.rejected, watermark, now };
             self.assigned.begin(range.end);
             let assigned = self.assigner.assign(&piece, &self.state, &mut self.assigned);
             assigned.map_err(|error| self.function.state_failed(error))?;
@@ -183,10 +191,18 @@ impl Window {
             (group, grouping.state_key(&batch.keys, group), accumulator.map_or(Write::Delete, Write::Put))
         }))?;
         self.function.note_size(largest);
-        let watermark = at.watermark.0;
-        let done = Accumulated { batch, grouping, before: &self.cells, output, watermark, fires };
+        let (watermark, now) = (self.watermark(at), at.now);
+        let done = Accumulated { batch, grouping, before: &self.cells, output, watermark, now, fires };
         let noted = self.assigner.accumulated(&done, &mut self.state, &mut self.firing);
         noted.map_err(|error| self.function.state_failed(error))
+    }
+
+    /// How far the windows' time is. A window in processing time ends when the clock has passed its last millisecond.
+    fn watermark(&self, at: &Moment) -> i64 {
+        match self.clock {
+            WindowClock::Event => at.watermark.0,
+            WindowClock::Processing => at.now.saturating_sub(1),
+        }
     }
 
     /// The records of the batch that are to be assigned next.
@@ -225,9 +241,13 @@ impl Logic for Window {
             let flow = self.fire_piece(at, outputs)?;
             return Ok(if flow == Flow::More && self.firing.is_done() { arrived.flow() } else { flow });
         }
+        if arrived.done == arrived.batch.len() {
+            // What fired at once has fired with what was due meanwhile.
+            return Ok(Flow::Done);
+        }
         let mut grouping = std::mem::take(&mut self.grouping);
         let asked = self.piece(arrived);
-        let piece = self.prepare(&mut grouping, &arrived.batch, asked.clone(), at.watermark.0)?;
+        let piece = self.prepare(&mut grouping, &arrived.batch, asked.clone(), at)?;
         let end = piece.end;
         self.adapt_piece(asked.len(), piece.len());
         self.firing.clear();
@@ -247,21 +267,27 @@ impl Logic for Window {
     }
 
     fn fire(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        if self.function.is_waiting() {
-            return Ok(Flow::Waiting);
+        match self.clock {
+            WindowClock::Event => self.fire_due(TimerClock::Event, at, outputs),
+            // What was taken up has to fire: this may be the end of the epoch.
+            WindowClock::Processing if self.firing.is_done() => Ok(Flow::Done),
+            WindowClock::Processing => self.fire_piece(at, outputs),
         }
-        self.state.set_time(at);
-        if self.firing.is_done() {
-            self.firing.clear();
-            self.state.timers.due_round(at.watermark.0, self.function.round_max(), &mut self.due);
-            if self.due.is_empty() {
-                return Ok(Flow::Done);
-            }
-            let due = Due { timers: &self.due, watermark: at.watermark.0 };
-            let noted = self.assigner.due(&due, &mut self.state, &mut self.firing);
-            noted.map_err(|error| self.function.state_failed(error))?;
+    }
+
+    fn fire_processing_time(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
+        match self.next_processing_time().is_some_and(|time| time <= at.now) {
+            true => self.fire_due(TimerClock::Processing, at, outputs),
+            false => Ok(Flow::Done),
         }
-        if self.firing.is_done() { Ok(Flow::More) } else { self.fire_piece(at, outputs) }
+    }
+
+    fn next_processing_time(&mut self) -> Option<i64> {
+        if self.is_taken_up {
+            return Some(i64::MIN);
+        }
+        let next = self.state.processing_timers.next_time()?;
+        Some(if self.clock == WindowClock::Processing { next.saturating_add(1) } else { next })
     }
 
     fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError> {
@@ -270,6 +296,33 @@ impl Logic for Window {
 }
 
 impl Window {
+    /// Fires windows whose timers are due by `clock`, a piece of them.
+    fn fire_due(&mut self, clock: TimerClock, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
+        if self.function.is_waiting() {
+            return Ok(Flow::Waiting);
+        }
+        self.state.set_time(at);
+        if self.firing.is_done() {
+            self.firing.clear();
+            self.is_taken_up = false;
+            let (watermark, now) = (self.watermark(at), at.now);
+            let is_early = clock == TimerClock::Processing && self.clock == WindowClock::Event;
+            let up_to = if is_early { now } else { watermark };
+            self.state.timers_of(clock).due_round(up_to, self.function.round_max(), &mut self.due);
+            if self.due.is_empty() {
+                return Ok(Flow::Done);
+            }
+            let due = Due { timers: &self.due, watermark, now };
+            let noted = match is_early {
+                true => self.assigner.due_early(&due, &mut self.state, &mut self.firing),
+                false => self.assigner.due(&due, &mut self.state, &mut self.firing),
+            };
+            noted.map_err(|error| self.function.state_failed(error))?;
+            self.is_taken_up = clock == TimerClock::Processing && !self.firing.is_done();
+        }
+        if self.firing.is_done() { Ok(Flow::More) } else { self.fire_piece(at, outputs) }
+    }
+
     /// Reads accumulators, for a call with so many records or windows.
     fn read_accumulators<'a>(
         &mut self,
@@ -365,7 +418,11 @@ impl Window {
 /// The windows that a job asks for.
 fn assigner(spec: &WindowSpec) -> Box<dyn Assigner> {
     let lateness_ms = spec.allowed_lateness_ms;
-    let rules = Rules { trigger: spec.trigger, lateness_ms, discards: spec.panes == Panes::Discarding };
+    let clock = match spec.clock {
+        WindowClock::Event => TimerClock::Event,
+        WindowClock::Processing => TimerClock::Processing,
+    };
+    let rules = Rules { clock, trigger: spec.trigger, lateness_ms, discards: spec.panes == Panes::Discarding };
     match &spec.assigner {
         WindowAssigner::Tumbling { size_ms, offset_ms } => {
             let windows = Aligned::tumbling(*size_ms, *offset_ms);
@@ -375,7 +432,7 @@ fn assigner(spec: &WindowSpec) -> Box<dyn Assigner> {
             }
         }
         WindowAssigner::Sliding { size_ms, slide_ms, offset_ms } => {
-            Box::new(Sliding::new(Aligned::sliding(*size_ms, *slide_ms, *offset_ms), lateness_ms))
+            Box::new(Sliding::new(Aligned::sliding(*size_ms, *slide_ms, *offset_ms), rules))
         }
         WindowAssigner::Session { gap } => Box::new(OwnWindows::new(Find::Session(gap.clone()), rules)),
         WindowAssigner::Count { size, slide } => Box::new(Counted::new(CountWindows::new(*size, *slide))),

@@ -10,7 +10,6 @@ use crate::operator::TaskState;
 use crate::operator::group::Grouping;
 use std::ops::Range;
 use tidewheel_state::TimerChange;
-use tidewheel_types::Batch;
 use tidewheel_types::job::SessionGap;
 use tidewheel_types::keyed_state::{Cells, KeyedStateError};
 
@@ -73,11 +72,11 @@ impl OwnWindows {
     }
 
     /// Where a record goes, or why it goes nowhere.
-    fn place(&mut self, key: usize, batch: &Batch, record: usize, watermark: i64) -> Result<Placed, String> {
-        let (windows, time) = (&mut self.windows[key], batch.times[record]);
+    fn place(&mut self, piece: &Piece<'_>, key: usize, record: usize) -> Result<Placed, String> {
+        let (windows, time, watermark) = (&mut self.windows[key], piece.time(record), piece.watermark);
         Ok(match &self.find {
             Find::Session(gap) => {
-                let gap_ms = gap_of(gap, batch.values.get(record))?;
+                let gap_ms = gap_of(gap, piece.batch.values.get(record))?;
                 windows.add_to_session(time, gap_ms, watermark, self.rules)
             }
             Find::Tumbling(aligned) => {
@@ -94,7 +93,7 @@ impl Assigner for OwnWindows {
         self.read(piece, state)?;
         for record in piece.records() {
             let key = self.key_of(record);
-            match self.place(key, piece.batch, record, piece.watermark) {
+            match self.place(piece, key, record) {
                 Err(reason) => assigned.refused.push((record, reason)),
                 Ok(Placed::Late) => assigned.late.push(record as u32),
                 Ok(Placed::In { pane, fires }) => {
@@ -135,20 +134,24 @@ impl Assigner for OwnWindows {
         }
         self.writes.begin();
         let changed: Vec<usize> = (0..self.windows.len()).filter(|&key| self.changed[key]).collect();
-        let mut timers = Vec::new();
+        let (mut timers, mut early) = (Vec::new(), Vec::new());
         for &key in &changed {
+            if let Some(time) = self.windows[key].next_early(self.rules, done.now) {
+                early.push((self.keys.state_key(&done.batch.keys, key), TimerChange::Set { slot: SLOT, time }));
+            }
             if let Some(timer) = next_timer(&mut self.windows[key], self.rules, done.watermark) {
                 timers.push((self.keys.state_key(&done.batch.keys, key), timer));
             }
             self.writes.push(|bytes| self.windows[key].encode(bytes));
         }
         self.writes.write(state, changed.iter().map(|&key| self.keys.state_key(&done.batch.keys, key)))?;
-        state.timers.change(&mut timers.into_iter());
+        state.timers_of(self.rules.clock).change(&mut timers.into_iter());
+        state.processing_timers.change(&mut early.into_iter());
         Ok(())
     }
 
     fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
-        let Due { timers: due, watermark } = *due;
+        let Due { timers: due, watermark, .. } = *due;
         read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
         self.writes.begin();
         let (mut timers, mut forgotten) = (Vec::new(), Vec::new());
@@ -168,7 +171,31 @@ impl Assigner for OwnWindows {
             });
         }
         self.writes.write(state, (0..due.len()).map(|timer| due.key(timer)))?;
-        state.timers.change(&mut timers.into_iter());
+        state.timers_of(self.rules.clock).change(&mut timers.into_iter());
+        Ok(())
+    }
+
+    fn due_early(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+        let Due { timers: due, now, .. } = *due;
+        read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
+        self.writes.begin();
+        let mut early = Vec::new();
+        for timer in 0..due.len() {
+            let key = due.key(timer);
+            let mut windows = decode(self.kept.get(timer))?;
+            windows.fire_early(self.rules, |window, drops| {
+                firing.push(key, window.bounds(), window.panes.iter().map(|&pane| (pane, drops)));
+            });
+            let next = windows.next_early(self.rules, now);
+            early.extend(next.map(|time| (key, TimerChange::Set { slot: SLOT, time })));
+            self.writes.push(|bytes| {
+                if !windows.windows.is_empty() {
+                    windows.encode(bytes);
+                }
+            });
+        }
+        self.writes.write(state, (0..due.len()).map(|timer| due.key(timer)))?;
+        state.processing_timers.change(&mut early.into_iter());
         Ok(())
     }
 

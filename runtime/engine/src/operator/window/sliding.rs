@@ -6,15 +6,18 @@ use super::assigner::{
     Accumulated, Assigned, Assigner, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept,
 };
 use super::firing::Firing;
+use super::key_windows::{Rules, next_multiple};
 use super::panes::{KeyPanes, cleanup_time};
 use crate::operator::TaskState;
+use std::collections::BTreeSet;
 use tidewheel_state::TimerChange;
+use tidewheel_types::job::Trigger;
 use tidewheel_types::keyed_state::{Cells, KeyedStateError, StateKey};
 
 /// Sliding windows.
 pub(super) struct Sliding {
     windows: Aligned,
-    lateness_ms: i64,
+    rules: Rules,
     kept: Cells,
     writes: KeptWrites,
 }
@@ -31,12 +34,12 @@ enum Fate {
 }
 
 impl Sliding {
-    pub(super) fn new(windows: Aligned, lateness_ms: i64) -> Self {
-        Sliding { windows, lateness_ms, kept: Cells::default(), writes: KeptWrites::default() }
+    pub(super) fn new(windows: Aligned, rules: Rules) -> Self {
+        Sliding { windows, rules, kept: Cells::default(), writes: KeptWrites::default() }
     }
 
     fn fate(&self, pane: i64, watermark: i64) -> Fate {
-        match cleanup_time(pane, self.windows, self.lateness_ms) {
+        match cleanup_time(pane, self.windows, self.rules.lateness_ms) {
             None => Fate::InNoWindow,
             Some(cleanup) if cleanup <= watermark => Fate::Late,
             Some(_) if self.ended(pane, watermark).next().is_some() => Fate::TakenAndFires,
@@ -47,7 +50,7 @@ impl Sliding {
     /// The windows of a pane that have ended, but not so long ago that they are forgotten.
     fn ended(&self, pane: i64, watermark: i64) -> impl Iterator<Item = [i64; 2]> + use<> {
         let windows = self.windows;
-        let remembered_after = watermark.saturating_sub(self.lateness_ms).saturating_add(1);
+        let remembered_after = watermark.saturating_sub(self.rules.lateness_ms).saturating_add(1);
         let starts = windows.starts_ending_after(pane, remembered_after);
         starts.map(move |start| [start, windows.end_of(start)]).take_while(move |[_, end]| end - 1 <= watermark)
     }
@@ -72,13 +75,22 @@ impl Sliding {
             self.writes.push(|bytes| kept.encode(bytes));
         }
         self.writes.write(state, keys.iter().map(|groups| done.key(groups[0])))?;
-        state.timers.change(&mut timers.into_iter());
+        state.timers_of(self.rules.clock).change(&mut timers.into_iter());
+        self.set_early(state, keys.iter().map(|groups| done.key(groups[0])), done.now);
         Ok(())
+    }
+
+    /// Sets the timers by which the windows of keys fire early, where they do; one that is set already stays.
+    fn set_early<'k>(&self, state: &mut TaskState, keys: impl Iterator<Item = StateKey<'k>>, now: i64) {
+        if let Trigger::Early(early_ms) = self.rules.trigger {
+            let change = TimerChange::Set { slot: SLOT, time: next_multiple(now, early_ms) };
+            state.processing_timers.change(&mut keys.map(|key| (key, change)));
+        }
     }
 
     /// The timer that a key needs, once everything up to `time` has been done, if it is not set.
     fn next_timer(&self, kept: &mut KeyPanes, time: i64) -> Option<TimerChange> {
-        let next = kept.next_time(time, self.windows, self.lateness_ms)?;
+        let next = kept.next_time(time, self.windows, self.rules.lateness_ms)?;
         if kept.timer.is_some_and(|timer| timer > time && timer <= next) {
             return None;
         }
@@ -91,7 +103,7 @@ impl Assigner for Sliding {
     fn assign(&mut self, piece: &Piece<'_>, _: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
         let (mut pane, mut fate) = (0..0, Fate::Taken);
         for record in piece.records() {
-            let time = piece.batch.times[record];
+            let time = piece.time(record);
             if !pane.contains(&time) {
                 let start = self.windows.pane_of(time);
                 pane = start..self.windows.pane_end(start);
@@ -99,7 +111,7 @@ impl Assigner for Sliding {
             }
             match fate {
                 Fate::Late => assigned.late.push(record as u32),
-                Fate::InNoWindow if time.saturating_add(self.lateness_ms) <= piece.watermark => {
+                Fate::InNoWindow if time.saturating_add(self.rules.lateness_ms) <= piece.watermark => {
                     assigned.late.push(record as u32);
                 }
                 Fate::InNoWindow => {}
@@ -153,7 +165,7 @@ impl Assigner for Sliding {
             let mut kept = decode(self.kept.get(timer))?;
             let bounds = [self.windows.start_of(time.saturating_add(1)), time.saturating_add(1)];
             let of_window = self.window_at(bounds, &kept);
-            let over = kept.drop_until(time, self.windows, self.lateness_ms);
+            let over = kept.drop_until(time, self.windows, self.rules.lateness_ms);
             let (fired, not_fired): (Vec<i64>, Vec<i64>) = over.iter().partition(|pane| of_window.contains(pane));
             if !of_window.is_empty() {
                 firing.push(key, bounds, of_window.iter().map(|pane| (*pane, fired.contains(pane))));
@@ -167,7 +179,26 @@ impl Assigner for Sliding {
             });
         }
         self.writes.write(state, (0..due.len()).map(|timer| StateKey { namespace: &[], ..due.key(timer) }))?;
-        state.timers.change(&mut timers.into_iter());
+        state.timers_of(self.rules.clock).change(&mut timers.into_iter());
+        Ok(())
+    }
+
+    fn due_early(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+        let Due { timers: due, watermark, now } = *due;
+        read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
+        let mut goes_on = Vec::new();
+        for timer in 0..due.len() {
+            let kept = decode(self.kept.get(timer))?;
+            let open =
+                kept.panes.iter().flat_map(|&pane| self.windows.starts_ending_after(pane, watermark.saturating_add(1)));
+            let open: BTreeSet<i64> = open.collect();
+            for &start in &open {
+                let bounds = [start, self.windows.end_of(start)];
+                firing.push(due.key(timer), bounds, kept.of_window(bounds).iter().map(|&pane| (pane, false)));
+            }
+            goes_on.extend((!open.is_empty()).then(|| due.key(timer)));
+        }
+        self.set_early(state, goes_on.into_iter(), now);
         Ok(())
     }
 

@@ -49,7 +49,7 @@ impl Assigner for Tumbling {
         // Mostly a record falls into the window of the one before it, and finding a window takes a division.
         let (mut window, mut is_late, mut fires) = (0..0, false, false);
         for record in piece.records() {
-            let time = piece.batch.times[record];
+            let time = piece.time(record);
             if !window.contains(&time) {
                 let start = self.windows.pane_of(time);
                 window = start..self.windows.end_of(start);
@@ -86,7 +86,7 @@ impl Assigner for Tumbling {
             let timers = self.timers(done.grouping.window_of(group), done.has_one(group), done.watermark);
             timers.map(move |change| (key, change))
         });
-        state.timers.change(&mut changes);
+        state.timers_of(self.rules.clock).change(&mut changes);
         if done.fires {
             let (group, key) = done.last();
             let start = done.grouping.window_of(group);

@@ -1,6 +1,6 @@
 //! Settings of the command line: what they change, and every mistake.
 
-use super::super::{BackendSpec, JobError, Panes, Trigger, WindowAssigner, WindowSpec};
+use super::super::{BackendSpec, JobError, Panes, Trigger, WindowAssigner, WindowClock, WindowSpec};
 use super::{JobSpec, component, with};
 
 fn parse(settings: &[&str]) -> Result<JobSpec, JobError> {
@@ -30,7 +30,8 @@ fn tables_are_made_and_replaced() {
     let tumbling = |size_ms, offset_ms| {
         let (trigger, panes) = (Trigger::AtEnd, Panes::Accumulating);
         let assigner = WindowAssigner::Tumbling { size_ms, offset_ms };
-        Some(WindowSpec { assigner, allowed_lateness_ms: 0, trigger, panes })
+        let clock = WindowClock::Event;
+        Some(WindowSpec { assigner, clock, allowed_lateness_ms: 0, trigger, panes })
     };
     assert_eq!(window("operators.count.window.tumbling=12h"), tumbling(12 * hour, shift));
     assert_eq!(window("operators.count.window={ tumbling = \"1h\" }"), tumbling(hour, 0));

@@ -1,6 +1,6 @@
 //! Windows of the job file: what they mean, and every mistake.
 
-use super::super::{Panes, SessionGap, Trigger, WindowAssigner, WindowSpec};
+use super::super::{Panes, SessionGap, Trigger, WindowAssigner, WindowClock, WindowSpec};
 use super::{JobSpec, with};
 use crate::Selector;
 
@@ -12,7 +12,8 @@ fn window(text: &str) -> Result<WindowSpec, String> {
 
 /// Windows that fire at their end, and of which everything is kept until then.
 fn plain(assigner: WindowAssigner) -> WindowSpec {
-    WindowSpec { assigner, allowed_lateness_ms: 0, trigger: Trigger::AtEnd, panes: Panes::Accumulating }
+    let (clock, trigger, panes) = (WindowClock::Event, Trigger::AtEnd, Panes::Accumulating);
+    WindowSpec { assigner, clock, allowed_lateness_ms: 0, trigger, panes }
 }
 
 #[test]
@@ -97,11 +98,21 @@ fn mistakes() {
         ("{ global = false }", format!("\"global\" in {table}: is true, or not there")),
         (
             "{ tumbling = '1h', trigger = {} }",
-            format!("\"trigger\" in {table}: expected {{ count = RECORDS }} or {{ every = \"TIME\" }}"),
+            format!(
+                "\"trigger\" in {table}: expected {{ count = RECORDS }}, {{ every = \"TIME\" }} or {{ early = \"TIME\" }}"
+            ),
         ),
         (
             "{ tumbling = '1h', trigger = { every = '0s' } }",
             "\"every\" in [operators.count.window.trigger]: has to be more than 0".to_owned(),
+        ),
+        (
+            "{ tumbling = '1h', clock = 'processing', allowed-lateness = '1s' }",
+            format!("\"allowed-lateness\" in {table}: nothing is late in processing time"),
+        ),
+        (
+            "{ tumbling = '1h', clock = 'processing', trigger = { early = '1s' } }",
+            format!("\"trigger\" in {table}: it has processing time already\n\nhint: write {{ every = \"TIME\" }}"),
         ),
         ("{ tumbling = '1h', panes = 'none' }", format!("\"panes\" in {table}: \"none\" is not a choice")),
     ] {
