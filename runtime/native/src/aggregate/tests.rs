@@ -70,7 +70,7 @@ fn sums_of_integers_are_exact_and_those_of_floats_are_floats() {
         (&["9007199254740993", "-1"], "9007199254740992,\"a\":4503599627370496.0,\"x\":9007199254740993}"),
         (&["1", "0.5"], "1.5,\"a\":0.75,\"x\":1}"),
         (&["0.25", "0.5"], "0.75,\"a\":0.375,\"x\":0.5}"),
-        (&["1e308", "1e308"], "null,\"a\":null,\"x\":1e308}"),
+        (&["1e308", "1e308"], "null,\"a\":null,\"x\":1e+308}"),
     ] {
         let records: Vec<String> = records.iter().map(|number| format!("{{\"n\":{number}}}")).collect();
         let records: Vec<&str> = records.iter().map(String::as_str).collect();
