@@ -106,8 +106,8 @@ fn what_is_remembered_is_in_savepoints() {
     let auction = bid["auction"].to_string();
     let told = tell(folder.path(), &["state", "get", "once.last", &auction, "--savepoint", &url, "--json"]);
     let told: Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!(told["value"][0], bid["auction"], "{told}");
-    assert!(told["value"][1].is_string(), "{told}");
+    assert_eq!(told[0]["value"][0], bid["auction"], "{told}");
+    assert!(told[0]["value"][1].is_string(), "{told}");
     let listed = tell(folder.path(), &["check", "job.toml", "--from-savepoint", &url]);
     assert!(listed.contains("once") && listed.contains("last") && listed.contains("reuse"), "{listed}");
     let other = "operators.once.changed.fields=['/auction']";
