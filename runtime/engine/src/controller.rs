@@ -23,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tidewheel_connectors::Room;
 use tidewheel_types::Epoch;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pushers::Output;
@@ -157,6 +158,7 @@ impl Controller {
             Report::Published { checkpoint, published } => self.published(checkpoint, published, now),
             Report::PublishFailed { checkpoint, reason } => self.failed(checkpoint, &reason, now)?,
             Report::SavepointFinished { checkpoint, error } => self.savepoint_finished(checkpoint, error),
+            Report::Room { sink, shard, room } => self.room_changed(sink, shard, room, now),
             Report::Committed(checkpoint) => self.snapshots.protocol.committed(checkpoint),
         }
         Ok(())
@@ -262,13 +264,18 @@ impl Controller {
         }
     }
 
-    /// Deals the budget out to the source instances that still read; to none before the sinks are ready.
+    /// Deals the budget out to the source instances that still read; to none before the sinks are ready, or while one
+    /// of them can hold no more output.
     fn send_share(&mut self) {
         if let Phase::Starting(_) = self.phase {
             return;
         }
         let active = self.parts.source_instances - self.ended;
-        self.send(Command::Share(self.budget / active.max(1) as u64));
+        let share = match self.snapshots.room() {
+            Room::Exhausted => 0,
+            Room::Enough | Room::Little => self.budget / active.max(1) as u64,
+        };
+        self.send(Command::Share(share));
     }
 
     fn send(&mut self, command: Command) {

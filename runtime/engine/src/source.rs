@@ -136,7 +136,7 @@ impl SourceTask {
     fn close_epoch(&mut self, commands: Vec<Command>, now: Instant) {
         for command in commands {
             match command {
-                Command::Share(bytes) => self.share = bytes as usize,
+                Command::Share(bytes) => self.share(bytes as usize, now),
                 Command::Halt { drain } => self.halt(drain),
                 Command::Checkpoint { checkpoint, .. } => self.record_positions(checkpoint, now),
                 Command::Complete(_) => {}
@@ -148,6 +148,14 @@ impl SourceTask {
             self.parts.watermarks.send(Update { source, worker, progress });
             self.sent = progress;
         }
+    }
+
+    /// May read so much from now on. Without a share it was held back: sinks were not ready, or could hold no more.
+    fn share(&mut self, bytes: usize, now: Instant) {
+        if self.share == 0 {
+            self.parts.splits.iter_mut().for_each(|split| split.go_on(now));
+        }
+        self.share = bytes;
     }
 
     /// Reads no more. With `drain` no record will come any more either, for event time.
@@ -191,7 +199,9 @@ impl SourceTask {
         for _ in 0..READS {
             let Some(split) = self.next_ready(now) else { return Ok(false) };
             if self.read >= self.share || !self.parts.outputs.have_credit(self.epochs.open()) {
-                // The end of the epoch, or the edge that has room again, activates this task.
+                // The end of the epoch, or the edge that has room again, activates this task. That may be long in coming:
+                // all splits are looked at, as one that has something by now is not idle until then.
+                self.parts.splits.iter_mut().for_each(|split| _ = split.is_ready(now));
                 return Ok(false);
             }
             self.read_split(split, now)?;

@@ -5,10 +5,13 @@ use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+use tidewheel_checkpoint::{Attempt, Log, Store};
 use tidewheel_cluster::{Meeting, Member, Secret, join};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_connectors::{Connector, Registry};
-use tidewheel_engine::{EngineError, Job, JobControl, JobOptions, JobSnapshot, Plan};
+use tidewheel_engine::{
+    CheckpointPolicy, Durability, EngineError, Job, JobControl, JobOptions, JobSnapshot, Plan, StartFrom,
+};
 use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
 
@@ -107,6 +110,36 @@ impl Running {
         let (sender, ended) = mpsc::channel();
         thread::spawn(move || sender.send(self.0.wait()));
         ended.recv_timeout(TIMEOUT).expect("the job ends in time").counters
+    }
+}
+
+/// A new attempt in `folder` that goes on from `origin`, with nothing but checkpoints that are asked for.
+pub(crate) fn durability(folder: &Path, origin: StartFrom) -> Durability {
+    let store = store(folder);
+    let attempt = Log::open(store.clone()).begin_attempt_from(None).expect("an attempt");
+    Durability { origin, ..beginning(store, attempt) }
+}
+
+fn store(folder: &Path) -> Store {
+    Store::open(&folder.join("checkpoints").to_string_lossy(), folder).expect("a store")
+}
+
+/// An attempt of a job that begins.
+fn beginning(store: Store, attempt: Attempt) -> Durability {
+    Durability {
+        policy: CheckpointPolicy {
+            interval: None,
+            min_pause: Duration::ZERO,
+            timeout: Duration::from_secs(60),
+            tolerable_failures: None,
+        },
+        keep: 1,
+        store,
+        attempt: attempt.number,
+        slot: attempt.slot,
+        next_checkpoint: 1,
+        lineage: attempt.lineage,
+        origin: StartFrom::Nothing,
     }
 }
 

@@ -10,5 +10,6 @@ mod late;
 mod limits;
 mod order;
 mod poison;
+mod room;
 mod savepoint;
 mod workers;

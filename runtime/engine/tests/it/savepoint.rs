@@ -1,36 +1,14 @@
 //! An operator is swapped from savepoint to savepoint: values of older schema versions go through the newer component's
 //! `migrate`, each once, and what was done is not done again.
 
-use crate::common::{TIMEOUT, TestJob, wait_until};
+use crate::common::{TIMEOUT, TestJob, durability, wait_until};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use tidewheel_checkpoint::Store;
 use tidewheel_checkpoint::savepoint::Savepoint;
-use tidewheel_checkpoint::{Log, Store};
 use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
-use tidewheel_engine::{After, CheckpointPolicy, Durability, EngineError, JobOptions, StartFrom};
+use tidewheel_engine::{After, EngineError, JobOptions, StartFrom};
 use tidewheel_state::BackendKind;
-
-/// A new attempt in `folder`, with nothing but checkpoints that are asked for.
-fn durability(folder: &Path, origin: StartFrom) -> Durability {
-    let store = Store::open(&folder.join("checkpoints").to_string_lossy(), folder).expect("a store");
-    let attempt = Log::open(store.clone()).begin_attempt_from(None).expect("an attempt");
-    Durability {
-        policy: CheckpointPolicy {
-            interval: None,
-            min_pause: Duration::ZERO,
-            timeout: Duration::from_secs(60),
-            tolerable_failures: None,
-        },
-        keep: 1,
-        store,
-        attempt: attempt.number,
-        slot: attempt.slot,
-        next_checkpoint: 1,
-        lineage: attempt.lineage,
-        origin,
-    }
-}
 
 /// Pushes `numbers`, lets version `version` of the operator take them, stops it with a savepoint, and gives that and
 /// what came out.
