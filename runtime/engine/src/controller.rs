@@ -72,6 +72,8 @@ pub(crate) struct ControllerParts {
     pub(crate) tasks: Tasks,
     pub(crate) policy: CheckpointPolicy,
     pub(crate) first_checkpoint: CheckpointId,
+    /// Nothing is to be read any more: an earlier attempt was being stopped.
+    pub(crate) is_ending: bool,
     /// Writes manifests; none in a job without checkpoints.
     pub(crate) publisher: Option<Publisher>,
     pub(crate) control: JobControl,
@@ -168,6 +170,7 @@ impl Controller {
     fn advance(&mut self, now: Instant) {
         self.answer_committed();
         match &mut self.phase {
+            Phase::Starting(0) if self.parts.is_ending => self.drain(None, now),
             Phase::Starting(0) => {
                 self.phase = Phase::Running;
                 // Sources read nothing before they have their share, and have it when this epoch is over.

@@ -85,19 +85,21 @@ impl Controller {
         }
         match request.after {
             After::GoOn => _ = self.begin(Some(request), now),
-            After::Stop { drain } => {
-                self.send(Command::Halt { drain });
-                match drain {
-                    true => {
-                        self.snapshots.event_time = EventTimeEnd::Drained;
-                        self.phase = Phase::Draining(self.open, Some(request));
-                        self.close_soon(now);
-                    }
-                    // Nothing more will be read: what has been read is before this cut.
-                    false => self.begin_last(Some(request), now),
-                }
+            After::Stop { drain: true } => self.drain(Some(request), now),
+            After::Stop { drain: false } => {
+                // Nothing more will be read: what has been read is before this cut.
+                self.send(Command::Halt { drain: false });
+                self.begin_last(Some(request), now);
             }
         }
+    }
+
+    /// Brings event time to its end, and then the job; for `request`, if it was asked for now.
+    pub(super) fn drain(&mut self, request: Option<Request>, now: Instant) {
+        self.send(Command::Halt { drain: true });
+        self.snapshots.event_time = EventTimeEnd::Drained;
+        self.phase = Phase::Draining(self.open, request);
+        self.close_soon(now);
     }
 
     /// Begins the checkpoint after which the job ends.

@@ -140,6 +140,7 @@ fn beginning(store: Store, attempt: Attempt) -> Durability {
         next_checkpoint: 1,
         lineage: attempt.lineage,
         origin: StartFrom::Nothing,
+        is_ending: false,
     }
 }
 
