@@ -1,8 +1,8 @@
 //! What the engine's tests share: a job file's text and connectors of the test's own → a running job.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_checkpoint::{Attempt, Log, Store};
@@ -118,6 +118,23 @@ pub(crate) fn durability(folder: &Path, origin: StartFrom) -> Durability {
     let store = store(folder);
     let attempt = Log::open(store.clone()).begin_attempt_from(None).expect("an attempt");
     Durability { origin, ..beginning(store, attempt) }
+}
+
+/// The same; it goes on from the newest checkpoint, if there is one.
+pub(crate) fn resumed(folder: &Path) -> Durability {
+    let store = store(folder);
+    let mut attempt = Log::open(store.clone()).begin_attempt().expect("an attempt");
+    let newest = attempt.restore.take().map(|newest| newest.manifest);
+    let beginning = beginning(store, attempt);
+    match newest {
+        None => beginning,
+        Some(manifest) => Durability {
+            next_checkpoint: manifest.checkpoint + 1,
+            lineage: manifest.lineage.clone(),
+            origin: StartFrom::Checkpoint(Arc::new(manifest)),
+            ..beginning
+        },
+    }
 }
 
 fn store(folder: &Path) -> Store {

@@ -8,6 +8,7 @@ mod dead_letter;
 mod idle;
 mod late;
 mod limits;
+mod migration;
 mod order;
 mod poison;
 mod room;
