@@ -73,6 +73,34 @@ input = 'lines'
     assert!(stderr.contains("on-error"), "it says what to do: {stderr}");
 }
 
+/// With checkpoints, too: every attempt would meet the record again.
+#[test]
+fn a_record_that_a_sink_cannot_write_ends_a_job_that_restarts() {
+    let job = "name = 'strict'
+[sources.lines]
+connector = 'file'
+path = 'lines.txt'
+[sinks.out]
+connector = 'file'
+input = 'lines'
+path = 'out'
+[checkpoint]
+[restart]
+strategy = 'fixed'
+delay = '1ms'
+";
+    let folder = folder_with(&[("job.toml", job)]);
+    std::fs::write(folder.path().join("lines.txt"), b"{}\n\"\xff\"\n").expect("a file");
+    let mut command = tidewheel();
+    let (code, stderr) = end_of(command.args(["run", "job.toml"]).current_dir(&folder));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(
+        stderr.contains("cannot write a record of source 0, split 0, offset 2: its value is not UTF-8"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("starting again"), "{stderr}");
+}
+
 /// A job of one worker over these lines with `operator`: its error.
 #[track_caller]
 fn check_operator(component: &str, operator: &str, lines: &str, start: &str, hint: &str) {

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewheel_cluster::{DataFolder, Registration, Registry};
+use tidewheel_crash_points::{CrashPoint, VARIABLE, marker};
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Savepoint, SavepointRequest, Taken,
 };
 use tidewheel_server::{ApiError, Fault, JobApi, Server};
+use tidewheel_tests::survival::{committed, staged};
 use tidewheel_tests::{Ended, folder_with, repo_root, tidewheel};
 
 /// A job that notes what it is asked for.
@@ -250,11 +252,25 @@ struct RealJob {
 
 impl RealJob {
     fn start() -> RealJob {
-        let home = folder_with(&[("job.toml", &patient())]);
+        RealJob::start_in(folder_with(&[("job.toml", &patient())]), "")
+    }
+
+    /// Runs `job.toml` in that folder; it dies at these crash points.
+    fn start_in(home: TempDir, crashes: &str) -> RealJob {
+        let supervisor = RealJob::spawn(&home, crashes);
+        RealJob { home, supervisor }
+    }
+
+    /// Runs it once more, when it has ended.
+    fn again(&mut self) {
+        self.supervisor = RealJob::spawn(&self.home, "");
+    }
+
+    fn spawn(home: &TempDir, crashes: &str) -> Child {
         let mut command = tidewheel();
         command.args(["run", "job.toml", "--quiet"]).current_dir(home.path()).env("XDG_RUNTIME_DIR", home.path());
-        let supervisor = command.stderr(std::fs::File::create(home.path().join("stderr")).unwrap()).spawn().unwrap();
-        RealJob { home, supervisor }
+        command.env(VARIABLE, crashes);
+        command.stderr(std::fs::File::create(home.path().join("stderr")).unwrap()).spawn().unwrap()
     }
 
     fn run(&self, arguments: &[&str]) -> Ended {
@@ -289,8 +305,13 @@ impl RealJob {
         self.wait_until("it is restarting", |status| status["state"] == "restarting")
     }
 
+    /// Waits until it has read something.
+    fn wait_until_it_has_read(&self) {
+        self.wait_until("it has read something", |status| status["parts"][0]["records_out"].as_u64() > Some(0));
+    }
+
     /// Its exit code and what it has said, once it has ended by itself.
-    fn end(mut self) -> (Option<i32>, String) {
+    fn end(&mut self) -> (Option<i32>, String) {
         let began = Instant::now();
         loop {
             if let Some(status) = self.supervisor.try_wait().unwrap() {
@@ -316,7 +337,7 @@ fn signal(name: &str, pid: &str) {
 
 #[test]
 fn a_job_between_two_attempts_says_so_and_can_be_stopped() {
-    let job = RealJob::start();
+    let mut job = RealJob::start();
     let status = job.fail();
     assert_eq!((&status["attempt"], &status["processes"]), (&json!(1), &json!([])));
     let restart = &status["restarts"][0];
@@ -370,4 +391,48 @@ fn a_savepoint_whose_job_fails_is_refused() {
     let said = String::from_utf8(asked.stderr).unwrap();
     assert_eq!(asked.status.code(), Some(1), "{said}");
     assert!(said.starts_with("error: the job is restarting: attempt 1 failed: "), "{said}");
+}
+
+/// Event time has ended with its last checkpoint: an attempt that went on from there would begin event time anew, and whoever
+/// wanted it to stop would find it running.
+#[test]
+fn a_job_that_dies_when_it_has_been_drained_commits_what_it_made_and_reads_no_more() {
+    let text = patient().replace("delay = \"1h\"", "delay = \"10ms\"");
+    let text = text.replace("interval = \"200ms\"", "interval = \"1h\"");
+    let stop = &["stop", "patient", "--drain"][..];
+    for (point, stop) in [
+        (CrashPoint::AfterManifest, stop),
+        (CrashPoint::BeforeCommit, stop),
+        (CrashPoint::AfterCommit, stop),
+        (CrashPoint::BeforeSavepoint, &["stop", "patient", "--drain", "--savepoint"]),
+    ] {
+        let home = folder_with(&[("job.toml", &text)]);
+        let mut job = RealJob::start_in(home, &format!("1:{point}:1:kill"));
+        job.wait_until_it_has_read();
+        let asked = job.run(stop);
+        assert_ne!(asked.code, 0, "{point}: nobody can say that it has stopped");
+        let (code, said) = job.end();
+        assert_eq!(code, Some(0), "{point}: {said}");
+        assert!(said.contains(&marker(point)), "{point}: {said}");
+        assert!(!said.contains("attempt 2 failed"), "{point}: {said}");
+        let counts = job.home.path().join("counts");
+        let lines = committed(&counts);
+        let mut once = lines.clone();
+        once.dedup();
+        assert!(!lines.is_empty() && once == lines && staged(&counts).is_empty(), "{point}: {lines:?}");
+    }
+}
+
+/// Run again by hand it goes on.
+#[test]
+fn a_job_that_was_drained_goes_on_when_it_is_run_again() {
+    let mut job = RealJob::start();
+    job.wait_until_it_has_read();
+    assert_eq!(job.run(&["stop", "patient", "--drain"]).code, 0);
+    assert_eq!(job.end().0, Some(0));
+    job.again();
+    job.wait_until_it_has_read();
+    assert_eq!(job.run(&["stop", "patient"]).code, 0);
+    let (code, said) = job.end();
+    assert_eq!(code, Some(0), "{said}");
 }

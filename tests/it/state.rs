@@ -40,11 +40,12 @@ fn savepoint(folder: &Path) {
     let store = Store::open("saved", folder).unwrap();
     let window = (1_436_918_400_000_i64 ^ i64::MIN).to_be_bytes();
     let index = |index: u64| index.to_be_bytes();
-    let (first, second, seven) = (index(0), index(1), 7u64.to_le_bytes());
+    let (first, second, seven, nine) = (index(0), index(1), 7u64.to_le_bytes(), 9u64.to_le_bytes());
     let mut entries: Vec<Entry<'_>> = vec![
         ("total", VALUE, b"ann", b"", b"", 1, &[3, 1], None),
         ("total", VALUE, b"bob", b"", b"", 2, &[7, 3, b'b', b'o', b'b'], Some(1_436_918_400_000)),
         ("sum", VALUE, b"ann", &window, b"", 1, &seven, None),
+        ("sum", VALUE, b"-5", &window, b"", 1, &nine, None),
         ("seen", RowKind::State(Map), b"ann", b"", b"x", 1, b"{\"n\":1}", None),
         ("seen", RowKind::State(Map), b"ann", b"", b"y\0", 1, b"{", None),
         ("log", RowKind::State(List), &[0, 0xff], b"", &first, 1, "é".as_bytes(), None),
@@ -117,7 +118,7 @@ fn states_are_listed() {
         state_of(&folder, &["list"]).stdout,
         "OPERATOR  STATE  KIND   FORMAT    VERSION  ENTRIES  SIZE  SCHEMA\n\
          count     total  value  postcard        2        2  13 B  (u8, String)\n\
-         count     sum    value  fixed           1        1  19 B  u64\n\
+         count     sum    value  fixed           1        2  37 B  u64\n\
          count     seen   map    json            1        2  17 B  Seen\n\
          count     log    list   text            1        2  31 B\n\
          other     none   value  raw             1        0   0 B\n"
@@ -144,6 +145,13 @@ fn entries_are_looked_up() {
         get(&["count.sum", "ann"]),
         "KEY  WINDOW                VALUE  VERSION\nann  2015-07-15T00:00:00Z  7      1\n"
     );
+    // A key may look like a flag.
+    let minus = "KEY  WINDOW                VALUE  VERSION\n-5   2015-07-15T00:00:00Z  9      1\n";
+    assert_eq!(get(&["count.sum", "-5"]), minus);
+    let json: Value = serde_json::from_str(&get(&["count.sum", "-5", "--json"])).unwrap();
+    assert_eq!((&json[0]["key"], json.as_array().unwrap().len()), (&json!("-5"), 1));
+    assert_eq!(run(folder.path(), &["state", "get", "count.sum", "-5", "--savepoint", "saved"]).stdout, minus);
+    assert_eq!(get(&["count.sum", "--", "-5"]), minus);
     assert_eq!(
         get(&["count.seen", "ann"]),
         "KEY  MAP KEY  VALUE    VERSION\nann  x        {\"n\":1}  1\nann  0x7900   0x7b     1\n"
@@ -187,7 +195,7 @@ fn states_are_exported() {
     assert_eq!((log.len(), &log[1]), (2, &second));
     let all = lines(state_of(&folder, &["export"]).stdout);
     let states: Vec<&str> = all.iter().map(|entry| entry["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["total", "total", "sum", "seen", "seen", "log", "log"], "timers are no state");
+    assert_eq!(states, ["total", "total", "sum", "sum", "seen", "seen", "log", "log"], "timers are no state");
     assert_eq!(all[2]["window_start"], 1_436_918_400_000_i64);
 }
 

@@ -3,6 +3,7 @@
 use crate::examples::example;
 use serde_json::{Value, json};
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -54,22 +55,26 @@ impl Swap {
         ended.stdout
     }
 
-    /// Lets version `version` take the purchases `days`, from a savepoint if there is one, and gives the savepoint it is
-    /// stopped with.
-    fn run_version(&self, version: u32, days: std::ops::Range<usize>, from: Option<&str>) -> String {
+    /// Lets version `version` take the purchases `days`, and gives the job, which goes on.
+    fn start_version(&self, version: u32, days: Range<usize>, arguments: &[&str]) -> Running {
         let count = days.len();
         let day = format!("{}\n{}\n", self.columns, self.purchases[days].join("\n"));
         fs::write(self.path().join(format!("days/{version}.csv")), day).expect("written");
         let component = format!("operators.total.component=total-{version}.wasm");
-        let mut arguments = vec!["run", "live.toml", "--quiet", "--set", &component];
-        from.iter().for_each(|url| arguments.extend(["--from-savepoint", url]));
+        let arguments = [&["run", "live.toml", "--quiet", "--set", &component], arguments].concat();
         let stderr = fs::File::create(self.path().join("stderr")).expect("a file");
-        let mut job =
-            Running(self.command(&arguments).stderr(stderr).stdout(Stdio::null()).spawn().expect("it starts"));
+        let job = Running(self.command(&arguments).stderr(stderr).stdout(Stdio::null()).spawn().expect("it starts"));
         let began = Instant::now();
         while self.records_of("totals") != Some(count as u64) {
             assert!(began.elapsed() < TIMEOUT, "{}", fs::read_to_string(self.path().join("stderr")).expect("text"));
         }
+        job
+    }
+
+    /// The same, from a savepoint if there is one; gives the savepoint it is stopped with.
+    fn run_version(&self, version: u32, days: Range<usize>, from: Option<&str>) -> String {
+        let from: Vec<&str> = from.iter().flat_map(|&url| ["--from-savepoint", url]).collect();
+        let mut job = self.start_version(version, days, &from);
         let taken: Value =
             serde_json::from_str(&self.tell(&["stop", "swap-live", "--savepoint", "--json"])).expect("JSON");
         assert!(job.0.wait().expect("it ends").success());
@@ -157,4 +162,18 @@ fn a_version_can_be_passed_over() {
     assert_eq!(swap.verdict(3, &first), "migrate from version 1 to 3");
     swap.run_version(3, 600..swap.purchases.len(), Some(&first));
     assert_eq!(swap.written(), swap.expected(&["600", "3"]));
+}
+
+/// Without a savepoint: each version goes on from the checkpoint with which the one before was stopped.
+#[test]
+fn an_operator_is_swapped_where_the_job_was_stopped() {
+    for backend in ["state.backend=memory", "state.backend=rocksdb"] {
+        let swap = Swap::new();
+        for (version, days) in [(1, 0..600), (2, 600..900), (3, 900..swap.purchases.len())] {
+            let mut job = swap.start_version(version, days, &["--set", backend]);
+            swap.tell(&["stop", "swap-live"]);
+            assert!(job.0.wait().expect("it ends").success());
+        }
+        assert_eq!(swap.written(), swap.expected(&["600", "2", "900", "3"]), "{backend}");
+    }
 }

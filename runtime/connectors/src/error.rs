@@ -143,9 +143,10 @@ impl ConnectorError {
         matches!(self, ConnectorError::CommitInDoubt { .. })
     }
 
-    /// Whether the same may succeed a moment later. It may not where somebody has to put something right first.
+    /// Whether the same may succeed a moment later. It may not where somebody has to put something right first, or where a
+    /// record is to blame, which comes again.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, ConnectorError::FolderLost { .. })
+        !matches!(self, ConnectorError::FolderLost { .. } | ConnectorError::Record { .. })
     }
 
     /// The error of a connector that only writes.

@@ -6,6 +6,7 @@
 //! checkpoint first settles what that names as staged: it may have been committed, and is committed if not.
 
 use crate::{ConnectorError, Waker};
+use serde::{Deserialize, Serialize};
 use std::task::Poll;
 use tidewheel_types::Batch;
 
@@ -66,7 +67,7 @@ pub trait SinkWriter {
     /// Makes visible what `handle` names. Called again until it is ready; doing it twice does no harm.
     fn commit(&mut self, handle: &StageHandle) -> Poll<Result<(), ConnectorError>>;
 
-    /// How much more output can wait for its commit.
+    /// How much more output can wait for its commit. The waker is called when that may have changed without a call.
     fn room(&self) -> Room {
         Room::Enough
     }
@@ -75,7 +76,7 @@ pub trait SinkWriter {
 /// How much more output a writer can hold until it is committed.
 ///
 /// A writer takes the records of the open epoch in any case: only when that is complete can a checkpoint relieve it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Room {
     /// Enough.
     Enough,

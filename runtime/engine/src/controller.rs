@@ -23,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tidewheel_connectors::Room;
 use tidewheel_types::Epoch;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pushers::Output;
@@ -71,6 +72,8 @@ pub(crate) struct ControllerParts {
     pub(crate) tasks: Tasks,
     pub(crate) policy: CheckpointPolicy,
     pub(crate) first_checkpoint: CheckpointId,
+    /// Nothing is to be read any more: an earlier attempt was being stopped.
+    pub(crate) is_ending: bool,
     /// Writes manifests; none in a job without checkpoints.
     pub(crate) publisher: Option<Publisher>,
     pub(crate) control: JobControl,
@@ -157,6 +160,7 @@ impl Controller {
             Report::Published { checkpoint, published } => self.published(checkpoint, published, now),
             Report::PublishFailed { checkpoint, reason } => self.failed(checkpoint, &reason, now)?,
             Report::SavepointFinished { checkpoint, error } => self.savepoint_finished(checkpoint, error),
+            Report::Room { sink, shard, room } => self.room_changed(sink, shard, room, now),
             Report::Committed(checkpoint) => self.snapshots.protocol.committed(checkpoint),
         }
         Ok(())
@@ -166,6 +170,7 @@ impl Controller {
     fn advance(&mut self, now: Instant) {
         self.answer_committed();
         match &mut self.phase {
+            Phase::Starting(0) if self.parts.is_ending => self.drain(None, now),
             Phase::Starting(0) => {
                 self.phase = Phase::Running;
                 // Sources read nothing before they have their share, and have it when this epoch is over.
@@ -262,13 +267,18 @@ impl Controller {
         }
     }
 
-    /// Deals the budget out to the source instances that still read; to none before the sinks are ready.
+    /// Deals the budget out to the source instances that still read; to none before the sinks are ready, or while one
+    /// of them can hold no more output.
     fn send_share(&mut self) {
         if let Phase::Starting(_) = self.phase {
             return;
         }
         let active = self.parts.source_instances - self.ended;
-        self.send(Command::Share(self.budget / active.max(1) as u64));
+        let share = match self.snapshots.room() {
+            Room::Exhausted => 0,
+            Room::Enough | Room::Little => self.budget / active.max(1) as u64,
+        };
+        self.send(Command::Share(share));
     }
 
     fn send(&mut self, command: Command) {

@@ -140,6 +140,7 @@ fn controller<'a>(
                 tasks: shared.tasks(),
                 policy: shared.checkpoints.policy(),
                 first_checkpoint: shared.checkpoints.first(),
+                is_ending: shared.checkpoints.is_ending(),
                 publisher: shared.checkpoints.publisher(reporter),
                 control: shared.control.clone(),
             };

@@ -233,9 +233,10 @@ impl EngineError {
 mod tests {
     use super::EngineError;
     use std::io;
+    use tidewheel_connectors::ConnectorError;
     use tidewheel_state::StateError;
-    use tidewheel_types::OperatorId;
     use tidewheel_types::description::StateKind;
+    use tidewheel_types::{OperatorId, Origin};
 
     #[test]
     fn only_what_a_machine_is_to_blame_for_is_tried_again() {
@@ -249,5 +250,15 @@ mod tests {
         assert!(!is_retryable(StateError::TwoOwners { key_group: 3 }));
         assert!(!is_retryable(StateError::DamagedEntry { what: "no key".to_owned() }));
         assert!(!is_retryable(StateError::RidesTooLate { state: state() }));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_comes_again() {
+        let is_retryable = |source| {
+            let source = Box::new(source);
+            EngineError::Connector { operator: OperatorId::new("out"), source }.is_retryable()
+        };
+        assert!(is_retryable(ConnectorError::Stopped { what: "out".to_owned() }));
+        assert!(!is_retryable(ConnectorError::Record { origin: Origin::default(), reason: "it is long".to_owned() }));
     }
 }

@@ -3,8 +3,9 @@
 //! The writer has a bounded queue. When it is full the sink waits, and holds its epoch: that is how a slow outside
 //! world slows the sources. At a checkpoint the sink has the writer stage what it was given since the last, and goes on;
 //! when that is durable it is the sink's part of the checkpoint. What is staged is committed, in order, once its
-//! checkpoint is complete; until then every later checkpoint names it too. Before anything else a sink settles what an
-//! earlier attempt had staged; no source reads before all have.
+//! checkpoint is complete; until then every later checkpoint names it too. When little more can wait for its commit the
+//! sink tells the controller, and takes what comes all the same. Before anything else it settles what an earlier attempt
+//! had staged; no source reads before all have.
 
 use crate::checkpoint::Part;
 use crate::error::EngineError;
@@ -16,7 +17,7 @@ use crate::task::{Flow, Logic, Moment};
 use std::collections::VecDeque;
 use std::task::Poll;
 use tidewheel_checkpoint::Staged;
-use tidewheel_connectors::{ConnectorError, SinkWriter, StageHandle, WriteStatus};
+use tidewheel_connectors::{ConnectorError, Room, SinkWriter, StageHandle, WriteStatus};
 use tidewheel_types::OperatorId;
 
 /// A sink on one worker.
@@ -33,6 +34,8 @@ pub(crate) struct SinkTask {
     staged: VecDeque<(CheckpointId, StageHandle)>,
     /// Checkpoints that are complete, of which not everything is committed.
     complete: VecDeque<CheckpointId>,
+    /// The room that the writer has, as the controller knows it.
+    told: Room,
 }
 
 impl SinkTask {
@@ -53,6 +56,7 @@ impl SinkTask {
             staging: None,
             staged: VecDeque::new(),
             complete: VecDeque::new(),
+            told: Room::Enough,
         }
     }
 
@@ -97,9 +101,20 @@ impl SinkTask {
                 self.staged.pop_front();
             }
             self.complete.pop_front();
+            // First, so that whoever learns of the commit knows what it has made room for.
+            self.tell_room();
             self.reporter.send(Report::Committed(complete));
         }
         Ok(())
+    }
+
+    /// Reports how much more output can wait for its commit, if that has changed.
+    fn tell_room(&mut self) {
+        let room = self.writer.room();
+        if room != self.told {
+            self.told = room;
+            self.reporter.send(Report::Room { sink: self.id.to_string(), shard: self.shard, room });
+        }
     }
 }
 
@@ -109,11 +124,12 @@ impl Logic for SinkTask {
             // A timer that came due while the job was down may fire before any source reads.
             return Ok(Flow::Waiting);
         }
-        match self.writer.write(&mut arrived.batch) {
-            Ok(WriteStatus::Taken) => Ok(Flow::Done),
-            Ok(WriteStatus::Full) => Ok(Flow::Waiting),
-            Err(error) => Err(self.failed(error)),
-        }
+        let status = self.writer.write(&mut arrived.batch).map_err(|error| self.failed(error))?;
+        self.tell_room();
+        Ok(match status {
+            WriteStatus::Taken => Flow::Done,
+            WriteStatus::Full => Flow::Waiting,
+        })
     }
 
     fn fire(&mut self, _: &Moment, _: &mut Outputs) -> Result<Flow, EngineError> {
@@ -133,6 +149,8 @@ impl Logic for SinkTask {
     }
 
     fn poll(&mut self) -> Result<(), EngineError> {
-        self.settle().and_then(|()| self.stage()).and_then(|()| self.commit()).map_err(|error| self.failed(error))
+        self.settle().and_then(|()| self.stage()).and_then(|()| self.commit()).map_err(|error| self.failed(error))?;
+        self.tell_room();
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! epoch it sends its watermark, if it changed, and opens the next. It reads in its open epoch only, so where its splits
 //! are at the end of an epoch is the cut of that epoch.
 
+mod epochs;
 mod split;
 
 pub(crate) use split::SplitTask;
@@ -20,6 +21,7 @@ use crate::reporter::Reporter;
 use crate::streams::{CheckpointId, Command, Report};
 use crate::task::Frontier;
 use crate::watermark::{self, Progress, Update};
+use epochs::{Closed, Epochs};
 use std::time::Instant;
 use tidewheel_connectors::{ConnectorError, Malformed, NO_TIME};
 use tidewheel_types::selector::Selector;
@@ -77,9 +79,7 @@ pub(crate) struct SourceTask {
     parts: SourceParts,
     /// The split whose turn it is.
     turn: usize,
-    open: Epoch,
-    /// Commands of epochs that are not complete yet.
-    pending: Vec<(Epoch, Command)>,
+    epochs: Epochs,
     /// Bytes this instance may read, and has read, in an epoch. Nothing, until the controller says how much.
     share: usize,
     read: usize,
@@ -96,8 +96,7 @@ impl SourceTask {
     pub(crate) fn new(parts: SourceParts) -> Self {
         SourceTask {
             turn: 0,
-            open: 0,
-            pending: Vec::new(),
+            epochs: Epochs::default(),
             share: 0,
             read: 0,
             is_halted: false,
@@ -112,16 +111,11 @@ impl SourceTask {
     /// One activation. `frontiers` is that of the command stream.
     pub(crate) fn run(&mut self, frontiers: &[MutableAntichain<Epoch>]) -> Result<(), EngineError> {
         let now = Instant::now();
-        self.parts.commands.drain(&mut |epoch, commands| {
-            self.pending.extend(commands.into_iter().map(|command| (epoch, command)));
-        });
+        self.parts.commands.drain(&mut |epoch, commands| self.epochs.arrived(epoch, commands));
         let frontier = Frontier::of(frontiers);
-        while frontier.has_passed(self.open) {
-            self.close_epoch(now);
-            // A worker that lags may find that more than one epoch has passed. One with a command is not passed over: what
-            // the command is about is the end of that epoch, before anything of the next is read.
-            let commanded = self.pending.iter().map(|(epoch, _)| *epoch).min();
-            match frontier.next_epoch(commanded) {
+        while let Some(Closed { commands, next }) = self.epochs.close(frontier) {
+            self.close_epoch(commands, now);
+            match next {
                 Some(epoch) => self.open_epoch(epoch),
                 None => {
                     self.end();
@@ -139,13 +133,11 @@ impl SourceTask {
         Ok(())
     }
 
-    /// The open epoch is over: carries out its commands and sends the watermark it ended with.
-    fn close_epoch(&mut self, now: Instant) {
-        let open = self.open;
-        let commands: Vec<_> = self.pending.extract_if(.., |(epoch, _)| *epoch == open).collect();
-        for (_, command) in commands {
+    /// An epoch is over: carries out its commands and sends the watermark it ended with.
+    fn close_epoch(&mut self, commands: Vec<Command>, now: Instant) {
+        for command in commands {
             match command {
-                Command::Share(bytes) => self.share = bytes as usize,
+                Command::Share(bytes) => self.share(bytes as usize, now),
                 Command::Halt { drain } => self.halt(drain),
                 Command::Checkpoint { checkpoint, .. } => self.record_positions(checkpoint, now),
                 Command::Complete(_) => {}
@@ -157,6 +149,14 @@ impl SourceTask {
             self.parts.watermarks.send(Update { source, worker, progress });
             self.sent = progress;
         }
+    }
+
+    /// May read so much from now on. Without a share it was held back: sinks were not ready, or could hold no more.
+    fn share(&mut self, bytes: usize, now: Instant) {
+        if self.share == 0 {
+            self.parts.splits.iter_mut().for_each(|split| split.go_on(now));
+        }
+        self.share = bytes;
     }
 
     /// Reads no more. With `drain` no record will come any more either, for event time.
@@ -177,7 +177,6 @@ impl SourceTask {
     fn open_epoch(&mut self, epoch: Epoch) {
         self.parts.outputs.open(epoch);
         self.parts.watermarks.open(epoch);
-        self.open = epoch;
         self.read = 0;
         self.reported = None;
     }
@@ -200,8 +199,10 @@ impl SourceTask {
         }
         for _ in 0..READS {
             let Some(split) = self.next_ready(now) else { return Ok(false) };
-            if self.read >= self.share || !self.parts.outputs.have_credit(self.open) {
-                // The end of the epoch, or the edge that has room again, activates this task.
+            if self.read >= self.share || !self.parts.outputs.have_credit(self.epochs.open()) {
+                // The end of the epoch, or the edge that has room again, activates this task. That may be long in coming:
+                // all splits are looked at, as one that has something by now is not idle until then.
+                self.parts.splits.iter_mut().for_each(|split| _ = split.is_ready(now));
                 return Ok(false);
             }
             self.read_split(split, now)?;
@@ -231,8 +232,8 @@ impl SourceTask {
         }
         self.assign(&mut batch)?;
         self.parts.splits[index].found(batch.times.iter().copied().max(), now);
-        self.parts.outputs.emit(0, self.open, batch);
-        self.parts.refusals.emit(self.open, &mut self.parts.outputs);
+        self.parts.outputs.emit(0, self.epochs.open(), batch);
+        self.parts.refusals.emit(self.epochs.open(), &mut self.parts.outputs);
         Ok(())
     }
 }
@@ -280,8 +281,8 @@ impl SourceTask {
             self.parts.reporter.send(Report::Ended);
         }
         let report = match () {
-            () if self.read > 0 && self.read >= self.share => Report::Spent(self.open),
-            () if self.read > 0 || progress != self.sent => Report::Active(self.open),
+            () if self.read > 0 && self.read >= self.share => Report::Spent(self.epochs.open()),
+            () if self.read > 0 || progress != self.sent => Report::Active(self.epochs.open()),
             () => return,
         };
         if self.reported.as_ref() != Some(&report) {

@@ -1,6 +1,7 @@
 //! The streams beside the data: commands and reports.
 
 use serde::{Deserialize, Serialize};
+use tidewheel_connectors::Room;
 use tidewheel_types::Epoch;
 
 /// Numbers a job's checkpoints, in rising order over all its attempts.
@@ -37,7 +38,9 @@ pub(crate) enum Report {
     Part { checkpoint: CheckpointId, part: Vec<u8> },
     /// A task could not make its part of a checkpoint safe.
     PartFailed { checkpoint: CheckpointId, reason: String },
-    /// A sink has committed everything that it had staged up to this checkpoint.
+    /// A sink's task can hold more or less output until it is committed than it said last; at first it has room enough.
+    Room { sink: String, shard: usize, room: Room },
+    /// A sink has committed everything that it had staged up to this checkpoint. What room it has since, it has told.
     Committed(CheckpointId),
     /// The manifest of a checkpoint is written.
     Published { checkpoint: CheckpointId, published: Published },

@@ -82,6 +82,11 @@ impl SplitClock {
         self.known_at = now;
     }
 
+    /// It has something to read, and was held back until `now`: nobody knows what it had.
+    pub(crate) fn held_until(&mut self, now: Instant) {
+        self.known_at = now;
+    }
+
     /// Its reader has nothing at hand, after a read at `now`.
     pub(crate) fn wait(&mut self) {
         self.waits = true;
@@ -211,6 +216,19 @@ mod tests {
         assert_eq!(split.progress(after(70)), Progress::Idle, "reads that find nothing count, waiting or not");
         split.end();
         assert_eq!(split.progress(after(500)), Progress::Ended);
+    }
+
+    #[test]
+    fn the_clock_of_a_split_that_is_held_back_stands_still() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut split = SplitClock::new(0, Some(Duration::from_secs(30)), start);
+        split.records(100_000, after(1));
+        split.held_until(after(100));
+        split.no_records(after(129));
+        assert_eq!(split.progress(after(129)), Progress::Active(99_999), "29 s without records");
+        split.no_records(after(130));
+        assert_eq!(split.progress(after(130)), Progress::Idle);
     }
 
     fn progress() -> impl Strategy<Value = Progress> {

@@ -38,6 +38,9 @@ pub struct Durability {
     pub lineage: String,
     /// What the job goes on from.
     pub origin: StartFrom,
+    /// An earlier attempt was being stopped, and had brought event time to its end before the checkpoint that it goes on
+    /// from: nothing more is read, and the job ends once what that had staged is committed.
+    pub is_ending: bool,
 }
 
 /// What a job goes on from.
@@ -121,6 +124,11 @@ impl Checkpoints {
 
     pub(crate) fn policy(&self) -> CheckpointPolicy {
         self.durability.as_ref().map_or(CheckpointPolicy::AT_THE_END, |durability| durability.policy.clone())
+    }
+
+    /// See [`Durability::is_ending`].
+    pub(crate) fn is_ending(&self) -> bool {
+        self.durability.as_ref().is_some_and(|durability| durability.is_ending)
     }
 
     /// The number of the first checkpoint.

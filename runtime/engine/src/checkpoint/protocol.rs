@@ -4,10 +4,17 @@
 //! written, and then complete. A checkpoint that fails, or takes too long, is given up, counted, and does the job no
 //! harm: what it would have held is in the next one. Whoever asked for it by name is told. The next one waits until every
 //! task has said what came of the last, or else copies of state would heap up behind a store that is too slow.
+//!
+//! One begins early when a sink has little room for output that waits for its commit, and only a checkpoint makes more.
 
 use crate::streams::CheckpointId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tidewheel_connectors::Room;
+
+/// After one that has failed an early one waits at least so long, whatever the pause: a store that is away is asked no
+/// more often.
+const EARLY_RETRY: Duration = Duration::from_secs(1);
 
 /// How often a job takes checkpoints, and what it bears.
 #[derive(Clone, Debug)]
@@ -92,7 +99,11 @@ pub(crate) struct Protocol<A> {
     owed: usize,
     /// Not before this moment.
     due: Option<Instant>,
+    /// When the last one ended, or else the job began.
+    ended_at: Instant,
     failures_in_a_row: u32,
+    /// The last one that is complete.
+    complete: CheckpointId,
     /// How many sinks have committed a checkpoint, of those not all have.
     commits: BTreeMap<CheckpointId, usize>,
     committed: CheckpointId,
@@ -108,7 +119,9 @@ impl<A> Protocol<A> {
             next_id,
             under_way: None,
             owed: 0,
+            ended_at: now,
             failures_in_a_row: 0,
+            complete: next_id - 1,
             commits: BTreeMap::new(),
             committed: next_id - 1,
         }
@@ -122,6 +135,20 @@ impl<A> Protocol<A> {
     /// Whether one should begin by the clock.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.is_idle() && self.due.is_some_and(|due| due <= now)
+    }
+
+    /// When one should begin early because a sink has no more `room` than this. Not while one is under way, and not before
+    /// the last one is committed: that may make room enough.
+    pub(crate) fn early_at(&self, room: Room) -> Option<Instant> {
+        let pause = match room {
+            Room::Enough => return None,
+            _ if self.failures_in_a_row > 0 => self.policy.min_pause.max(EARLY_RETRY),
+            Room::Little => self.policy.min_pause,
+            // The pause is there for the job to get on, and until then it does not.
+            Room::Exhausted => Duration::ZERO,
+        };
+        let is_relieved = self.is_idle() && self.is_committed(self.complete);
+        self.ended_at.checked_add(pause).filter(|_| is_relieved)
     }
 
     /// When it is next worth looking at the clock.
@@ -176,6 +203,7 @@ impl<A> Protocol<A> {
     pub(crate) fn published(&mut self, id: CheckpointId, now: Instant) -> Option<Completed<A>> {
         let under_way = self.under_way.take_if(|it| it.id == id)?;
         self.failures_in_a_row = 0;
+        (self.complete, self.ended_at) = (id, now);
         self.due = self.due.map(|due| due.max(now + self.policy.min_pause));
         Some(Completed { began: under_way.began, asked: under_way.asked })
     }
@@ -188,6 +216,7 @@ impl<A> Protocol<A> {
             Stage::Publishing => 0,
         };
         self.failures_in_a_row += 1;
+        self.ended_at = now;
         self.due = self.due.map(|due| due.max(now + self.policy.min_pause));
         let is_too_many = self.policy.tolerable_failures.is_some_and(|tolerable| self.failures_in_a_row > tolerable);
         Some(Failure { asked: under_way.asked, is_too_many })
@@ -217,8 +246,9 @@ impl<A> Protocol<A> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CheckpointPolicy, Protocol, Tasks};
+    use super::{CheckpointPolicy, EARLY_RETRY, Protocol, Tasks};
     use std::time::{Duration, Instant};
+    use tidewheel_connectors::Room;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -288,5 +318,52 @@ mod tests {
         protocol.committed(8);
         assert!(protocol.is_committed(7) && protocol.is_committed(8), "a sink commits in order");
         assert!(!protocol.is_committed(9));
+    }
+
+    /// Carries a checkpoint through up to its manifest.
+    fn complete(protocol: &mut Protocol<&'static str>, now: Instant) -> u64 {
+        let id = protocol.begin(None, now);
+        protocol.part(id, vec![1]);
+        protocol.part(id, vec![2]);
+        protocol.published(id, now);
+        id
+    }
+
+    #[test]
+    fn one_begins_early_where_room_is_little_and_only_where_it_may_help() {
+        let start = Instant::now();
+        let mut protocol = protocol(start);
+        assert_eq!(protocol.early_at(Room::Enough), None);
+        assert_eq!(protocol.early_at(Room::Little), Some(start + SECOND / 2), "the pause is kept");
+        assert_eq!(protocol.early_at(Room::Exhausted), Some(start), "nothing goes on meanwhile");
+        let id = protocol.begin(None, start);
+        assert_eq!(protocol.early_at(Room::Exhausted), None, "one at a time");
+        protocol.part(id, vec![1]);
+        protocol.part(id, vec![2]);
+        protocol.published(id, start + SECOND);
+        assert_eq!(protocol.early_at(Room::Exhausted), None, "its commit makes room");
+        protocol.committed(id);
+        assert_eq!(protocol.early_at(Room::Exhausted), None, "so does that of the other sink");
+        protocol.committed(id);
+        assert_eq!(protocol.early_at(Room::Exhausted), Some(start + SECOND));
+        assert_eq!(protocol.early_at(Room::Little), Some(start + SECOND + SECOND / 2));
+    }
+
+    #[test]
+    fn an_early_one_that_fails_is_not_followed_at_once_by_another() {
+        let start = Instant::now();
+        let mut protocol = protocol(start);
+        let id = protocol.begin(None, start);
+        protocol.part(id, vec![1]);
+        protocol.failed(id, start);
+        assert_eq!(protocol.early_at(Room::Exhausted), None, "a task is still at work on it");
+        protocol.part_failed(id);
+        for room in [Room::Little, Room::Exhausted] {
+            assert_eq!(protocol.early_at(room), Some(start + EARLY_RETRY));
+        }
+        let id = complete(&mut protocol, start + SECOND);
+        protocol.committed(id);
+        protocol.committed(id);
+        assert_eq!(protocol.early_at(Room::Exhausted), Some(start + SECOND), "it has succeeded");
     }
 }

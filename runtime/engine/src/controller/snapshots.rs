@@ -5,7 +5,9 @@ use crate::checkpoint::{CheckpointPolicy, Collected, Completed, EventTimeEnd, Pr
 use crate::control::{After, Request, SnapshotDone, SnapshotError};
 use crate::error::EngineError;
 use crate::streams::{CheckpointId, Command, Published};
+use std::collections::BTreeMap;
 use std::time::Instant;
+use tidewheel_connectors::Room;
 
 /// The checkpoints of a job, as the controller sees them.
 pub(super) struct Snapshots {
@@ -16,6 +18,8 @@ pub(super) struct Snapshots {
     event_time: EventTimeEnd,
     /// Whether the newest checkpoint holds output that is yet to be committed.
     holds_output: bool,
+    /// The sinks' tasks that have not room enough for output that waits for its commit.
+    short_of_room: BTreeMap<(String, usize), Room>,
     /// Snapshots somebody has asked for that are published and not yet committed by every sink.
     pub(super) ending: Vec<Ending>,
 }
@@ -31,12 +35,29 @@ pub(super) struct Ending {
 impl Snapshots {
     pub(super) fn new(policy: CheckpointPolicy, tasks: Tasks, first: CheckpointId, now: Instant) -> Self {
         let protocol = Protocol::new(policy, tasks, first, now);
-        Snapshots { protocol, happened: true, event_time: EventTimeEnd::No, holds_output: false, ending: Vec::new() }
+        Snapshots {
+            protocol,
+            happened: true,
+            event_time: EventTimeEnd::No,
+            holds_output: false,
+            short_of_room: BTreeMap::new(),
+            ending: Vec::new(),
+        }
     }
 
     /// When it is next worth looking at the clock.
     pub(super) fn alarm(&self) -> Option<Instant> {
-        self.protocol.alarm()
+        self.protocol.alarm().into_iter().chain(self.early_at()).min()
+    }
+
+    /// The least that a task of a sink has.
+    pub(super) fn room(&self) -> Room {
+        self.short_of_room.values().copied().max().unwrap_or(Room::Enough)
+    }
+
+    /// When a checkpoint should begin early, for want of room. One before which nothing has happened makes none.
+    fn early_at(&self) -> Option<Instant> {
+        self.protocol.early_at(self.room()).filter(|_| self.happened)
     }
 }
 
@@ -46,7 +67,8 @@ impl Controller {
         if let Some(request) = self.parts.control.next() {
             return self.begin_request(request, now);
         }
-        if !self.snapshots.protocol.is_due(now) {
+        let is_early = self.snapshots.early_at().is_some_and(|at| at <= now);
+        if !is_early && !self.snapshots.protocol.is_due(now) {
             return;
         }
         match self.snapshots.happened {
@@ -63,19 +85,21 @@ impl Controller {
         }
         match request.after {
             After::GoOn => _ = self.begin(Some(request), now),
-            After::Stop { drain } => {
-                self.send(Command::Halt { drain });
-                match drain {
-                    true => {
-                        self.snapshots.event_time = EventTimeEnd::Drained;
-                        self.phase = Phase::Draining(self.open, Some(request));
-                        self.close_soon(now);
-                    }
-                    // Nothing more will be read: what has been read is before this cut.
-                    false => self.begin_last(Some(request), now),
-                }
+            After::Stop { drain: true } => self.drain(Some(request), now),
+            After::Stop { drain: false } => {
+                // Nothing more will be read: what has been read is before this cut.
+                self.send(Command::Halt { drain: false });
+                self.begin_last(Some(request), now);
             }
         }
+    }
+
+    /// Brings event time to its end, and then the job; for `request`, if it was asked for now.
+    pub(super) fn drain(&mut self, request: Option<Request>, now: Instant) {
+        self.send(Command::Halt { drain: true });
+        self.snapshots.event_time = EventTimeEnd::Drained;
+        self.phase = Phase::Draining(self.open, request);
+        self.close_soon(now);
     }
 
     /// Begins the checkpoint after which the job ends.
@@ -91,6 +115,28 @@ impl Controller {
     /// finished, and holds no output, begins it anew.
     pub(super) fn is_end_to_be_confirmed(&self) -> bool {
         self.snapshots.event_time == EventTimeEnd::Finished && self.snapshots.holds_output
+    }
+
+    /// A task of a sink has more or less room for output that waits for its commit. Where it has none the sources wait. In
+    /// a job that keeps nothing all output waits for the end.
+    pub(super) fn room_changed(&mut self, sink: String, shard: usize, room: Room, now: Instant) {
+        if self.parts.publisher.is_none() {
+            return;
+        }
+        let before = self.snapshots.room();
+        match room {
+            Room::Enough => _ = self.snapshots.short_of_room.remove(&(sink, shard)),
+            Room::Little | Room::Exhausted => {
+                let known = self.snapshots.short_of_room.insert((sink, shard), room);
+                // It was given something, if it has less than before.
+                self.snapshots.happened |= known < Some(room);
+            }
+        }
+        let after = self.snapshots.room();
+        if (before == Room::Exhausted) != (after == Room::Exhausted) {
+            self.send_share();
+            self.close_soon(now);
+        }
     }
 
     /// Begins a checkpoint at the end of the open epoch.

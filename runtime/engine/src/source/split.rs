@@ -105,6 +105,13 @@ impl SplitTask {
         ready
     }
 
+    /// It is read again after it was held back.
+    pub(crate) fn go_on(&mut self, now: Instant) {
+        if self.is_ready(now) {
+            self.clock.held_until(now);
+        }
+    }
+
     /// Reads about `bytes_max` bytes.
     pub(crate) fn read(
         &mut self,

@@ -1,11 +1,11 @@
 //! What the engine's tests share: a job file's text and connectors of the test's own → a running job.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
-use tidewheel_checkpoint::{Log, Store};
+use tidewheel_checkpoint::{Attempt, Log, Store};
 use tidewheel_cluster::{Meeting, Member, Secret, join};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_connectors::{Connector, Registry};
@@ -118,10 +118,36 @@ impl Running {
     }
 }
 
-/// A new attempt in `folder`, with nothing but checkpoints that are asked for.
+/// A new attempt in `folder` that goes on from `origin`, with nothing but checkpoints that are asked for.
 pub(crate) fn durability(folder: &Path, origin: StartFrom) -> Durability {
-    let store = Store::open(&folder.join("checkpoints").to_string_lossy(), folder).expect("a store");
+    let store = store(folder);
     let attempt = Log::open(store.clone()).begin_attempt_from(None).expect("an attempt");
+    Durability { origin, ..beginning(store, attempt) }
+}
+
+/// The same; it goes on from the newest checkpoint, if there is one.
+pub(crate) fn resumed(folder: &Path) -> Durability {
+    let store = store(folder);
+    let mut attempt = Log::open(store.clone()).begin_attempt().expect("an attempt");
+    let newest = attempt.restore.take().map(|newest| newest.manifest);
+    let beginning = beginning(store, attempt);
+    match newest {
+        None => beginning,
+        Some(manifest) => Durability {
+            next_checkpoint: manifest.checkpoint + 1,
+            lineage: manifest.lineage.clone(),
+            origin: StartFrom::Checkpoint(Arc::new(manifest)),
+            ..beginning
+        },
+    }
+}
+
+fn store(folder: &Path) -> Store {
+    Store::open(&folder.join("checkpoints").to_string_lossy(), folder).expect("a store")
+}
+
+/// An attempt of a job that begins.
+fn beginning(store: Store, attempt: Attempt) -> Durability {
     Durability {
         policy: CheckpointPolicy {
             interval: None,
@@ -135,7 +161,8 @@ pub(crate) fn durability(folder: &Path, origin: StartFrom) -> Durability {
         slot: attempt.slot,
         next_checkpoint: 1,
         lineage: attempt.lineage,
-        origin,
+        origin: StartFrom::Nothing,
+        is_ending: false,
     }
 }
 

@@ -1,14 +1,13 @@
 //! Timers of processing time, on a clock that the tests set: nothing here waits for time to pass.
 
-use crate::common::{Running, TIMEOUT, TestJob, wait_until};
+use crate::common::{Running, TIMEOUT, TestJob, durability, wait_until};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use tidewheel_checkpoint::Store;
 use tidewheel_checkpoint::savepoint::Savepoint;
-use tidewheel_checkpoint::{Log, Store};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
-use tidewheel_engine::{After, CheckpointPolicy, Clock, Durability, JobOptions, ManualClock, StartFrom};
+use tidewheel_engine::{After, Clock, Durability, JobOptions, ManualClock, StartFrom};
 use tidewheel_state::{BackendKind, SharedMemory};
 
 const JOB: &str = "
@@ -94,27 +93,12 @@ fn sorted(mut texts: Vec<String>) -> Vec<String> {
 
 /// Options of a job that goes on from `origin` and takes the snapshots that are asked for.
 fn options(folder: &Path, name: &str, workers: usize, backend: BackendKind, origin: StartFrom) -> JobOptions {
-    let store = Store::open(&folder.join("checkpoints").to_string_lossy(), folder).expect("a store");
-    let attempt = Log::open(store.clone()).begin_attempt_from(None).expect("an attempt");
-    let (next_checkpoint, lineage) = match &origin {
-        StartFrom::Checkpoint(manifest) => (manifest.checkpoint + 1, manifest.lineage.clone()),
-        StartFrom::Nothing | StartFrom::Savepoint(_) => (1, attempt.lineage),
-    };
-    let policy = CheckpointPolicy {
-        interval: None,
-        min_pause: Duration::ZERO,
-        timeout: Duration::from_secs(60),
-        tolerable_failures: None,
-    };
-    let durability = Durability {
-        policy,
-        keep: 1,
-        store,
-        attempt: attempt.number,
-        slot: attempt.slot,
-        next_checkpoint,
-        lineage,
-        origin,
+    let begun = durability(folder, origin.clone());
+    let durability = match origin {
+        StartFrom::Checkpoint(manifest) => {
+            Durability { next_checkpoint: manifest.checkpoint + 1, lineage: manifest.lineage.clone(), ..begun }
+        }
+        StartFrom::Nothing | StartFrom::Savepoint(_) => begun,
     };
     let state = (backend, folder.join(format!("state-{name}")));
     JobOptions { state, durability: Some(durability), ..JobOptions::workers(workers) }

@@ -58,9 +58,18 @@ struct State {
     restarts: Vec<Restart>,
     /// Number of questions so far, and who waits for the answer to which.
     asked: u64,
-    waiting: HashMap<u64, Sender<Reply>>,
+    waiting: HashMap<u64, Waiting>,
     /// How many wait for the job to stop.
     stoppers: usize,
+    /// Somebody has been told that it has.
+    has_stopped: bool,
+}
+
+/// Somebody who waits for an answer.
+struct Waiting {
+    answer: Sender<Reply>,
+    /// Whether they have asked for the job to stop.
+    is_stop: bool,
 }
 
 /// What the job is doing.
@@ -107,6 +116,7 @@ impl Control {
             asked: 0,
             waiting: HashMap::new(),
             stoppers: 0,
+            has_stopped: false,
         };
         Control { facts, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -130,10 +140,18 @@ impl Control {
 
     /// Worker process 0 has answered.
     pub(super) fn answered(&self, number: u64, reply: Reply) {
+        let mut state = self.lock();
         // Whoever asked may have lost patience.
-        if let Some(waiting) = self.lock().waiting.remove(&number) {
-            let _ = waiting.send(reply);
+        if let Some(Waiting { answer, is_stop }) = state.waiting.remove(&number) {
+            state.has_stopped |= is_stop && reply.is_ok();
+            let _ = answer.send(reply);
         }
+    }
+
+    /// Whether somebody has been told that the job has stopped. Everything is committed then: if its process dies before it
+    /// ends there is nothing to start again.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.lock().has_stopped
     }
 
     /// The attempt has failed: waits for `delay`, or until somebody has the job stopped. Returns whether that is so.
@@ -181,7 +199,7 @@ impl Control {
             let ask = ask.ok_or(Unanswered::Absent)?;
             state.asked += 1;
             let number = state.asked;
-            state.waiting.insert(number, sender);
+            state.waiting.insert(number, Waiting { answer: sender, is_stop: question.is_stop() });
             (ask, number)
         };
         ask(number, question);

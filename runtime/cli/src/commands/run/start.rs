@@ -37,6 +37,17 @@ pub(super) enum Question {
     Metrics,
 }
 
+impl Question {
+    /// Whether the job is to stop.
+    pub(super) fn is_stop(&self) -> bool {
+        match self {
+            Question::Checkpoint(request) => request.stop,
+            Question::Savepoint(request) => request.stop,
+            Question::Status | Question::Checkpoints | Question::Metrics => false,
+        }
+    }
+}
+
 /// What the API gives for it.
 pub(super) type Reply = Result<serde_json::Value, ApiError>;
 
@@ -60,6 +71,8 @@ pub(super) struct Start {
     /// Identity of the job's output.
     pub(super) lineage: String,
     pub(super) origin: Origin,
+    /// Whether an earlier attempt has been drained, and this one is only to end.
+    pub(super) is_ending: bool,
     /// Whether this is not the first attempt of its supervisor.
     pub(super) is_restart: bool,
     /// When the job was started.

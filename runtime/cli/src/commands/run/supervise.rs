@@ -166,6 +166,10 @@ impl Supervised<'_> {
                     _ => return Err(error),
                 },
             };
+            if self.control.has_stopped() {
+                terminal::say(&format!("attempt {attempt} had stopped the job, and failed before it ended: {reason}"));
+                return Ok(End::Finished);
+            }
             self.check_not_taken_over()?;
             match strategy.failed(Instant::now(), chance()) {
                 Restart::GiveUp(limit) => return Err(JobFailed::Reason(format!("{reason}\n\nhint: {limit}")).into()),
@@ -290,8 +294,12 @@ impl Supervised<'_> {
     /// The checkpoint that an attempt goes on from.
     fn restored<'a>(&self, attempt: &'a Attempt) -> Option<&'a Restore> {
         // A job that was over when we came begins anew; one that has come to its end since is only to end.
-        let is_ours = |manifest: &Manifest| self.attempts.is_some_and(|(first, _)| manifest.attempt >= first);
-        attempt.restore.as_ref().filter(|restore| !restore.manifest.is_over() || is_ours(&restore.manifest))
+        attempt.restore.as_ref().filter(|restore| !restore.manifest.is_over() || self.is_ours(&restore.manifest))
+    }
+
+    /// Whether an earlier attempt of this run has taken that checkpoint.
+    fn is_ours(&self, manifest: &Manifest) -> bool {
+        self.attempts.is_some_and(|(first, _)| manifest.attempt >= first)
     }
 
     fn start(&self, attempt: &Attempt, member: Member) -> Start {
@@ -311,6 +319,8 @@ impl Supervised<'_> {
                 (None, Some(url)) => Origin::Savepoint(url.clone()),
                 (None, None) => Origin::Nothing,
             },
+            // One that was drained when we came goes on; one that has been since was to stop.
+            is_ending: restore.is_some_and(|restore| restore.manifest.drained && self.is_ours(&restore.manifest)),
             is_restart: self.attempts.is_some(),
             started_ms: self.started_ms,
         }

@@ -85,6 +85,7 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
         slot: start.slot,
         next_checkpoint: start.next_checkpoint,
         lineage: start.lineage.clone(),
+        is_ending: start.is_ending,
     };
     let options = JobOptions {
         workers: run.workers.get(),

@@ -125,6 +125,35 @@ fn a_stop_outlives_the_attempt_that_was_asked_for_it() {
     wait_until(&control, |_, stoppers| stoppers == 0);
 }
 
+/// Its process may die before it ends: whoever was told that the job has stopped would find it running again.
+#[test]
+fn a_job_that_has_stopped_by_its_own_word_is_not_started_again() {
+    let control = control();
+    let asked = run(&control, 1);
+    let savepoint = SavepointRequest { to: None, stop: true, drain: false };
+    let ask = |question| {
+        let asking = Arc::clone(&control);
+        let answered = thread::spawn(move || match question {
+            Question::Checkpoint(request) => asking.checkpoint(request).map(drop),
+            Question::Savepoint(request) => asking.savepoint(request).map(drop),
+            _ => panic!("nobody asks that"),
+        });
+        (asked.recv_timeout(LIMIT).unwrap().0, answered)
+    };
+    let taken = || Ok(json!({ "was_restarting": false }));
+    let (number, answered) = ask(Question::Checkpoint(CheckpointRequest { stop: false, drain: false }));
+    control.answered(number, taken());
+    answered.join().unwrap().unwrap();
+    let (number, answered) = ask(Question::Savepoint(savepoint));
+    control.answered(number, Err(ApiError::new(Fault::Job, "the disk is full")));
+    refused(answered.join().unwrap(), Fault::Job);
+    assert!(!control.has_stopped());
+    let (number, answered) = ask(Question::Checkpoint(CheckpointRequest { stop: true, drain: true }));
+    control.answered(number, taken());
+    assert!(control.has_stopped());
+    answered.join().unwrap().unwrap();
+}
+
 #[test]
 fn the_end_of_the_job_is_an_answer() {
     let control = control();
