@@ -4,7 +4,7 @@ use crate::common::{Running, TIMEOUT, TestJob, durability, wait_until};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use tidewheel_checkpoint::Store;
+use tidewheel_checkpoint::{Log, Store};
 use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_engine::{After, Clock, Durability, JobOptions, ManualClock, StartFrom};
