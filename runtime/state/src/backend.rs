@@ -50,7 +50,8 @@ pub struct StateSettings {
     pub declared: Vec<StateDecl>,
     /// Where they are kept.
     pub backend: BackendKind,
-    /// The local working folder of this task alone. It is emptied when the state is opened.
+    /// The local working folder of this task alone. It is emptied when the state is opened; what is in memory only, and
+    /// never written down, needs none.
     pub folder: PathBuf,
     /// The key groups that the task owns.
     pub key_groups: Range<u16>,
@@ -99,7 +100,11 @@ pub struct OpenedState {
 /// If the declared states cannot be kept or do not fit those of the snapshot, or if its files are damaged.
 pub fn open(settings: StateSettings, restore: Option<Restore>) -> Result<OpenedState, StateError> {
     let restore = restore.unwrap_or_default();
-    let folders = Folders::new(&settings.folder)?;
+    let is_in_memory = matches!(settings.backend, BackendKind::Memory);
+    let folders = match is_in_memory && !settings.tracks_changes && restore.tasks.is_empty() {
+        true => Folders::unmade(&settings.folder),
+        false => Folders::new(&settings.folder)?,
+    };
     let (chain, table) = restore::chain(&settings, &folders, restore)?;
     open_chain(settings, folders, table, chain)
 }

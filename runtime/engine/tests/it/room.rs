@@ -64,19 +64,23 @@ impl Outside {
         self.state.0.lock().expect("nobody panics")
     }
 
-    /// Takes nothing until its door is opened.
+    /// Takes nothing until its door is opened, by [`Ending`].
     fn close(&self) {
         self.lock().is_closed = true;
     }
 }
 
-/// Opened when dropped: a job that is dropped, as the test has failed, waits for its commits.
-struct Door<'a>(&'a Outside);
+/// Opens the door and stops the job when it is dropped, which is also when the test has failed: a job that is dropped waits
+/// for its end.
+struct Ending<'a>(&'a Outside, &'a Running);
 
-impl Drop for Door<'_> {
+impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.0.lock().is_closed = false;
-        self.0.state.1.notify_all();
+        let Ending(outside, job) = self;
+        outside.lock().is_closed = false;
+        outside.state.1.notify_all();
+        // It may be on its way to its end already.
+        drop(job.control().snapshot(None, After::Stop { drain: false }));
     }
 }
 
@@ -239,10 +243,10 @@ fn a_job_that_waits_for_room_can_be_stopped() {
         let outside = Outside::new(1, 1);
         outside.close();
         let job = start(&folder, &source, &outside, 2);
-        let door = Door(&outside);
+        let ending = Ending(&outside, &job);
         wait_until("a checkpoint has begun early", || job.counters().checkpoints.completed == 1);
         let done = job.control().snapshot(None, After::Stop { drain });
-        drop(door);
+        drop(ending);
         done.recv_timeout(TIMEOUT).expect("an answer").expect("a checkpoint");
         job.wait();
         let committed = outside.lock().committed.len() as u64;
@@ -261,7 +265,7 @@ fn a_split_that_has_records_is_not_idle_while_its_source_waits_for_room() {
     let outside = Outside::new(ROOM, ROOM);
     outside.close();
     let job = start(&folder, &source, &outside, 1);
-    let door = Door(&outside);
+    let ending = Ending(&outside, &job);
     for busy in 0..BUSY {
         let count = (ROOM + 2 * IN_FLIGHT_BYTES_MAX) / BUSY / RECORD_BYTES;
         source.split(busy).push((0..count).map(|_| record(50_000, 0)));
@@ -275,8 +279,7 @@ fn a_split_that_has_records_is_not_idle_while_its_source_waits_for_room() {
         assert!(job.counters().watermark().0 < 10_000, "the quiet split is taken for idle");
         held_since.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(3)
     });
-    drop(door);
-    (0..=BUSY).for_each(|split| source.split(split).end());
+    drop(ending);
     job.wait();
     assert_eq!(outside.lock().held, 0);
 }
