@@ -41,7 +41,7 @@ fn the_job_of_the_readme_does_what_it_says() {
     let letter: Value = serde_json::from_str(letter).expect("JSON");
     let place = json!([letter["operator"], letter["split"], letter["offset"], letter["key"], letter["value"]]);
     assert_eq!(place, json!(["dear", "bids.jsonl", 4, "7", bids[3]]));
-    assert_eq!(letter["reason"], "found no matching overload for '_>_' applied to '(null_type, int)'");
+    assert_eq!(letter["reason"], "cannot compare null with int");
 }
 
 #[test]

@@ -255,15 +255,13 @@ impl<'a> State<'a> {
                 *count += 1;
                 sum.add(&value);
             }
-            (State::Extreme { wanted, value: own }, Input::Value(value)) => {
-                if own.as_ref().is_none_or(|own| value.order(own) == *wanted) {
-                    *own = Some(value.into_owned());
-                }
+            (State::Extreme { wanted, value: own }, Input::Value(value))
+                if own.as_ref().is_none_or(|own| value.order(own) == *wanted) =>
+            {
+                *own = Some(value.into_owned());
             }
-            (State::Distinct(values), Input::Distinct(value)) => {
-                if !values.contains(value.as_slice()) {
-                    values.insert(Cow::Owned(value));
-                }
+            (State::Distinct(values), Input::Distinct(value)) if !values.contains(value.as_slice()) => {
+                values.insert(Cow::Owned(value));
             }
             (State::About(sketch), Input::Distinct(value)) => sketch.add(&value),
             (State::Top { most, records }, Input::Ranked(ranked)) => {
@@ -282,10 +280,10 @@ impl<'a> State<'a> {
                 *count = count.saturating_add(other_count);
                 sum.merge(other);
             }
-            (State::Extreme { wanted, value: own }, State::Extreme { value: Some(value), .. }) => {
-                if own.as_ref().is_none_or(|own| value.order(own) == *wanted) {
-                    *own = Some(value);
-                }
+            (State::Extreme { wanted, value: own }, State::Extreme { value: Some(value), .. })
+                if own.as_ref().is_none_or(|own| value.order(own) == *wanted) =>
+            {
+                *own = Some(value);
             }
             (State::Distinct(values), State::Distinct(others)) => values.extend(others),
             (State::About(sketch), State::About(other)) => sketch.merge(&other),
