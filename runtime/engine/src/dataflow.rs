@@ -11,6 +11,7 @@ use crate::inbox::{DataInput, Inbox, Input};
 use crate::metrics::{JobMetrics, NodeMetrics};
 use crate::operator::changed::Changing;
 use crate::operator::filter::Filtering;
+use crate::operator::join::Join;
 use crate::operator::keyed::Keyed;
 use crate::operator::latest::KeepingLatest;
 use crate::operator::rekey::Rekey;
@@ -293,6 +294,12 @@ impl<'a> Graph<'a, '_> {
                     let task = self.aggregates(index, aggregates);
                     self.window(index, node, task, windows);
                 }
+                Role::Join(join, format) => {
+                    let (state, refusals) = (self.state(node), self.refusals(index, None));
+                    let late = (node.late_port(), shared.metrics[index].clone());
+                    let join = Join::new(node.id.clone(), (*join, *format), state, refusals, late);
+                    self.task(index, OPEN_EPOCH, |_| join);
+                }
                 Role::Filter(filter) => {
                     let filtering = Filtering::new(filter.clone(), self.refusals(index, None));
                     self.task(index, ANY_EPOCH, |_| filtering);
@@ -363,7 +370,7 @@ impl<'a> Graph<'a, '_> {
         shared.clock.attach(sync.clone());
         let logic = logic(sync);
         let watermark = shared.checkpoints.watermark(&node.id);
-        let tracker = Tracker::new(node.sources.clone(), shared.workers, watermark);
+        let tracker = Tracker::new(node.sources.clone(), shared.workers, watermark, node.delay_ms);
         let (metrics, reporter, clock) =
             (shared.metrics[index].clone(), self.reporter.clone(), self.shared.clock.clone());
         builder.build(|capabilities| {

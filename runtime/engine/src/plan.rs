@@ -8,6 +8,7 @@ mod resolve;
 
 use crate::error::EngineError;
 use crate::metrics::NodeKind;
+use crate::operator::join::{self, PairFormat};
 use crate::operator::kept_state;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::description::StateDecl;
-use tidewheel_types::job::{JobSpec, OnError, WindowAssigner, WindowSpec};
+use tidewheel_types::job::{JobSpec, JoinSpec, OnError, WindowAssigner, WindowSpec};
 use tidewheel_types::selector::Selector;
 use tidewheel_types::shape::{NamedWindows, Shape, ShapeError, Windows};
 
@@ -86,6 +87,12 @@ impl Plan {
     /// What a snapshot has to fit that the job goes on from.
     pub fn declared(&self) -> Declared {
         let states = self.nodes.iter().filter_map(|node| Some((node.id.clone(), node.role.states()?)));
+        // The function over the pairs of a join bears its name, and has no state.
+        let is_function_of_join = |(id, states): &(OperatorId, Vec<StateDecl>)| {
+            let is_join = |node: &Node| node.id == *id && matches!(node.role, Role::Join(..));
+            states.is_empty() && self.nodes.iter().any(is_join)
+        };
+        let states = states.filter(|state| !is_function_of_join(state));
         let mut declared =
             Declared { max_parallelism: self.max_parallelism, operators: states.collect(), ..Declared::default() };
         for node in &self.nodes {
@@ -156,6 +163,8 @@ pub(crate) struct Node {
     pub(crate) on_error: OnError,
     /// The sources upstream (or the source itself), as places in the job's list of sources.
     pub(crate) sources: Vec<u32>,
+    /// How far the watermark of its inputs is behind that of the sources.
+    pub(crate) delay_ms: i64,
 }
 
 impl Node {
@@ -186,6 +195,8 @@ pub(crate) enum Role {
     Stateless(Function),
     Keyed(Function),
     Window(Function, WindowSpec),
+    /// Pairs the records of two inputs.
+    Join(JoinSpec, PairFormat),
     /// Windows over aggregates that need no component.
     Aggregate(Arc<Aggregates>, WindowSpec),
     Filter(Arc<Filter>),
@@ -215,6 +226,7 @@ impl Role {
             Role::Latest(latest) => Some(vec![latest.state()]),
             Role::Stateless(function) | Role::Keyed(function) => Some(function.component.description().states.clone()),
             Role::Aggregate(aggregates, _) => Some(vec![aggregates.state(), kept_state()]),
+            Role::Join(..) => Some(join::states()),
             Role::Window(function, _) => {
                 let states = function.component.description().states.iter().cloned();
                 Some(states.chain([kept_state()]).collect())
@@ -222,9 +234,25 @@ impl Role {
         }
     }
 
+    /// How far behind the watermark results may be: that of who reads them is behind by so much.
+    pub(crate) fn delay_ms(&self) -> i64 {
+        match self {
+            Role::Join(join, _) => join.delay_ms(),
+            _ => 0,
+        }
+    }
+
     /// Whether its input is exchanged by key.
     pub(crate) fn is_keyed(&self) -> bool {
-        matches!(self, Role::Keyed(_) | Role::Window(..) | Role::Aggregate(..) | Role::Changed(_) | Role::Latest(_))
+        matches!(
+            self,
+            Role::Keyed(_)
+                | Role::Window(..)
+                | Role::Aggregate(..)
+                | Role::Join(..)
+                | Role::Changed(_)
+                | Role::Latest(_)
+        )
     }
 }
 

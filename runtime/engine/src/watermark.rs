@@ -149,16 +149,19 @@ pub(crate) struct Tracker {
     /// The sources upstream, in rising order; per source one entry per worker.
     sources: Vec<u32>,
     progress: Vec<Progress>,
+    /// How far it is behind the sources, since what is upstream gives results that are.
+    delay_ms: i64,
     watermark: Watermark,
 }
 
 impl Tracker {
-    /// The watermark of an operator behind `sources`. It begins at `watermark`, where a checkpoint has left it.
-    pub(crate) fn new(mut sources: Vec<u32>, workers: usize, watermark: Watermark) -> Self {
+    /// The watermark of an operator behind `sources`, and behind them by `delay_ms`. It begins at `watermark`, where a
+    /// checkpoint has left it.
+    pub(crate) fn new(mut sources: Vec<u32>, workers: usize, watermark: Watermark, delay_ms: i64) -> Self {
         sources.sort_unstable();
         sources.dedup();
         let progress = vec![Progress::Active(i64::MIN); sources.len() * workers];
-        Tracker { workers: workers as u32, sources, progress, watermark }
+        Tracker { workers: workers as u32, sources, progress, delay_ms, watermark }
     }
 
     /// Takes note of an update; one of a source that is not upstream is none of ours.
@@ -171,7 +174,7 @@ impl Tracker {
     /// Moves the watermark to where the updates so far allow.
     pub(crate) fn advance(&mut self) -> Watermark {
         let reached = match least(self.progress.iter().copied()) {
-            Progress::Active(watermark) => Watermark(watermark),
+            Progress::Active(watermark) => Watermark(watermark.saturating_sub(self.delay_ms)),
             Progress::Idle => self.watermark,
             Progress::Ended => Watermark::MAX,
         };
@@ -242,7 +245,7 @@ mod tests {
         fn the_watermark_is_the_least_of_all_that_are_not_idle(
             updates in vec((0u32..3, 0u32..2, progress(), any::<bool>()), 0..60),
         ) {
-            let mut tracker = Tracker::new(vec![2, 0], 2, Watermark::MIN);
+            let mut tracker = Tracker::new(vec![2, 0], 2, Watermark::MIN, 0);
             let mut model = std::collections::BTreeMap::new();
             for source in [0, 2] {
                 for worker in 0..2 {

@@ -13,6 +13,7 @@ pub(crate) mod filter;
 mod frames;
 mod function;
 mod group;
+pub(crate) mod join;
 pub(crate) mod keyed;
 pub(crate) mod latest;
 mod memory;

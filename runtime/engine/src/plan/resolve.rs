@@ -2,6 +2,7 @@
 
 use super::{Changed, Edge, Function, Latest, Node, Plan, Role, Route, SourceNode, Splits};
 use crate::error::EngineError;
+use crate::operator::join::PairFormat;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -122,6 +123,7 @@ impl Planner<'_> {
             ports: vec![String::new(), DEAD_LETTER.to_owned()],
             on_error: spec.on_error,
             sources: vec![index],
+            delay_ms: 0,
         });
         Ok(splits)
     }
@@ -129,6 +131,7 @@ impl Planner<'_> {
     fn operator(&mut self, spec: &OperatorSpec) -> Result<(), EngineError> {
         let role = match &spec.function {
             FunctionSpec::Component(component) => return self.component(spec, component),
+            FunctionSpec::Pairs => return self.add_join(spec, PairFormat::Json).map(drop),
             FunctionSpec::Filter(options) => Role::Filter(Arc::new(Filter::parse(&mut options.clone())?)),
             FunctionSpec::Select(options) => Role::Select(Arc::new(Select::parse(&mut options.clone())?)),
             FunctionSpec::Aggregate(options) => {
@@ -190,7 +193,7 @@ impl Planner<'_> {
         self.add_operator(spec, role, ports, inputs > 1)
     }
 
-    /// Adds the node and its edges, with a re-keying node before it if the job asks for one.
+    /// Adds an operator: behind its inputs, or behind the join of them.
     fn add_operator(
         &mut self,
         spec: &OperatorSpec,
@@ -198,6 +201,40 @@ impl Planner<'_> {
         ports: Vec<String>,
         numbered: bool,
     ) -> Result<(), EngineError> {
+        if spec.join.is_none() {
+            return self.add_node(spec, role, ports, numbered).map(drop);
+        }
+        let format = match role {
+            Role::Stateless(_) => PairFormat::Packed,
+            Role::Filter(_) | Role::Select(_) => PairFormat::Json,
+            _ => {
+                let fix = "a function over the pairs of a \"join\" keeps nothing: it is of world stateless";
+                return Err(self.wrong(spec.line, format!("[operators.{}]: {fix}", spec.id)));
+            }
+        };
+        let join = self.add_join(spec, format)?;
+        let to = self.nodes.len();
+        let (sources, delay_ms) = (self.nodes[join].sources.clone(), self.delay_behind(join));
+        self.nodes.push(Node { id: spec.id.clone(), role, ports, on_error: spec.on_error, sources, delay_ms });
+        self.edges.push(Edge { from: join, port: 0, to, input: 0, route: Route::Local });
+        Ok(())
+    }
+
+    /// Adds the join of an operator's inputs; returns it.
+    fn add_join(&mut self, spec: &OperatorSpec, format: PairFormat) -> Result<usize, EngineError> {
+        let join = spec.join.ok_or_else(|| self.wrong(spec.line, "there is no \"join\"".to_owned()))?;
+        let ports = vec![String::new(), LATE.to_owned(), DEAD_LETTER.to_owned()];
+        self.add_node(spec, Role::Join(join, format), ports, true)
+    }
+
+    /// Adds a node and its edges, with re-keying nodes before it if the job asks for them; returns it.
+    fn add_node(
+        &mut self,
+        spec: &OperatorSpec,
+        role: Role,
+        ports: Vec<String>,
+        numbered: bool,
+    ) -> Result<usize, EngineError> {
         let is_keyed = role.is_keyed();
         let route = match spec.exchange {
             _ if is_keyed => Route::ByKey,
@@ -207,24 +244,31 @@ impl Planner<'_> {
         let mut edges = Vec::new();
         for (place, input) in spec.inputs.iter().enumerate() {
             let index = if numbered { place as u8 } else { 0 };
+            let key = spec.keys.get(place).or(spec.keys.first());
             for (from, port) in self.resolve(input)? {
-                if is_keyed && spec.key.is_none() {
+                if is_keyed && key.is_none() {
                     self.demand_key(from, spec, input)?;
                 }
-                edges.push((from, port, index));
+                edges.push((from, port, index, key));
             }
         }
         let sources = self.upstream(edges.iter().map(|&(from, ..)| from));
-        if let Some(selector) = &spec.key {
-            for (from, port, _) in &mut edges {
-                *from = self.rekey(spec, selector.clone(), *from, *port);
+        let delay_ms = edges.iter().map(|&(from, ..)| self.delay_behind(from)).max().unwrap_or(0);
+        for (from, port, _, key) in &mut edges {
+            if let Some(key) = key {
+                *from = self.rekey(spec, (*key).clone(), *from, *port);
                 *port = 0;
             }
         }
         let to = self.nodes.len();
-        self.nodes.push(Node { id: spec.id.clone(), role, ports, on_error: spec.on_error, sources });
-        self.edges.extend(edges.into_iter().map(|(from, port, input)| Edge { from, port, to, input, route }));
-        Ok(())
+        self.nodes.push(Node { id: spec.id.clone(), role, ports, on_error: spec.on_error, sources, delay_ms });
+        self.edges.extend(edges.into_iter().map(|(from, port, input, _)| Edge { from, port, to, input, route }));
+        Ok(to)
+    }
+
+    /// How far the watermark behind a node is behind that of the sources.
+    fn delay_behind(&self, node: usize) -> i64 {
+        self.nodes[node].delay_ms.saturating_add(self.nodes[node].role.delay_ms())
     }
 
     /// Adds a node that gives the records of one edge another key; returns it.
@@ -243,6 +287,7 @@ impl Planner<'_> {
             ports: vec![String::new(), DEAD_LETTER.to_owned()],
             on_error: spec.on_error,
             sources: self.upstream([from]),
+            delay_ms: self.delay_behind(from),
         });
         to
     }
@@ -277,7 +322,9 @@ impl Planner<'_> {
         let sources = self.upstream(edges.iter().map(|&(from, _)| from));
         let to = self.nodes.len();
         let ports = Vec::new();
-        self.nodes.push(Node { id: spec.id.clone(), role: Role::Sink(sink), ports, on_error: OnError::Fail, sources });
+        let delay_ms = edges.iter().map(|&(from, _)| self.delay_behind(from)).max().unwrap_or(0);
+        let on_error = OnError::Fail;
+        self.nodes.push(Node { id: spec.id.clone(), role: Role::Sink(sink), ports, on_error, sources, delay_ms });
         self.edges.extend(edges.into_iter().map(|(from, port)| Edge { from, port, to, input: 0, route: Route::Local }));
         Ok(())
     }

@@ -6,6 +6,7 @@ mod common;
 mod credit;
 mod dead_letter;
 mod idle;
+mod join;
 mod late;
 mod limits;
 mod migration;

@@ -8,7 +8,8 @@ use crate::description::TimerClock;
 const KEYS: [&str; 6] = ["component", "filter", "select", "aggregate", "deduplicate", "changed"];
 
 /// Keys of an operator that others do not take, with those that do.
-const OWNED: [(&str, &[&str]); 4] = [
+const OWNED: [(&str, &[&str]); 5] = [
+    ("join", &["component", "filter", "select"]),
     ("config", &["component"]),
     ("limits", &["component"]),
     ("window", &["component", "aggregate"]),
@@ -20,6 +21,7 @@ pub(super) fn function(table: &mut Options) -> Result<FunctionSpec, JobError> {
     let given: Vec<&str> = table.keys().filter_map(|key| KEYS.into_iter().find(|known| *known == key)).collect();
     let key = match given[..] {
         [key] => key,
+        [] if table.keys().any(|key| key == "join") => return Ok(FunctionSpec::Pairs),
         [] => return Err(nothing_to_do(table)),
         [first, second, ..] => {
             let error = table.error(second, format!("the operator has {first:?} already"));

@@ -1,7 +1,7 @@
 //! What the user asked for: the job file, parsed and checked.
 //!
-//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse`, `function`, `window` and `durability`
-//! their meaning) and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What
+//! [`JobSpec::parse`] reads the text ([`options`](Options) does the tables, `parse`, `function`, `join`, `window` and
+//! `durability` their meaning) and then checks what the job file alone can tell (`graph`): names, inputs, cycles, dead letters. What
 //! depends on a component or a connector is checked by whoever knows those, with errors of the same form from
 //! [`JobSpec::error`].
 
@@ -9,6 +9,7 @@ mod durability;
 mod error;
 mod function;
 mod graph;
+mod join;
 mod options;
 mod parse;
 mod settings;
@@ -17,6 +18,7 @@ mod window;
 
 pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
 pub use error::{JobError, nearest};
+pub use join::{JoinKind, JoinSpec, JoinType};
 pub use options::Options;
 pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowClock, WindowSpec};
 
@@ -89,8 +91,10 @@ pub struct OperatorSpec {
     pub function: FunctionSpec,
     /// What it reads; at least one.
     pub inputs: Vec<InputRef>,
-    /// Where the key of an incoming record is; otherwise it keeps the one it has.
-    pub key: Option<Selector>,
+    /// How the records of its two inputs are paired before it gets them.
+    pub join: Option<JoinSpec>,
+    /// Where the key of an incoming record is: one place, or one for each input; none: it keeps the one it has.
+    pub keys: Vec<Selector>,
     /// How records are spread over workers when that is not by key.
     pub exchange: Option<ExchangeKind>,
     /// The window of a component of world `aggregate`.
@@ -107,6 +111,8 @@ pub struct OperatorSpec {
 pub enum FunctionSpec {
     /// It calls the user's function.
     Component(ComponentSpec),
+    /// It passes on the pairs of its join as they are.
+    Pairs,
     /// It lets records pass for which a condition holds: `filter = "price > 100"`.
     Filter(Options),
     /// It makes an object of each record: `select = { auction = "auction" }`.

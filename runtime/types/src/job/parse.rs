@@ -2,7 +2,7 @@
 
 use super::{
     ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
-    WatermarkSpec, durability, function, window,
+    WatermarkSpec, durability, function, join, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -52,16 +52,21 @@ fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> 
 fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobError> {
     let function = function::function(&mut table)?;
     let inputs = inputs(&mut table)?;
-    let key = selector(&mut table, "key")?;
+    let keys = keys(&mut table, inputs.len())?;
     let exchange = table.take_choice("exchange", &[("rebalance", ExchangeKind::Rebalance)])?;
-    if key.is_some() && exchange.is_some() {
+    if !keys.is_empty() && exchange.is_some() {
         return Err(table.error("exchange", "a key already says where records go").with_hint("remove one of the two"));
+    }
+    let join = join::take(&mut table)?;
+    if join.is_some() && inputs.len() != 2 {
+        let message = format!("a join has two inputs, not {}", inputs.len());
+        return Err(table.error("input", message).with_hint("write input = [\"LEFT\", \"RIGHT\"]"));
     }
     let window = window::take(&mut table)?;
     let on_error = on_error(&mut table)?;
     table.finish()?;
     let id = OperatorId::new(&name);
-    Ok(OperatorSpec { id, function, inputs, key, exchange, window, on_error, line: table.line() })
+    Ok(OperatorSpec { id, function, inputs, join, keys, exchange, window, on_error, line: table.line() })
 }
 
 fn sink((name, mut table): (String, Options)) -> Result<SinkSpec, JobError> {
@@ -123,6 +128,35 @@ fn inputs(table: &mut Options) -> Result<Vec<InputRef>, JobError> {
     Ok(inputs)
 }
 
+/// The keys of an operator's records: `{ json = "/user_id" }`, or a list with one for each of its `inputs`.
+fn keys(table: &mut Options, inputs: usize) -> Result<Vec<Selector>, JobError> {
+    if table.is_table("key") {
+        return Ok(selector(table, "key")?.into_iter().collect());
+    }
+    let Some(places) = table.take::<Vec<Value>>("key")? else { return Ok(Vec::new()) };
+    if places.len() != inputs {
+        let message = format!("{} keys for {inputs} inputs", places.len());
+        return Err(table.error("key", message).with_hint("write one for all inputs, or one for each in their order"));
+    }
+    let keys = places.into_iter().map(|place| {
+        let Value::Table(mut place) = place else { return Err(table.error("key", EXPECTED_PLACE)) };
+        let mut text = |name| match place.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(table.error("key", format!("invalid type: {}, expected a string", other.type_str()))),
+        };
+        let (json, bytes) = (text("json")?, text("bytes")?);
+        match (json, bytes, place.is_empty()) {
+            (Some(pointer), None, true) => Selector::json(&pointer).map_err(|message| table.error("key", message)),
+            (None, Some(range), true) => Selector::bytes(&range).map_err(|message| table.error("key", message)),
+            _ => Err(table.error("key", EXPECTED_PLACE)),
+        }
+    });
+    keys.collect()
+}
+
+const EXPECTED_PLACE: &str = "expected { json = \"/NAME\" } or { bytes = \"FROM..TO\" }";
+
 /// `{ json = "/user_id" }`, or `{ bytes = "9..17" }`.
 pub(super) fn selector(table: &mut Options, key: &str) -> Result<Option<Selector>, JobError> {
     let Some(mut place) = table.take_table(key)? else { return Ok(None) };
@@ -132,7 +166,7 @@ pub(super) fn selector(table: &mut Options, key: &str) -> Result<Option<Selector
     let selector = match (json, bytes) {
         (Some(pointer), None) => Selector::json(&pointer).map_err(|message| place.error("json", message)),
         (None, Some(range)) => Selector::bytes(&range).map_err(|message| place.error("bytes", message)),
-        _ => Err(table.error(key, "expected { json = \"/NAME\" } or { bytes = \"FROM..TO\" }")),
+        _ => Err(table.error(key, EXPECTED_PLACE)),
     };
     selector.map(Some)
 }

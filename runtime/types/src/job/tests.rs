@@ -85,7 +85,7 @@ fn a_job_file_with_everything() {
     let [daily, rfm, spread] = spec.operators.as_slice() else { panic!("three operators") };
     assert_eq!((daily.id.as_str(), component(daily).path.as_str(), daily.line), ("daily", "spend.wasm", 27));
     assert_eq!(daily.inputs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["rfm", "spread"]);
-    assert_eq!(daily.key, Some(Selector::bytes("0..4").unwrap()));
+    assert_eq!(daily.keys, [Selector::bytes("0..4").unwrap()]);
     let day = WindowAssigner::Tumbling { size_ms: 86_400_000, offset_ms: 28_800_000 };
     assert_eq!(daily.window.as_ref().map(|window| &window.assigner), Some(&day));
     let limits =

@@ -1,0 +1,300 @@
+//! Joins against plain models: nested loops over what has come.
+
+use crate::common::{Running, TIMEOUT, TestJob, durability, wait_until};
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use std::sync::Arc;
+use tempfile::TempDir;
+use tidewheel_checkpoint::Store;
+use tidewheel_checkpoint::savepoint::Savepoint;
+use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
+use tidewheel_engine::{After, JobOptions, StartFrom};
+use tidewheel_state::BackendKind;
+
+/// A join of a job.
+#[derive(Clone, Copy, Debug)]
+struct Join {
+    /// Bounds of an interval join; none: a temporal one.
+    bounds: Option<(i64, i64)>,
+    /// Whether records of the left and the right side pass without a pair.
+    outer: [bool; 2],
+}
+
+impl Join {
+    fn text(&self) -> String {
+        let kind = match self.bounds {
+            Some((lower, upper)) => format!("interval = ['{lower}ms', '{upper}ms']"),
+            None => "temporal = true".to_owned(),
+        };
+        let outer = match self.outer {
+            [false, false] => "inner",
+            [true, false] => "left",
+            [false, true] => "right",
+            [true, true] => "full",
+        };
+        format!("join = {{ {kind}, type = '{outer}' }}")
+    }
+}
+
+/// A record of either side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Input {
+    is_left: bool,
+    key: u8,
+    time: i64,
+    number: u32,
+}
+
+impl Input {
+    fn value(&self) -> String {
+        format!("{{\"key\":{},\"number\":{}}}", self.key, self.number)
+    }
+}
+
+/// What waits of a record.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    input: Input,
+    is_matched: bool,
+}
+
+/// The join, record by record, as a nested loop.
+struct Model {
+    join: Join,
+    watermark: i64,
+    waiting: Vec<Waiting>,
+    /// Time and text of pairs.
+    results: Vec<(i64, String)>,
+    late: Vec<String>,
+}
+
+impl Model {
+    fn new(join: Join) -> Self {
+        Model { join, watermark: i64::MIN, waiting: Vec::new(), results: Vec::new(), late: Vec::new() }
+    }
+
+    fn record(&mut self, input: Input) {
+        let is_late = match self.join.bounds {
+            Some(_) => input.time < self.watermark,
+            None => input.is_left && input.time <= self.watermark,
+        };
+        if is_late {
+            return self.late.push(input.value());
+        }
+        let mut is_matched = false;
+        if let Some((lower, upper)) = self.join.bounds {
+            for other in &mut self.waiting {
+                let (left, right) = if input.is_left { (input, other.input) } else { (other.input, input) };
+                let is_pair = left.is_left && !right.is_left && left.key == right.key;
+                if is_pair && (left.time + lower..=left.time + upper).contains(&right.time) {
+                    (other.is_matched, is_matched) = (true, true);
+                    self.results.push((left.time.max(right.time), pair(Some(left), Some(right))));
+                }
+            }
+        }
+        self.waiting.push(Waiting { input, is_matched });
+    }
+
+    fn advance(&mut self, watermark: i64) {
+        self.watermark = self.watermark.max(watermark);
+        match self.join.bounds {
+            Some((lower, upper)) => self.forget(lower, upper),
+            None => self.look_up(),
+        }
+    }
+
+    fn forget(&mut self, lower: i64, upper: i64) {
+        let waits = |input: &Input| if input.is_left { upper.max(0) } else { (-lower).max(0) };
+        let is_over = |waiting: &Waiting| waiting.input.time + waits(&waiting.input) <= self.watermark;
+        let (over, waiting): (Vec<Waiting>, _) = self.waiting.iter().copied().partition(is_over);
+        self.waiting = waiting;
+        for Waiting { input, is_matched } in over {
+            if !is_matched && self.join.outer[usize::from(!input.is_left)] {
+                self.results.push((input.time, alone(input)));
+            }
+        }
+    }
+
+    fn look_up(&mut self) {
+        let is_due = |waiting: &Waiting| waiting.input.is_left && waiting.input.time <= self.watermark;
+        let (due, waiting): (Vec<Waiting>, _) = self.waiting.iter().copied().partition(is_due);
+        self.waiting = waiting;
+        for Waiting { input: left, .. } in due {
+            let versions = self.waiting.iter().map(|waiting| waiting.input);
+            let versions = versions.filter(|right| !right.is_left && right.key == left.key && right.time <= left.time);
+            // Of several with one time the last to come.
+            match versions.max_by_key(|right| right.time) {
+                Some(right) => self.results.push((left.time, pair(Some(left), Some(right)))),
+                None if self.join.outer[0] => self.results.push((left.time, alone(left))),
+                None => {}
+            }
+        }
+    }
+}
+
+fn pair(left: Option<Input>, right: Option<Input>) -> String {
+    let side = |input: Option<Input>| input.map_or("null".to_owned(), |input| input.value());
+    format!("{{\"left\":{},\"right\":{}}}", side(left), side(right))
+}
+
+fn alone(input: Input) -> String {
+    if input.is_left { pair(Some(input), None) } else { pair(None, Some(input)) }
+}
+
+fn joins() -> impl Strategy<Value = Join> {
+    let interval = (-30i64..30, 0i64..40, any::<[bool; 2]>());
+    prop_oneof![
+        2 => interval.prop_map(|(lower, length, outer)| Join { bounds: Some((lower, lower + length)), outer }),
+        1 => any::<bool>().prop_map(|left| Join { bounds: None, outer: [left, false] }),
+    ]
+}
+
+/// Records as they are read, some at a time of one side, each of which moves that side's watermark.
+fn reads() -> impl Strategy<Value = Vec<Vec<Input>>> {
+    let input = (0u8..2, 0i64..30, any::<u16>());
+    vec((any::<bool>(), vec(input, 1..6)), 1..12).prop_map(|reads| {
+        let mut largest = [0, 0];
+        let reads = reads.into_iter().map(|(is_left, read)| {
+            let base = &mut largest[usize::from(is_left)];
+            let first = *base - 15;
+            let inputs = read.into_iter().map(|(key, time, number)| Input {
+                is_left,
+                key,
+                time: first + time,
+                number: number.into(),
+            });
+            let mut inputs: Vec<Input> = inputs.collect();
+            *base += 7;
+            inputs.push(Input { is_left, key: 9, time: *base, number: 0 });
+            *base = inputs.iter().map(|input| input.time).max().expect("there is one");
+            inputs
+        });
+        reads.collect()
+    })
+}
+
+/// A job with a join, and what it has given so far.
+struct JoinJob {
+    text: String,
+    /// The left and the right input.
+    inputs: [MemorySource; 2],
+    largest: [Option<i64>; 2],
+    folder: TempDir,
+    results: Vec<(i64, String)>,
+    late: Vec<String>,
+}
+
+impl JoinJob {
+    fn new(join: Join) -> Self {
+        let text = format!(
+            "[sources.a]\nconnector = 'a'\n[sources.b]\nconnector = 'b'\n\
+             [operators.pairs]\n{}\ninput = ['a', 'b']\nkey = {{ json = '/key' }}\n\
+             [sinks.out]\nconnector = 'out'\ninput = 'pairs'\n[sinks.late]\nconnector = 'late'\ninput = 'pairs.late'\n",
+            join.text()
+        );
+        JoinJob {
+            text,
+            inputs: [MemorySource::new(1), MemorySource::new(1)],
+            largest: [None, None],
+            folder: tempfile::tempdir().expect("a folder"),
+            results: Vec::new(),
+            late: Vec::new(),
+        }
+    }
+
+    /// The watermark of both inputs.
+    fn watermark(&self) -> i64 {
+        let of = |largest: Option<i64>| largest.map_or(i64::MIN, |largest| largest - 1);
+        of(self.largest[0]).min(of(self.largest[1]))
+    }
+
+    /// Takes in some reads, each in an epoch of its own, up to the end of the input or to a savepoint. `model` is told of
+    /// the same.
+    fn run(
+        &mut self,
+        reads: &[Vec<Input>],
+        workers: usize,
+        (origin, stop): (StartFrom, bool),
+        model: &mut Model,
+    ) -> StartFrom {
+        let job = TestJob::new(&self.text).source("a", &self.inputs[0]).source("b", &self.inputs[1]);
+        let (job, out) = job.sink("out");
+        let (job, late) = job.sink("late");
+        let folder = self.folder.path();
+        let state = (BackendKind::Memory, folder.join("state"));
+        let options =
+            JobOptions { state, durability: Some(durability(folder, origin)), ..JobOptions::workers(workers) };
+        let job = job.start_with(options);
+        let mut records = 0;
+        for read in reads {
+            let side = usize::from(!read[0].is_left);
+            let record = |input: &Input| MemoryRecord::new(input.time, "", input.value());
+            self.inputs[side].split(0).push(read.iter().map(record).collect::<Vec<_>>());
+            read.iter().for_each(|&input| model.record(input));
+            records += read.len() as u64;
+            let largest = read.iter().map(|input| input.time).max();
+            self.largest[side] = self.largest[side].max(largest);
+            let watermark = self.watermark();
+            wait_until("a read has taken effect", || is_done(&job, records, watermark));
+            model.advance(watermark);
+        }
+        let url = folder.join("savepoint").to_string_lossy().into_owned();
+        if stop {
+            let done = job.control().snapshot(Some(url.clone()), After::Stop { drain: false });
+            done.recv_timeout(TIMEOUT).expect("an answer").expect("a savepoint");
+        } else {
+            self.inputs.iter().for_each(|input| input.split(0).end());
+            model.advance(i64::MAX);
+        }
+        job.wait();
+        self.results.extend(out.committed().iter().map(|record| (record.time, record.text().to_owned())));
+        self.late.extend(late.committed().iter().map(|record| record.text().to_owned()));
+        if !stop {
+            return StartFrom::Nothing;
+        }
+        let savepoint =
+            Savepoint::open(&Store::open(&url, folder).expect("a store")).expect("the savepoint is complete");
+        StartFrom::Savepoint(Arc::new(savepoint))
+    }
+
+    fn check(mut self, mut model: Model) -> Result<(), proptest::test_runner::TestCaseError> {
+        self.results.sort();
+        self.late.sort();
+        model.results.sort();
+        model.late.sort();
+        prop_assert_eq!(self.results, model.results);
+        prop_assert_eq!(self.late, model.late);
+        Ok(())
+    }
+}
+
+/// Whether so many records have been joined, and the join has taken the watermark.
+fn is_done(job: &Running, records: u64, watermark: i64) -> bool {
+    let counters = job.counters();
+    let pairs = counters.nodes.iter().rfind(|node| node.name == "pairs").expect("it is there");
+    pairs.records_in >= records && pairs.watermark.0 == watermark
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    #[test]
+    fn joins_are_those_of_the_model(join in joins(), reads in reads(), workers in 1usize..3) {
+        let (mut job, mut model) = (JoinJob::new(join), Model::new(join));
+        job.run(&reads, workers, (StartFrom::Nothing, false), &mut model);
+        job.check(model)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn joins_survive_a_savepoint(join in joins(), reads in reads(), at in 0usize..12, workers in 1usize..3) {
+        let (mut job, mut model) = (JoinJob::new(join), Model::new(join));
+        let (before, after) = reads.split_at(at % reads.len());
+        let savepoint = job.run(before, workers, (StartFrom::Nothing, true), &mut model);
+        job.run(after, 3 - workers, (savepoint, false), &mut model);
+        job.check(model)?;
+    }
+}

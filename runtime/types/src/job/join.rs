@@ -1,0 +1,108 @@
+//! Joins of two inputs: `join = { interval = ["-5m", "10m"], type = "left" }`.
+
+use super::units::parse_duration;
+use super::{JobError, Options};
+
+/// How the records of two inputs with one key are paired. The first input is the left one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinSpec {
+    /// Which records are paired.
+    pub kind: JoinKind,
+    /// Of which side records pass that have no pair.
+    pub outer: JoinType,
+}
+
+impl JoinSpec {
+    /// How far behind the watermark a pair may be, ms: a record that waits in vain for a pair passes with its own time.
+    pub fn delay_ms(self) -> i64 {
+        match self.kind {
+            JoinKind::Temporal => 0,
+            JoinKind::Interval { lower_ms, upper_ms } => {
+                let left = if self.outer.keeps(true) { upper_ms.max(0) } else { 0 };
+                let right = if self.outer.keeps(false) { lower_ms.saturating_neg().max(0) } else { 0 };
+                left.max(right)
+            }
+        }
+    }
+}
+
+/// Which records of a key are paired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Those whose event times are near: the right one's is at least the left one's plus `lower_ms`, and at most that plus
+    /// `upper_ms`. As Flink's interval join.
+    Interval {
+        /// May be negative.
+        lower_ms: i64,
+        /// At least `lower_ms`.
+        upper_ms: i64,
+    },
+    /// Each left record with the right one that was the latest at its event time. As Flink's event-time temporal join.
+    Temporal,
+}
+
+/// Of which side records pass that have no pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JoinType {
+    /// Of neither.
+    #[default]
+    Inner,
+    /// Of the left one.
+    Left,
+    /// Of the right one.
+    Right,
+    /// Of both.
+    Full,
+}
+
+impl JoinType {
+    /// Whether records of a side pass without a pair.
+    pub fn keeps(self, left: bool) -> bool {
+        match self {
+            JoinType::Inner => false,
+            JoinType::Left => left,
+            JoinType::Right => !left,
+            JoinType::Full => true,
+        }
+    }
+}
+
+/// Takes the table `join`, if it is there.
+pub(super) fn take(table: &mut Options) -> Result<Option<JoinSpec>, JobError> {
+    let Some(mut join) = table.take_table("join")? else { return Ok(None) };
+    let interval: Option<[String; 2]> = join.take("interval")?;
+    let temporal: Option<bool> = join.take("temporal")?;
+    let types =
+        [("inner", JoinType::Inner), ("left", JoinType::Left), ("right", JoinType::Right), ("full", JoinType::Full)];
+    let outer = join.take_choice("type", &types)?.unwrap_or_default();
+    join.finish()?;
+    let kind = match (interval, temporal) {
+        (Some([lower, upper]), None) => {
+            let bound = |text: &str| parse_signed(text).map_err(|message| join.error("interval", message));
+            let (lower_ms, upper_ms) = (bound(&lower)?, bound(&upper)?);
+            if lower_ms > upper_ms {
+                return Err(join.error("interval", "the first bound has to be at most the second"));
+            }
+            JoinKind::Interval { lower_ms, upper_ms }
+        }
+        (None, Some(true)) if outer.keeps(false) => {
+            return Err(join.error("type", "of versions only the one that is looked up passes: inner or left"));
+        }
+        (None, Some(true)) => JoinKind::Temporal,
+        _ => {
+            return Err(table.error("join", "expected { interval = [\"FROM\", \"TO\"] } or { temporal = true }"));
+        }
+    };
+    Ok(Some(JoinSpec { kind, outer }))
+}
+
+/// A length of event time that may be negative: `"-5m"`.
+fn parse_signed(text: &str) -> Result<i64, String> {
+    let (sign, rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let duration = parse_duration(rest)?;
+    if duration.subsec_nanos() % 1_000_000 != 0 {
+        return Err(format!("{text:?} is not a whole number of milliseconds"));
+    }
+    let ms = i64::try_from(duration.as_millis()).map_err(|_| format!("{text:?} is too long"))?;
+    Ok(sign * ms)
+}
