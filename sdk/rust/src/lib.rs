@@ -128,6 +128,7 @@ mod instance;
 mod keyed;
 mod migration;
 mod operator;
+mod pair;
 mod ports;
 mod record;
 mod state;
@@ -145,6 +146,7 @@ pub use crate::format::{
 };
 pub use crate::keyed::Keyed;
 pub use crate::operator::Operator;
+pub use crate::pair::{Pair, Paired};
 pub use crate::ports::{Counter, Gauge, Histogram, Output, Timer};
 pub use crate::record::{Change, Key, Record, Window};
 pub use crate::state::{

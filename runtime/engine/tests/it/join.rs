@@ -298,3 +298,63 @@ proptest! {
         job.check(model)?;
     }
 }
+
+/// What is before the join's operator in the tests below: two inputs of JSON with a key.
+const INPUTS: &str = "
+[sources.a]
+connector = 'a'
+key = { json = '/key' }
+[sources.b]
+connector = 'b'
+key = { json = '/key' }
+[sinks.out]
+connector = 'out'
+input = 'last'
+[operators.pairs]
+input = ['a', 'b']
+";
+
+/// Runs a job to its end; `a` and `b` are times and numbers of records with one key.
+fn results(operators: &str, a: &[(i64, u32)], b: &[(i64, u32)]) -> Vec<(i64, String)> {
+    let record = |&(time, number): &(i64, u32)| {
+        let input = Input { is_left: true, key: 1, time, number };
+        MemoryRecord::new(time, "", input.value())
+    };
+    let source = |records: &[(i64, u32)]| MemorySource::of([records.iter().map(record).collect()]);
+    let job = TestJob::new(&format!("{INPUTS}{operators}")).source("a", &source(a)).source("b", &source(b));
+    let (job, out) = job.sink("out");
+    job.run(2);
+    let mut results: Vec<_> = out.committed().iter().map(|record| (record.time, record.text().to_owned())).collect();
+    results.sort();
+    results
+}
+
+#[test]
+fn a_component_gets_pairs() {
+    let operators = "join = { interval = ['0ms', '5ms'], type = 'full' }\ncomponent = 'pair-text.wasm'\n\
+                     [operators.last]\ncomponent = 'echo.wasm'\ninput = 'pairs'\n";
+    let value = |number| Input { is_left: true, key: 1, time: 0, number }.value();
+    assert_eq!(
+        results(operators, &[(10, 1), (20, 2)], &[(15, 3), (30, 4)]),
+        [(15, format!("{}+{}", value(1), value(3))), (20, format!("{}+-", value(2))), (30, format!("-+{}", value(4))),]
+    );
+}
+
+/// A record that waits in vain passes late, with its own time: the window behind is not to have fired by then.
+#[test]
+fn what_waits_in_vain_is_not_late_behind_the_join() {
+    let operators = "join = { interval = ['0ms', '1h'], type = 'left' }\nselect = { found = \"has(right.number)\" }\n\
+                     [operators.last]\ninput = 'pairs'\naggregate = { pairs = 'count' }\nwindow = { tumbling = '1s' }\n\
+                     key = { json = '/found' }\n";
+    let window = |found: bool, start: i64, pairs: u32| {
+        let end = start + 1_000;
+        (end - 1, format!("{{\"key\":\"{found}\",\"window_start\":{start},\"window_end\":{end},\"pairs\":{pairs}}}"))
+    };
+    let orders = [(500, 1), (2_500, 2), (10_000_000, 3)];
+    let payments = [(600, 1), (700, 2), (20_000_000, 3)];
+    assert_eq!(
+        results(operators, &orders, &payments),
+        // The pairs of the first order have the times of the payments.
+        [window(true, 0, 2), window(false, 2_000, 1), window(false, 10_000_000, 1)]
+    );
+}
