@@ -50,7 +50,8 @@ pub struct StateSettings {
     pub declared: Vec<StateDecl>,
     /// Where they are kept.
     pub backend: BackendKind,
-    /// The local working folder of this task alone. It is emptied when the state is opened.
+    /// The local working folder of this task alone. It is emptied when the state is opened. State in memory without
+    /// snapshots does not touch it.
     pub folder: PathBuf,
     /// The key groups that the task owns.
     pub key_groups: Range<u16>,
@@ -99,7 +100,13 @@ pub struct OpenedState {
 /// If the declared states cannot be kept or do not fit those of the snapshot, or if its files are damaged.
 pub fn open(settings: StateSettings, restore: Option<Restore>) -> Result<OpenedState, StateError> {
     let restore = restore.unwrap_or_default();
-    let folders = Folders::new(&settings.folder)?;
+    // What is in memory, and never in a snapshot, needs none.
+    let needs_folders =
+        settings.tracks_changes || !restore.tasks.is_empty() || matches!(settings.backend, BackendKind::RocksDb(_));
+    let folders = match needs_folders {
+        true => Folders::new(&settings.folder)?,
+        false => Folders::of(&settings.folder),
+    };
     let (chain, table) = restore::chain(&settings, &folders, restore)?;
     open_chain(settings, folders, table, chain)
 }

@@ -25,10 +25,15 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
+    /// Where they are.
+    pub(crate) fn of(folder: &Path) -> Self {
+        Folders { files: folder.join("files"), scratch: folder.join("scratch") }
+    }
+
     /// Makes them, empty.
     pub(crate) fn new(folder: &Path) -> Result<Self, StateError> {
         state_file::empty_folder(folder)?;
-        let folders = Folders { files: folder.join("files"), scratch: folder.join("scratch") };
+        let folders = Folders::of(folder);
         fs::create_dir(&folders.files).map_err(StateError::io("create the folder", &folders.files))?;
         Ok(folders)
     }
