@@ -180,13 +180,15 @@ fn a_timer_that_is_due_again_and_again_keeps_nobody_waiting() {
 #[test]
 fn what_fires_while_no_record_comes_ends_its_epoch() {
     let mut timers = Timers::start(2);
-    timers.order((1..6).map(|at| format!("a set first {at}")));
-    for (count, at) in (1..6).enumerate() {
-        let before = timers.job.counters().epoch;
-        timers.clock.set(at);
-        timers.told(count + 1);
-        wait_until("the epoch has ended", || timers.job.counters().epoch > before);
-    }
+    timers.order(["a set alarm 10"]);
+    let before = timers.job.counters().epoch;
+    let mut now = 0;
+    // The order itself ends one. A timer may fire in an epoch that is being closed already.
+    wait_until("epochs have ended", || {
+        now += 10;
+        timers.clock.set(now);
+        timers.job.counters().epoch >= before + 5
+    });
     timers.end();
 }
 
