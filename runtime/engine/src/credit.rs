@@ -32,6 +32,8 @@ pub(crate) struct Credit {
     /// This process, and the way to the others.
     process: u32,
     others: Arc<dyn GiveBack>,
+    /// How many workers get what is sent, each all of it.
+    copies: usize,
     /// Bytes on their way, per epoch modulo [`SLOTS`].
     on_the_way: [AtomicI64; SLOTS],
     /// Most bytes sent in one epoch since somebody asked.
@@ -41,12 +43,13 @@ pub(crate) struct Credit {
 }
 
 impl Credit {
-    /// The edge at place `edge` of the plan, in process `process`.
-    pub(crate) fn new(edge: u32, process: u32, others: Arc<dyn GiveBack>) -> Self {
+    /// The edge at place `edge` of the plan, in process `process`, what is sent on which `copies` workers get.
+    pub(crate) fn new(edge: u32, process: u32, others: Arc<dyn GiveBack>, copies: usize) -> Self {
         Credit {
             edge,
             process,
             others,
+            copies,
             on_the_way: Default::default(),
             sent: Default::default(),
             largest: AtomicU64::new(0),
@@ -56,6 +59,7 @@ impl Credit {
 
     /// Counts `bytes` as sent in `epoch`.
     pub(crate) fn send(&self, epoch: Epoch, bytes: usize) {
+        let bytes = bytes * self.copies;
         let slot = epoch as usize % SLOTS;
         self.on_the_way[slot].fetch_add(bytes as i64, Ordering::AcqRel);
         let sent = self.sent[slot].fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
@@ -134,7 +138,7 @@ mod tests {
         let activations = Rc::new(std::cell::RefCell::new(Activations::new(Some(std::time::Instant::now()))));
         let sender = SyncActivator::new(vec![0], activations.borrow().sync());
         let returned = Arc::new(Returned::default());
-        let credit = Credit::new(7, 0, returned.clone());
+        let credit = Credit::new(7, 0, returned.clone(), 1);
         credit.send(3, EDGE_BYTES_MAX as usize);
         assert!(!credit.allows(3, &sender));
         assert!(credit.allows(4, &sender), "epoch 4 has its own credit");

@@ -20,7 +20,7 @@ use crate::operator::stateless::Stateless;
 use crate::operator::window::Window;
 use crate::operator::{Callee, FunctionTask, Memory, TaskState, describe};
 use crate::outputs::{Outputs, Port};
-use crate::parcel::{ByKey, Parcel, Rebalance};
+use crate::parcel::{ByKey, Parcel, Rebalance, ToAll};
 use crate::plan::{Edge, Function, Node, Plan, Role, Route, SourceNode};
 use crate::refuse::Refusals;
 use crate::reporter::{EdgeLoad, ReportSender, Reporter};
@@ -327,7 +327,11 @@ impl<'a> Graph<'a, '_> {
     /// The state of an operator on this worker.
     fn state(&self, node: &Node) -> TaskState {
         let (id, worker) = (&node.id, self.scope.index());
-        let states = OwnStates { declared: node.role.states().unwrap_or_default(), function: node.role.function() };
+        let states = OwnStates {
+            declared: node.role.states().unwrap_or_default(),
+            function: node.role.function(),
+            is_broadcast: node.role.is_broadcast(),
+        };
         let opened = self.shared.checkpoints.open_state(id, &states, worker, self.uploader.as_ref());
         TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
     }
@@ -473,6 +477,7 @@ fn connect<'a>(
         Route::ByKey => {
             Box::new(builder.new_input(stream, DistributorPact(move |peers| ByKey::new(groups, peers, process))))
         }
+        Route::Broadcast => Box::new(builder.new_input(stream, DistributorPact(move |_peers| ToAll))),
         Route::Rebalance => Box::new(builder.new_input(stream, DistributorPact(move |_peers| Rebalance::new(worker)))),
     }
 }

@@ -9,7 +9,7 @@ use crate::error::EngineError;
 use crate::fatal;
 use crate::metrics::{JobMetrics, JobSnapshot, NodeMetrics};
 use crate::peers::{CreditReturn, Peers, connect_workers};
-use crate::plan::{Plan, Role};
+use crate::plan::{Edge, Plan, Role, Route};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,20 +68,23 @@ impl Job {
     /// [`on_fatal`](crate::on_fatal).
     pub fn start(plan: Plan, options: JobOptions) -> Result<Job, EngineError> {
         fatal::watch_panics();
-        let metrics: Vec<_> = plan.nodes.iter().map(|node| NodeMetrics::new(node.id.clone(), node.kind())).collect();
+        let metrics: Vec<_> = plan.nodes.iter().map(|node| NodeMetrics::new(plan.label(node), node.kind())).collect();
         // A re-keying node bears its operator's name; what it refuses its operator counts.
         let named = plan.nodes.iter().zip(&metrics).filter(|(node, _)| !matches!(node.role, Role::Rekey(_)));
         let job_metrics = Arc::new(JobMetrics::new(named.map(|(_, metrics)| metrics.clone()).collect()));
         let control = JobControl::default();
         let (process, processes) = options.peers.as_ref().map_or((0, 1), |it| (it.process(), it.processes()));
         let returning = Arc::new(CreditReturn::default());
-        let credit = |edge| Arc::new(Credit::new(edge, process as u32, returning.clone()));
         let workers = options.workers * processes;
+        let credit = |(index, edge): (usize, &Edge)| {
+            let copies = if edge.route == Route::Broadcast { workers } else { 1 };
+            Arc::new(Credit::new(index as u32, process as u32, returning.clone(), copies))
+        };
         if let Some(snapshot) = options.durability.as_ref().and_then(|durability| durability.origin.manifest()) {
             plan.check_shapes(snapshot)?;
         }
         let shared = Arc::new(Shared {
-            credits: (0..plan.edges.len() as u32).map(credit).collect(),
+            credits: plan.edges.iter().enumerate().map(credit).collect(),
             metrics,
             job_metrics: job_metrics.clone(),
             process,

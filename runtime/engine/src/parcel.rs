@@ -2,7 +2,7 @@
 //!
 //! A [`Parcel`] is timely's container on every data edge. Between threads it changes hands without a copy; between
 //! processes it is copied column by column. On an exchange a [`Distributor`] splits it by the worker that owns each
-//! record's key group, or deals whole parcels out in turn.
+//! record's key group, deals whole parcels out in turn, or sends them to all.
 
 use std::io::Write;
 use tidewheel_types::batch::BATCH_BYTES_MAX;
@@ -135,9 +135,22 @@ impl Distributor<Parcel> for Rebalance {
     fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _time: &T, _pushers: &mut [P]) {}
 }
 
+/// Sends every parcel to all workers.
+pub(crate) struct ToAll;
+
+impl Distributor<Parcel> for ToAll {
+    fn partition<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, parcel: &mut Parcel, time: &T, pushers: &mut [P]) {
+        let Some((last, others)) = pushers.split_last_mut() else { return };
+        others.iter_mut().for_each(|pusher| Message::push_at(&mut parcel.clone(), time.clone(), pusher));
+        Message::push_at(parcel, time.clone(), last);
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _time: &T, _pushers: &mut [P]) {}
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ByKey, Parcel, Rebalance};
+    use super::{ByKey, Parcel, Rebalance, ToAll};
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
     use tidewheel_types::key_group::hash_key;
@@ -205,6 +218,14 @@ mod tests {
         assert_eq!(bytes.len(), parcel.length_in_bytes());
         let read = Parcel::from_bytes(timely::bytes::arc::BytesMut::from(bytes).freeze());
         assert_eq!((read.batch, read.process), (parcel.batch, 7));
+    }
+
+    #[test]
+    fn what_is_for_all_comes_to_all() {
+        let mut pushers = [Kept::default(), Kept::default(), Kept::default()];
+        let sent = batch(&[b"a".to_vec(), b"b".to_vec()], 3);
+        ToAll.partition(&mut Parcel { batch: sent.clone(), process: 0 }, &7, &mut pushers);
+        assert!(pushers.iter().all(|kept| kept.0 == [sent.clone()]));
     }
 
     #[test]

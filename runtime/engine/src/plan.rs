@@ -21,7 +21,7 @@ use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::description::StateDecl;
-use tidewheel_types::job::{JobSpec, JoinSpec, OnError, WindowAssigner, WindowSpec};
+use tidewheel_types::job::{JobSpec, JoinKind, JoinSpec, OnError, WindowAssigner, WindowSpec};
 use tidewheel_types::selector::Selector;
 use tidewheel_types::shape::{NamedWindows, Shape, ShapeError, Windows};
 
@@ -69,6 +69,15 @@ impl Plan {
     /// The job's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What a part is called in what the job counts: a join that a function comes after counts for itself.
+    pub(crate) fn label(&self, node: &Node) -> OperatorId {
+        let is_last = self.nodes.iter().rfind(|other| other.id == node.id).is_some_and(|last| std::ptr::eq(last, node));
+        match node.role {
+            Role::Join(..) if !is_last => OperatorId::new(&format!("{}.join", node.id)),
+            _ => node.id.clone(),
+        }
     }
 
     /// The most workers this job can have.
@@ -127,6 +136,7 @@ impl Plan {
                     let windows = Some(windows_kept(&windows.assigner));
                     return Some((&node.id, Shape { timers: Vec::new(), windows }));
                 }
+                Role::Join(join, _) => return Some((&node.id, Shape { timers: join.timers(), windows: None })),
                 Role::Changed(changed) => return Some((&node.id, changed.shape())),
                 Role::Latest(latest) => return Some((&node.id, latest.shape())),
                 _ => return None,
@@ -242,6 +252,19 @@ impl Role {
         }
     }
 
+    /// Whether every worker keeps all of its state.
+    pub(crate) fn is_broadcast(&self) -> bool {
+        matches!(self, Role::Join(join, _) if join.kind == JoinKind::Lookup)
+    }
+
+    /// To which worker the records of an input go, if the role says so.
+    pub(crate) fn route(&self, input: usize) -> Option<Route> {
+        match self.is_broadcast() {
+            true => Some(if input == 0 { Route::Local } else { Route::Broadcast }),
+            false => self.is_keyed().then_some(Route::ByKey),
+        }
+    }
+
     /// Whether its input is exchanged by key.
     pub(crate) fn is_keyed(&self) -> bool {
         matches!(
@@ -294,4 +317,6 @@ pub(crate) enum Route {
     ByKey,
     /// To all in turn.
     Rebalance,
+    /// To all.
+    Broadcast,
 }

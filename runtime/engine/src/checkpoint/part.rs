@@ -3,10 +3,10 @@
 use super::durability::JobFacts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use tidewheel_checkpoint::{
     FileRef, Manifest, OperatorState, ShardState, SinkState, SplitState, Staged, StateEntry, TaskState,
 };
-use tidewheel_types::KeyGroups;
 
 /// A task's part of a checkpoint, as it travels to the controller.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub(crate) enum Part {
 pub(crate) struct OperatorPart {
     pub(crate) operator: String,
     pub(crate) worker: usize,
+    /// Those that it has the state of.
+    pub(crate) key_groups: Range<u16>,
     pub(crate) watermark: i64,
     pub(crate) states: Vec<StateEntry>,
     /// In the order in which they are to be read.
@@ -63,7 +65,7 @@ pub(super) fn add(manifest: &mut Manifest, rows: &mut RowFiles, part: Part, fact
 }
 
 fn add_operator(manifest: &mut Manifest, rows: &mut RowFiles, part: OperatorPart, facts: &JobFacts) {
-    let OperatorPart { operator, worker, watermark, states, files, new_bytes, savepoint } = part;
+    let OperatorPart { operator, worker, key_groups, watermark, states, files, new_bytes, savepoint } = part;
     manifest.bytes += new_bytes;
     rows.extend(savepoint.map(|file| ((operator.clone(), worker), file)));
     let component = facts.components.get(&operator).cloned().unwrap_or_default();
@@ -71,7 +73,6 @@ fn add_operator(manifest: &mut Manifest, rows: &mut RowFiles, part: OperatorPart
     let new = || OperatorState { component, watermark, states: states.clone(), shape, tasks: Vec::new() };
     let state = manifest.operators.entry(operator).or_insert_with(new);
     add_versions(&mut state.states, &states);
-    let key_groups = KeyGroups::new(facts.max_parallelism, facts.workers).range_of(worker);
     state.tasks.push(TaskState { worker, key_groups, files });
 }
 

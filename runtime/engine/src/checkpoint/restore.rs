@@ -54,6 +54,8 @@ pub(crate) struct OwnStates<'a> {
     pub(crate) declared: Vec<StateDecl>,
     /// What values of older versions go through. An operator without a component has none: its states have one version.
     pub(crate) function: Option<&'a Function>,
+    /// Whether every worker keeps all of it. The first one's is in snapshots.
+    pub(crate) is_broadcast: bool,
 }
 
 /// The state of a task, and its way to make it safe if there is one.
@@ -73,13 +75,15 @@ pub(super) fn open(
     uploader: Option<&Uploader>,
 ) -> Result<TaskParts, EngineError> {
     let declared = states.declared.clone();
+    let key_groups = if states.is_broadcast { 0..place.max_parallelism } else { place.key_groups() };
+    let uploader = uploader.filter(|_| !states.is_broadcast || place.worker == 0);
     let settings = StateSettings {
         declared: declared.clone(),
         backend: backend.clone(),
         folder: place.own_folder("state"),
-        key_groups: place.key_groups(),
+        key_groups: key_groups.clone(),
         max_parallelism: place.max_parallelism,
-        tracks_changes: durability.is_some(),
+        tracks_changes: uploader.is_some(),
     };
     let mut uploaded = BTreeMap::new();
     let opened = match durability.map(|durability| (&durability.store, &durability.origin)) {
@@ -98,7 +102,7 @@ pub(super) fn open(
         let files = TaskFiles {
             operator: place.operator.clone(),
             worker: place.worker,
-            key_groups: place.key_groups(),
+            key_groups,
             max_parallelism: place.max_parallelism,
             scratch: place.own_folder("scratch"),
             declared,

@@ -121,6 +121,7 @@ fn save(store: &Store, work: Work, next: &mut FileName) -> Result<OperatorPart, 
     Ok(OperatorPart {
         operator: task.operator.to_string(),
         worker: task.worker,
+        key_groups: task.key_groups.clone(),
         watermark: work.watermark,
         states: entries(&task.writer.state_table(), &task.declared),
         files,

@@ -235,9 +235,7 @@ impl Planner<'_> {
         ports: Vec<String>,
         numbered: bool,
     ) -> Result<usize, EngineError> {
-        let is_keyed = role.is_keyed();
-        let route = match spec.exchange {
-            _ if is_keyed => Route::ByKey,
+        let exchange = match spec.exchange {
             Some(ExchangeKind::Rebalance) => Route::Rebalance,
             None => Route::Local,
         };
@@ -245,16 +243,17 @@ impl Planner<'_> {
         for (place, input) in spec.inputs.iter().enumerate() {
             let index = if numbered { place as u8 } else { 0 };
             let key = spec.keys.get(place).or(spec.keys.first());
+            let route = role.route(place).unwrap_or(exchange);
             for (from, port) in self.resolve(input)? {
-                if is_keyed && key.is_none() {
+                if role.is_keyed() && key.is_none() {
                     self.demand_key(from, spec, input)?;
                 }
-                edges.push((from, port, index, key));
+                edges.push((from, port, index, key, route));
             }
         }
         let sources = self.upstream(edges.iter().map(|&(from, ..)| from));
         let delay_ms = edges.iter().map(|&(from, ..)| self.delay_behind(from)).max().unwrap_or(0);
-        for (from, port, _, key) in &mut edges {
+        for (from, port, _, key, _) in &mut edges {
             if let Some(key) = key {
                 *from = self.rekey(spec, (*key).clone(), *from, *port);
                 *port = 0;
@@ -262,7 +261,8 @@ impl Planner<'_> {
         }
         let to = self.nodes.len();
         self.nodes.push(Node { id: spec.id.clone(), role, ports, on_error: spec.on_error, sources, delay_ms });
-        self.edges.extend(edges.into_iter().map(|(from, port, input, _)| Edge { from, port, to, input, route }));
+        let edges = edges.into_iter().map(|(from, port, input, _, route)| Edge { from, port, to, input, route });
+        self.edges.extend(edges);
         Ok(to)
     }
 

@@ -340,6 +340,66 @@ fn a_component_gets_pairs() {
     );
 }
 
+/// The right side is read to its end first; then every left record finds it, on whichever worker, before and after a
+/// savepoint.
+#[test]
+fn every_worker_holds_all_of_the_side_that_is_looked_up() {
+    let text = "
+[sources.a]
+connector = 'a'
+[sources.b]
+connector = 'b'
+[operators.pairs]
+join = { lookup = true, type = 'left' }
+input = ['a', 'b']
+key = [{ json = '/key' }, { json = '/key' }]
+component = 'pair-text.wasm'
+[sinks.out]
+connector = 'out'
+input = 'pairs'
+";
+    let value = |key: u8, number| Input { is_left: true, key, time: 0, number }.value();
+    let record = |key: u8, time, number| MemoryRecord::new(time, "", value(key, number));
+    let (a, b) = (MemorySource::new(4), MemorySource::new(1));
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut origin = StartFrom::Nothing;
+    for (run, workers) in [2usize, 3, 1].into_iter().enumerate() {
+        let (job, out) = TestJob::new(text).source("a", &a).source("b", &b).sink("out");
+        let state = (BackendKind::Memory, folder.path().join(format!("state-{run}")));
+        let durability = Some(durability(folder.path(), origin));
+        let job = job.start_with(JobOptions { state, durability, ..JobOptions::workers(workers) });
+        let joined = |records| {
+            let is_joined = |job: &Running| {
+                let counters = job.counters();
+                counters.nodes.iter().find(|node| node.name == "pairs.join").expect("it is there").records_in >= records
+            };
+            wait_until("so many records are joined", || is_joined(&job));
+        };
+        if run == 0 {
+            // Of key 2 the second one is older, and of key 1 the last one counts.
+            b.split(0).push([record(1, 10, 1), record(2, 30, 2), record(2, 20, 3), record(1, 40, 4)]);
+            joined(4 * workers as u64);
+        }
+        (0..4).for_each(|split| a.split(split).push([record(1, 0, 5), record(2, 0, 6), record(3, 0, 7)]));
+        wait_until("all have been looked up", || out.taken().len() == 12);
+        let url = folder.path().join(format!("savepoint-{run}")).to_string_lossy().into_owned();
+        let done = job.control().snapshot(Some(url.clone()), After::Stop { drain: false });
+        done.recv_timeout(TIMEOUT).expect("an answer").expect("a savepoint");
+        job.wait();
+        let mut found: Vec<String> = out.committed().iter().map(|record| record.text().to_owned()).collect();
+        found.sort();
+        found.dedup();
+        let expected = [
+            format!("{}+{}", value(1, 5), value(1, 4)),
+            format!("{}+{}", value(2, 6), value(2, 2)),
+            format!("{}+-", value(3, 7)),
+        ];
+        assert_eq!((out.committed().len(), found), (12, expected.to_vec()), "run {run}");
+        let store = Store::open(&url, folder.path()).expect("a store");
+        origin = StartFrom::Savepoint(Arc::new(Savepoint::open(&store).expect("the savepoint is complete")));
+    }
+}
+
 /// A record that waits in vain passes late, with its own time: the window behind is not to have fired by then.
 #[test]
 fn what_waits_in_vain_is_not_late_behind_the_join() {

@@ -2,6 +2,7 @@
 
 use super::units::parse_duration;
 use super::{JobError, Options};
+use crate::description::{TimerClock, TimerDecl};
 
 /// How the records of two inputs with one key are paired. The first input is the left one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,16 +14,29 @@ pub struct JoinSpec {
 }
 
 impl JoinSpec {
+    /// How long a left and a right record wait for others after their time, ms.
+    pub fn waits_ms(self) -> [i64; 2] {
+        match self.kind {
+            JoinKind::Temporal | JoinKind::Lookup => [0, 0],
+            JoinKind::Interval { lower_ms, upper_ms } => [upper_ms.max(0), lower_ms.saturating_neg().max(0)],
+        }
+    }
+
+    /// Its timers, by slot. They are set for when a record has waited long enough, so how long that is belongs to them.
+    pub fn timers(self) -> Vec<TimerDecl> {
+        let sides = ["left", "right"].into_iter().zip(self.waits_ms());
+        let timer = |(side, ms)| TimerDecl { name: format!("{side}, {ms} ms after"), clock: TimerClock::Event };
+        match self.kind {
+            JoinKind::Lookup => Vec::new(),
+            JoinKind::Interval { .. } | JoinKind::Temporal => sides.map(timer).collect(),
+        }
+    }
+
     /// How far behind the watermark a pair may be, ms: a record that waits in vain for a pair passes with its own time.
     pub fn delay_ms(self) -> i64 {
-        match self.kind {
-            JoinKind::Temporal => 0,
-            JoinKind::Interval { lower_ms, upper_ms } => {
-                let left = if self.outer.keeps(true) { upper_ms.max(0) } else { 0 };
-                let right = if self.outer.keeps(false) { lower_ms.saturating_neg().max(0) } else { 0 };
-                left.max(right)
-            }
-        }
+        let [left, right] = self.waits_ms();
+        let of = |side, ms| if self.outer.keeps(side) { ms } else { 0 };
+        of(true, left).max(of(false, right))
     }
 }
 
@@ -39,6 +53,9 @@ pub enum JoinKind {
     },
     /// Each left record with the right one that was the latest at its event time. As Flink's event-time temporal join.
     Temporal,
+    /// Each left record with the right one that there is when it comes: every worker holds all of the right side, and the left
+    /// one stays where it is. As a look-up in Flink's broadcast state.
+    Lookup,
 }
 
 /// Of which side records pass that have no pair.
@@ -71,13 +88,14 @@ impl JoinType {
 pub(super) fn take(table: &mut Options) -> Result<Option<JoinSpec>, JobError> {
     let Some(mut join) = table.take_table("join")? else { return Ok(None) };
     let interval: Option<[String; 2]> = join.take("interval")?;
-    let temporal: Option<bool> = join.take("temporal")?;
+    let temporal = join.take::<bool>("temporal")?.filter(|is_so| *is_so).map(|_| JoinKind::Temporal);
+    let lookup = join.take::<bool>("lookup")?.filter(|is_so| *is_so).map(|_| JoinKind::Lookup);
     let types =
         [("inner", JoinType::Inner), ("left", JoinType::Left), ("right", JoinType::Right), ("full", JoinType::Full)];
     let outer = join.take_choice("type", &types)?.unwrap_or_default();
     join.finish()?;
-    let kind = match (interval, temporal) {
-        (Some([lower, upper]), None) => {
+    let kind = match (interval, temporal, lookup) {
+        (Some([lower, upper]), None, None) => {
             let bound = |text: &str| parse_signed(text).map_err(|message| join.error("interval", message));
             let (lower_ms, upper_ms) = (bound(&lower)?, bound(&upper)?);
             if lower_ms > upper_ms {
@@ -85,12 +103,13 @@ pub(super) fn take(table: &mut Options) -> Result<Option<JoinSpec>, JobError> {
             }
             JoinKind::Interval { lower_ms, upper_ms }
         }
-        (None, Some(true)) if outer.keeps(false) => {
-            return Err(join.error("type", "of versions only the one that is looked up passes: inner or left"));
+        (None, Some(_), None) | (None, None, Some(_)) if outer.keeps(false) => {
+            return Err(join.error("type", "of the right side only what is looked up passes: inner or left"));
         }
-        (None, Some(true)) => JoinKind::Temporal,
+        (None, Some(kind), None) | (None, None, Some(kind)) => kind,
         _ => {
-            return Err(table.error("join", "expected { interval = [\"FROM\", \"TO\"] } or { temporal = true }"));
+            let expected = "expected { interval = [\"FROM\", \"TO\"] }, { temporal = true } or { lookup = true }";
+            return Err(table.error("join", expected));
         }
     };
     Ok(Some(JoinSpec { kind, outer }))

@@ -13,17 +13,13 @@ impl Join {
     fn bounds(&self) -> (i64, i64) {
         match self.spec.kind {
             JoinKind::Interval { lower_ms, upper_ms } => (lower_ms, upper_ms),
-            JoinKind::Temporal => (0, 0),
+            JoinKind::Temporal | JoinKind::Lookup => (0, 0),
         }
     }
 
     /// How long a record of `side` waits after its time.
     fn waits(&self, side: Side) -> i64 {
-        let (lower, upper) = self.bounds();
-        match side {
-            Side::Left => upper.max(0),
-            Side::Right => lower.saturating_neg().max(0),
-        }
+        self.spec.waits_ms()[usize::from(side == Side::Right)]
     }
 
     fn keeps(&self, side: Side) -> bool {

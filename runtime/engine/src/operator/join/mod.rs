@@ -1,8 +1,9 @@
-//! Joins of two inputs by key: what pairs records is one file each, [`interval`] and [`temporal`]; what they wait in is
+//! Joins of two inputs by key: what pairs records is one file each, [`interval`], [`temporal`] and [`lookup`]; what they wait in is
 //! [`buffer`]'s, how a pair is written [`pair`]'s.
 
 mod buffer;
 mod interval;
+mod lookup;
 mod pair;
 mod temporal;
 
@@ -149,6 +150,7 @@ impl Join {
             let fate = match self.spec.kind {
                 JoinKind::Interval { .. } => self.interval(record, at.watermark.0),
                 JoinKind::Temporal => self.temporal(record, at.watermark.0),
+                JoinKind::Lookup => self.lookup(record),
             };
             match fate.map_err(|error| self.failed(error))? {
                 Fate::Taken => arrived.done += 1,
@@ -214,6 +216,8 @@ impl Logic for Join {
             let done = match self.spec.kind {
                 JoinKind::Interval { .. } => self.interval_is_over(side, key, time),
                 JoinKind::Temporal => self.temporal_is_due(side, key, time),
+                // It sets no timers.
+                JoinKind::Lookup => Ok(()),
             };
             done.map_err(|error| self.failed(error))?;
             self.fired += 1;
