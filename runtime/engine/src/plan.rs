@@ -136,7 +136,15 @@ impl Plan {
                     let windows = Some(windows_kept(&windows.assigner));
                     return Some((&node.id, Shape { timers: Vec::new(), windows }));
                 }
-                Role::Join(join, _) => return Some((&node.id, Shape { timers: join.timers(), windows: None })),
+                Role::Join(join, _) => {
+                    let windows = match join.kind {
+                        JoinKind::Window { size_ms, slide_ms, offset_ms } => {
+                            Some(Windows::Sliding { size_ms, slide_ms, offset_ms })
+                        }
+                        _ => None,
+                    };
+                    return Some((&node.id, Shape { timers: join.timers(), windows }));
+                }
                 Role::Changed(changed) => return Some((&node.id, changed.shape())),
                 Role::Latest(latest) => return Some((&node.id, latest.shape())),
                 _ => return None,

@@ -11,20 +11,27 @@ use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
 use tidewheel_engine::{After, JobOptions, StartFrom};
 use tidewheel_state::BackendKind;
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Interval(i64, i64),
+    Window { size: i64, slide: i64 },
+    Temporal,
+}
+
 /// A join of a job.
 #[derive(Clone, Copy, Debug)]
 struct Join {
-    /// Bounds of an interval join; none: a temporal one.
-    bounds: Option<(i64, i64)>,
+    kind: Kind,
     /// Whether records of the left and the right side pass without a pair.
     outer: [bool; 2],
 }
 
 impl Join {
     fn text(&self) -> String {
-        let kind = match self.bounds {
-            Some((lower, upper)) => format!("interval = ['{lower}ms', '{upper}ms']"),
-            None => "temporal = true".to_owned(),
+        let kind = match self.kind {
+            Kind::Interval(lower, upper) => format!("interval = ['{lower}ms', '{upper}ms']"),
+            Kind::Window { size, slide } => format!("window = {{ sliding = '{size}ms', slide = '{slide}ms' }}"),
+            Kind::Temporal => "temporal = true".to_owned(),
         };
         let outer = match self.outer {
             [false, false] => "inner",
@@ -74,15 +81,23 @@ impl Model {
     }
 
     fn record(&mut self, input: Input) {
-        let is_late = match self.join.bounds {
-            Some(_) => input.time < self.watermark,
-            None => input.is_left && input.time <= self.watermark,
+        let is_late = match self.join.kind {
+            Kind::Interval(..) => input.time < self.watermark,
+            Kind::Window { size, slide } => {
+                let last = input.time - input.time.rem_euclid(slide);
+                if last + size <= input.time {
+                    // It is in no window.
+                    return;
+                }
+                last + size - 1 <= self.watermark
+            }
+            Kind::Temporal => input.is_left && input.time <= self.watermark,
         };
         if is_late {
             return self.late.push(input.value());
         }
         let mut is_matched = false;
-        if let Some((lower, upper)) = self.join.bounds {
+        if let Kind::Interval(lower, upper) = self.join.kind {
             for other in &mut self.waiting {
                 let (left, right) = if input.is_left { (input, other.input) } else { (other.input, input) };
                 let is_pair = left.is_left && !right.is_left && left.key == right.key;
@@ -96,10 +111,45 @@ impl Model {
     }
 
     fn advance(&mut self, watermark: i64) {
+        let before = self.watermark;
         self.watermark = self.watermark.max(watermark);
-        match self.join.bounds {
-            Some((lower, upper)) => self.forget(lower, upper),
-            None => self.look_up(),
+        match self.join.kind {
+            Kind::Interval(lower, upper) => self.forget(lower, upper),
+            Kind::Window { size, slide } => self.fire(size, slide, before),
+            Kind::Temporal => self.look_up(),
+        }
+    }
+
+    /// Every window that has ended since, of every key, that has a record.
+    fn fire(&mut self, size: i64, slide: i64, before: i64) {
+        let windows = |input: &Input| {
+            let last = input.time - input.time.rem_euclid(slide);
+            let starts = (0..).map(move |back| last - back * slide);
+            let (key, time) = (input.key, input.time);
+            starts.take_while(move |start| start + size > time).map(move |start| (key, start))
+        };
+        let all: std::collections::BTreeSet<(u8, i64)> =
+            self.waiting.iter().flat_map(|waiting| windows(&waiting.input)).collect();
+        for (key, start) in all {
+            let last = start + size - 1;
+            if last <= before || last > self.watermark {
+                continue;
+            }
+            let of = |is_left| {
+                let inputs = self.waiting.iter().map(|waiting| waiting.input);
+                let in_window = |input: &Input| input.key == key && (start..=last).contains(&input.time);
+                inputs.filter(|input| input.is_left == is_left).filter(in_window).collect::<Vec<_>>()
+            };
+            let (lefts, rights) = (of(true), of(false));
+            for &left in &lefts {
+                self.results.extend(rights.iter().map(|&right| (last, pair(Some(left), Some(right)))));
+            }
+            if rights.is_empty() && self.join.outer[0] {
+                self.results.extend(lefts.iter().map(|&left| (last, alone(left))));
+            }
+            if lefts.is_empty() && self.join.outer[1] {
+                self.results.extend(rights.iter().map(|&right| (last, alone(right))));
+            }
         }
     }
 
@@ -142,10 +192,12 @@ fn alone(input: Input) -> String {
 }
 
 fn joins() -> impl Strategy<Value = Join> {
+    let window = (1i64..40, 1i64..20, any::<[bool; 2]>());
     let interval = (-30i64..30, 0i64..40, any::<[bool; 2]>());
     prop_oneof![
-        2 => interval.prop_map(|(lower, length, outer)| Join { bounds: Some((lower, lower + length)), outer }),
-        1 => any::<bool>().prop_map(|left| Join { bounds: None, outer: [left, false] }),
+        2 => interval.prop_map(|(lower, length, outer)| Join { kind: Kind::Interval(lower, lower + length), outer }),
+        2 => window.prop_map(|(size, slide, outer)| Join { kind: Kind::Window { size, slide }, outer }),
+        1 => any::<bool>().prop_map(|left| Join { kind: Kind::Temporal, outer: [left, false] }),
     ]
 }
 
@@ -417,4 +469,20 @@ fn what_waits_in_vain_is_not_late_behind_the_join() {
         // The pairs of the first order have the times of the payments.
         [window(true, 0, 2), window(false, 2_000, 1), window(false, 10_000_000, 1)]
     );
+}
+
+/// More pairs of one key than are sent at once: none is lost or doubled where a record, or a window, is left off.
+#[test]
+fn many_pairs_of_one_key_come_once() {
+    let records: Vec<(i64, u32)> = (0..300).map(|number| (i64::from(number), number)).collect();
+    for join in
+        ["interval = ['-1h', '1h']", "window = { tumbling = '1h' }", "window = { sliding = '2h', slide = '1h' }"]
+    {
+        let operators = format!("join = {{ {join} }}\n[operators.last]\ncomponent = 'echo.wasm'\ninput = 'pairs'\n");
+        let mut found = results(&operators, &records, &records);
+        let windows = if join.contains("sliding") { 2 } else { 1 };
+        assert_eq!(found.len(), windows * 300 * 300, "{join}");
+        found.dedup();
+        assert_eq!(found.len(), windows * 300 * 300, "{join}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Joins of two inputs: `join = { interval = ["-5m", "10m"], type = "left" }`.
 
 use super::units::parse_duration;
-use super::{JobError, Options};
+use super::{JobError, Options, Panes, Trigger, WindowAssigner, WindowClock, WindowSpec, window};
 use crate::description::{TimerClock, TimerDecl};
 
 /// How the records of two inputs with one key are paired. The first input is the left one.
@@ -17,7 +17,7 @@ impl JoinSpec {
     /// How long a left and a right record wait for others after their time, ms.
     pub fn waits_ms(self) -> [i64; 2] {
         match self.kind {
-            JoinKind::Temporal | JoinKind::Lookup => [0, 0],
+            JoinKind::Window { .. } | JoinKind::Temporal | JoinKind::Lookup => [0, 0],
             JoinKind::Interval { lower_ms, upper_ms } => [upper_ms.max(0), lower_ms.saturating_neg().max(0)],
         }
     }
@@ -27,7 +27,7 @@ impl JoinSpec {
         let sides = ["left", "right"].into_iter().zip(self.waits_ms());
         let timer = |(side, ms)| TimerDecl { name: format!("{side}, {ms} ms after"), clock: TimerClock::Event };
         match self.kind {
-            JoinKind::Lookup => Vec::new(),
+            JoinKind::Lookup | JoinKind::Window { .. } => Vec::new(),
             JoinKind::Interval { .. } | JoinKind::Temporal => sides.map(timer).collect(),
         }
     }
@@ -50,6 +50,15 @@ pub enum JoinKind {
         lower_ms: i64,
         /// At least `lower_ms`.
         upper_ms: i64,
+    },
+    /// Those that fall into one window, when it ends: `window = { tumbling = "10s" }`. As Flink's window join.
+    Window {
+        /// Length of a window; more than 0.
+        size_ms: i64,
+        /// From the start of one window to that of the next; more than 0.
+        slide_ms: i64,
+        /// Where windows begin, from 1970-01-01 UTC.
+        offset_ms: i64,
     },
     /// Each left record with the right one that was the latest at its event time. As Flink's event-time temporal join.
     Temporal,
@@ -89,12 +98,14 @@ pub(super) fn take(table: &mut Options) -> Result<Option<JoinSpec>, JobError> {
     let Some(mut join) = table.take_table("join")? else { return Ok(None) };
     let interval: Option<[String; 2]> = join.take("interval")?;
     let temporal = join.take::<bool>("temporal")?.filter(|is_so| *is_so).map(|_| JoinKind::Temporal);
+    let window = window::take(&mut join)?.map(|spec| windows(&join, &spec)).transpose()?;
     let lookup = join.take::<bool>("lookup")?.filter(|is_so| *is_so).map(|_| JoinKind::Lookup);
     let types =
         [("inner", JoinType::Inner), ("left", JoinType::Left), ("right", JoinType::Right), ("full", JoinType::Full)];
     let outer = join.take_choice("type", &types)?.unwrap_or_default();
     join.finish()?;
-    let kind = match (interval, temporal, lookup) {
+    let kind = match (interval, temporal.or(lookup), window) {
+        _ if temporal.is_some() && lookup.is_some() => return Err(join.error("lookup", "a join is of one kind")),
         (Some([lower, upper]), None, None) => {
             let bound = |text: &str| parse_signed(text).map_err(|message| join.error("interval", message));
             let (lower_ms, upper_ms) = (bound(&lower)?, bound(&upper)?);
@@ -103,16 +114,38 @@ pub(super) fn take(table: &mut Options) -> Result<Option<JoinSpec>, JobError> {
             }
             JoinKind::Interval { lower_ms, upper_ms }
         }
-        (None, Some(_), None) | (None, None, Some(_)) if outer.keeps(false) => {
+        (None, Some(_), None) if outer.keeps(false) => {
             return Err(join.error("type", "of the right side only what is looked up passes: inner or left"));
         }
         (None, Some(kind), None) | (None, None, Some(kind)) => kind,
-        _ => {
-            let expected = "expected { interval = [\"FROM\", \"TO\"] }, { temporal = true } or { lookup = true }";
+        (Some(_), ..) | (_, Some(_), Some(_)) => return Err(table.error("join", "a join is of one kind")),
+        (None, None, None) => {
+            let expected = "expected { interval = [\"FROM\", \"TO\"] }, { window = { tumbling = \"SIZE\" } }, \
+                            { temporal = true } or { lookup = true }";
             return Err(table.error("join", expected));
         }
     };
     Ok(Some(JoinSpec { kind, outer }))
+}
+
+/// Windows of a join.
+fn windows(join: &Options, spec: &WindowSpec) -> Result<JoinKind, JobError> {
+    let is_plain = spec.trigger == Trigger::AtEnd
+        && spec.allowed_lateness_ms == 0
+        && spec.panes == Panes::Accumulating
+        && spec.clock == WindowClock::Event;
+    match spec.assigner {
+        WindowAssigner::Tumbling { size_ms, offset_ms } if is_plain => {
+            Ok(JoinKind::Window { size_ms, slide_ms: size_ms, offset_ms })
+        }
+        WindowAssigner::Sliding { size_ms, slide_ms, offset_ms } if is_plain => {
+            Ok(JoinKind::Window { size_ms, slide_ms, offset_ms })
+        }
+        _ => {
+            Err(join
+                .error("window", "a join takes tumbling and sliding windows of event time, which fire at their end"))
+        }
+    }
 }
 
 /// A length of event time that may be negative: `"-5m"`.

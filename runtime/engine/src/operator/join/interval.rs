@@ -13,7 +13,7 @@ impl Join {
     fn bounds(&self) -> (i64, i64) {
         match self.spec.kind {
             JoinKind::Interval { lower_ms, upper_ms } => (lower_ms, upper_ms),
-            JoinKind::Temporal | JoinKind::Lookup => (0, 0),
+            JoinKind::Window { .. } | JoinKind::Temporal | JoinKind::Lookup => (0, 0),
         }
     }
 

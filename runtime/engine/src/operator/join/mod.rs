@@ -1,4 +1,5 @@
-//! Joins of two inputs by key: what pairs records is one file each, [`interval`], [`temporal`] and [`lookup`]; what they wait in is
+//! Joins of two inputs by key: what pairs records is one file each, [`interval`], [`window`], [`temporal`] and
+//! [`lookup`]; what they wait in is
 //! [`buffer`]'s, how a pair is written [`pair`]'s.
 
 mod buffer;
@@ -6,9 +7,11 @@ mod interval;
 mod lookup;
 mod pair;
 mod temporal;
+mod window;
 
 use super::filter::refuse;
 use super::task_state::TaskState;
+use super::window::Aligned;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::metrics::NodeMetrics;
@@ -44,6 +47,8 @@ pub(crate) struct Join {
     pairs: Pairs,
     /// Where the record at hand goes on to look for pairs, and whether it has had one.
     resume: Option<(From, bool)>,
+    /// Pairs of the left entry there that have been made, where it is a window that goes on.
+    paired: usize,
     due: DueTimers,
     fired: usize,
     cells: Cells,
@@ -114,6 +119,7 @@ impl Join {
             metrics,
             pairs: Pairs { format, batch: Batch::default(), value: Vec::new() },
             resume: None,
+            paired: 0,
             due: DueTimers::default(),
             fired: 0,
             cells: Cells::default(),
@@ -149,6 +155,9 @@ impl Join {
             }
             let fate = match self.spec.kind {
                 JoinKind::Interval { .. } => self.interval(record, at.watermark.0),
+                JoinKind::Window { size_ms, slide_ms, offset_ms } => {
+                    self.window(record, Aligned::sliding(size_ms, slide_ms, offset_ms), at.watermark.0)
+                }
                 JoinKind::Temporal => self.temporal(record, at.watermark.0),
                 JoinKind::Lookup => self.lookup(record),
             };
@@ -166,13 +175,17 @@ impl Join {
 
     /// Lets a record wait for others until its timer.
     fn keep(&mut self, record: Record<'_>, is_matched: bool, until: i64) -> Result<(), KeyedStateError> {
+        self.store(record, is_matched)?;
+        self.set_timer(record.side, record.key, until);
+        Ok(())
+    }
+
+    fn store(&mut self, record: Record<'_>, is_matched: bool) -> Result<(), KeyedStateError> {
         let Record { side, key, time, value, is_deleted, .. } = record;
         buffer::get(&self.state, side, key, time, &mut self.cells)?;
         let mut entry = self.cells.get(0).unwrap_or_default().to_vec();
         buffer::append(&mut entry, Kept { is_matched, is_deleted, value });
-        buffer::put(&self.state, side, key, time, &entry)?;
-        self.set_timer(side, key, until);
-        Ok(())
+        buffer::put(&self.state, side, key, time, &entry)
     }
 
     fn set_timer(&mut self, side: Side, key: StateKey<'_>, time: i64) {
@@ -213,14 +226,18 @@ impl Logic for Join {
         let due = std::mem::take(&mut self.due);
         while self.fired < due.len() && !self.pairs.is_full() {
             let (key, side, time) = (due.key(self.fired), Side::of_slot(due.slots[self.fired]), due.times[self.fired]);
-            let done = match self.spec.kind {
-                JoinKind::Interval { .. } => self.interval_is_over(side, key, time),
-                JoinKind::Temporal => self.temporal_is_due(side, key, time),
+            let is_done = match self.spec.kind {
+                JoinKind::Interval { .. } => self.interval_is_over(side, key, time).map(|()| true),
+                JoinKind::Window { size_ms, slide_ms, offset_ms } => {
+                    self.window_ends(Aligned::sliding(size_ms, slide_ms, offset_ms), key, time)
+                }
+                JoinKind::Temporal => self.temporal_is_due(side, key, time).map(|()| true),
                 // It sets no timers.
-                JoinKind::Lookup => Ok(()),
+                JoinKind::Lookup => Ok(true),
             };
-            done.map_err(|error| self.failed(error))?;
-            self.fired += 1;
+            if is_done.map_err(|error| self.failed(error))? {
+                self.fired += 1;
+            }
         }
         self.due = due;
         self.emit(at, outputs);

@@ -43,19 +43,19 @@ impl Aligned {
     }
 
     /// The start of the window that ends at `end`.
-    pub(super) fn start_of(self, end: i64) -> i64 {
+    pub(crate) fn start_of(self, end: i64) -> i64 {
         end.saturating_sub(self.size_ms)
     }
 
     /// The start of the last window that holds a pane. If windows leave gaps, none may.
     #[inline]
-    pub(super) fn last_start(self, pane: i64) -> Option<i64> {
+    pub(crate) fn last_start(self, pane: i64) -> Option<i64> {
         let start = floor(pane, self.slide_ms, self.offset_ms);
         (self.end_of(start) >= self.pane_end(pane)).then_some(start)
     }
 
     /// The start of the first window that holds a pane and ends after `time`, if there is one.
-    pub(super) fn first_start_ending_after(self, pane: i64, time: i64) -> Option<i64> {
+    pub(crate) fn first_start_ending_after(self, pane: i64, time: i64) -> Option<i64> {
         let last = self.last_start(pane)?;
         // The least start whose window holds the pane, and the least whose window ends after that time.
         let holds = self.pane_end(pane).saturating_sub(self.size_ms);
@@ -67,7 +67,7 @@ impl Aligned {
     }
 
     /// The starts of the windows that hold a pane and end after `time`, the earliest first.
-    pub(super) fn starts_ending_after(self, pane: i64, time: i64) -> impl Iterator<Item = i64> {
+    pub(crate) fn starts_ending_after(self, pane: i64, time: i64) -> impl Iterator<Item = i64> {
         let last = self.last_start(pane);
         let next = move |&start: &i64| start.checked_add(self.slide_ms);
         let starts = std::iter::successors(self.first_start_ending_after(pane, time), next);

@@ -31,7 +31,7 @@ use crate::outputs::Outputs;
 use crate::refuse::Target;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
-use aligned::Aligned;
+pub(crate) use aligned::Aligned;
 pub(crate) use assigner::kept_state;
 use assigner::{ACCUMULATOR, Accumulated, Assigned, Assigner, Due, Piece};
 use count::CountWindows;
