@@ -39,7 +39,7 @@ use tidewheel_guest::{InstanceSettings, Limits};
 use tidewheel_native::Aggregates;
 use tidewheel_types::job::WindowSpec;
 use tidewheel_types::keyed_state::KeyedState;
-use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex};
+use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex, Watermark};
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Broadcast;
@@ -373,8 +373,8 @@ impl<'a> Graph<'a, '_> {
         }
         shared.clock.attach(sync.clone());
         let logic = logic(sync);
-        let watermark = shared.checkpoints.watermark(&node.id);
-        let tracker = Tracker::new(node.sources.clone(), shared.workers, watermark, node.delay_ms);
+        let watermark = shared.checkpoints.watermark(&node.id).0.saturating_sub(shared.plan.behind_join(node));
+        let tracker = Tracker::new(node.sources.clone(), shared.workers, Watermark(watermark), node.delay_ms);
         let (metrics, reporter, clock) =
             (shared.metrics[index].clone(), self.reporter.clone(), self.shared.clock.clone());
         builder.build(|capabilities| {

@@ -3,7 +3,7 @@
 use tidewheel_checkpoint::CheckpointError;
 use tidewheel_cluster::ClusterError;
 use tidewheel_connectors::ConnectorError;
-use tidewheel_guest::GuestError;
+use tidewheel_guest::{FrameError, GuestError};
 use tidewheel_state::StateError;
 use tidewheel_types::OperatorId;
 use tidewheel_types::job::JobError;
@@ -160,6 +160,10 @@ pub enum CallFault {
         /// The limit: four times that of output.
         bytes_max: u64,
     },
+
+    /// Aggregates without a component have grown too large.
+    #[error("what it makes is too large: {0}")]
+    Result(FrameError),
 
     /// What it was given of state is not what it wrote.
     #[error(transparent)]

@@ -21,9 +21,9 @@ use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::description::StateDecl;
-use tidewheel_types::job::{JobSpec, JoinKind, JoinSpec, OnError, WindowAssigner, WindowSpec};
+use tidewheel_types::job::{JobSpec, JoinKind, JoinSpec, OnError, WindowSpec};
 use tidewheel_types::selector::Selector;
-use tidewheel_types::shape::{NamedWindows, Shape, ShapeError, Windows};
+use tidewheel_types::shape::{Shape, ShapeError};
 
 pub(crate) use native::{Changed, Latest, Remember};
 
@@ -80,6 +80,13 @@ impl Plan {
         }
     }
 
+    /// How far a function's watermark is behind that of the join before it, by whose name it is known in snapshots.
+    pub(crate) fn behind_join(&self, node: &Node) -> i64 {
+        let is_join = |other: &&Node| other.id == node.id && matches!(other.role, Role::Join(..));
+        let join = self.nodes.iter().find(is_join).filter(|join| !std::ptr::eq(*join, node));
+        join.map_or(0, |join| node.delay_ms - join.delay_ms)
+    }
+
     /// The most workers this job can have.
     pub fn max_parallelism(&self) -> u16 {
         self.max_parallelism
@@ -114,14 +121,13 @@ impl Plan {
         declared
     }
 
-    /// Whether the timers and windows that wait in a snapshot mean the same in this job. Where event time has ended none
-    /// do.
+    /// Whether the timers and windows that wait in a snapshot mean the same in this job. Where event time has ended
+    /// few do.
     pub fn check_shapes(&self, snapshot: &Manifest) -> Result<(), ShapeError> {
-        if snapshot.finished || snapshot.drained {
-            return Ok(());
-        }
+        let has_ended = snapshot.finished || snapshot.drained;
         self.shapes().try_for_each(|(id, shape)| {
             let stored = snapshot.operators.get(id.as_str()).and_then(|operator| operator.shape.as_ref());
+            let stored = stored.filter(|stored| !has_ended || stored.outlives_event_time);
             stored.map_or(Ok(()), |stored| shape.check(id, stored))
         })
     }
@@ -129,45 +135,23 @@ impl Plan {
     /// The operators with their timers and windows.
     pub(crate) fn shapes(&self) -> impl Iterator<Item = (&OperatorId, Shape)> {
         self.nodes.iter().filter_map(|node| {
-            let (function, windows) = match &node.role {
-                Role::Keyed(function) => (function, None),
-                Role::Window(function, windows) => (function, Some(windows_kept(&windows.assigner))),
-                Role::Aggregate(_, windows) => {
-                    let windows = Some(windows_kept(&windows.assigner));
-                    return Some((&node.id, Shape { timers: Vec::new(), windows }));
+            let shape = match &node.role {
+                Role::Keyed(function) => {
+                    Shape { timers: function.component.description().timers.clone(), ..Shape::default() }
                 }
-                Role::Join(join, _) => {
-                    let windows = match join.kind {
-                        JoinKind::Window { size_ms, slide_ms, offset_ms } => {
-                            Some(Windows::Sliding { size_ms, slide_ms, offset_ms })
-                        }
-                        _ => None,
-                    };
-                    return Some((&node.id, Shape { timers: join.timers(), windows }));
-                }
-                Role::Changed(changed) => return Some((&node.id, changed.shape())),
-                Role::Latest(latest) => return Some((&node.id, latest.shape())),
+                Role::Window(_, windows) | Role::Aggregate(_, windows) => windows.shape(),
+                Role::Join(join, _) => join.shape(),
+                Role::Changed(changed) => changed.shape(),
+                Role::Latest(latest) => latest.shape(),
                 _ => return None,
             };
-            let timers = function.component.description().timers.clone();
-            Some((&node.id, Shape { timers, windows }))
+            Some((&node.id, shape))
         })
     }
 
     /// The operators with their components, in the order data flows.
     pub fn components(&self) -> impl Iterator<Item = (&OperatorId, &Component)> {
         self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, &function.component)))
-    }
-}
-
-/// What a snapshot has to say of windows.
-fn windows_kept(assigner: &WindowAssigner) -> Windows {
-    match *assigner {
-        WindowAssigner::Tumbling { size_ms, offset_ms } => Windows::Tumbling { size_ms, offset_ms },
-        WindowAssigner::Sliding { size_ms, slide_ms, offset_ms } => Windows::Sliding { size_ms, slide_ms, offset_ms },
-        WindowAssigner::Count { size, slide } => Windows::Count { count: size, slide },
-        WindowAssigner::Session { .. } => Windows::Named(NamedWindows::Session),
-        WindowAssigner::Global => Windows::Named(NamedWindows::Global),
     }
 }
 
@@ -256,6 +240,8 @@ impl Role {
     pub(crate) fn delay_ms(&self) -> i64 {
         match self {
             Role::Join(join, _) => join.delay_ms(),
+            // What passes at the end of a time has the time of its record.
+            Role::Latest(latest) => latest.within_ms,
             _ => 0,
         }
     }

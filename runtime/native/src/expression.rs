@@ -2,8 +2,8 @@
 //!
 //! A name stands for the field of that name, `seller.city` for `/seller/city`; what is not there is `null`. Only the places
 //! that an expression names are read out of a record. It is parsed once, and what cannot be evaluated whatever the record
-//! is found then: functions that there are not, and loops within loops, so that evaluating takes no longer than the
-//! expression times the record.
+//! is found then: functions that there are not, and loops within loops. So evaluating ends, after at most the square of the
+//! record's length: where a macro over one list looks into another.
 
 use crate::fields::{Fields, Found};
 use crate::scalar::{self, Scalar};

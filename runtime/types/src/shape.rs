@@ -12,6 +12,12 @@ pub struct Shape {
     pub timers: Vec<TimerDecl>,
     /// Its windows, if it has any.
     pub windows: Option<Windows>,
+    /// How what is kept is dealt with, where that is not the usual way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
+    /// Whether something may be kept although event time has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlives_event_time: bool,
 }
 
 /// Which windows there are, as far as what is kept of them depends on it: not the gap of sessions, which know their ends.
@@ -75,6 +81,19 @@ pub enum ShapeError {
         /// As the component declares it.
         declared: String,
     },
+    /// What is kept would be dealt with otherwise.
+    #[error(
+        "operator {operator}: {stored} in the snapshot, and the job declares {declared}\n\n\
+         hint: give the operator another name, or start from a savepoint that was drained"
+    )]
+    Rules {
+        /// The operator.
+        operator: OperatorId,
+        /// In the snapshot.
+        stored: String,
+        /// As the job declares it.
+        declared: String,
+    },
     /// Windows would end at other times than they were opened for.
     #[error(
         "operator {operator}: its windows are {stored} in the snapshot, and the job declares {declared}\n\n\
@@ -98,6 +117,13 @@ impl Shape {
         if self.windows != stored.windows {
             let (stored, declared) = (windows(stored.windows), windows(self.windows));
             return Err(ShapeError::Windows { operator: operator(), stored, declared });
+        }
+        if self.rules != stored.rules {
+            let [stored, declared] = [stored, self].map(|shape| match shape.rules.as_str() {
+                "" => "nothing else".to_owned(),
+                rules => rules.to_owned(),
+            });
+            return Err(ShapeError::Rules { operator: operator(), stored, declared });
         }
         for (slot, was) in stored.timers.iter().enumerate() {
             let is = self.timers.get(slot);
@@ -142,11 +168,11 @@ mod tests {
 
     fn timers(names: &[&str]) -> Shape {
         let timer = |name: &&str| TimerDecl { name: (*name).to_owned(), clock: TimerClock::Event };
-        Shape { timers: names.iter().map(timer).collect(), windows: None }
+        Shape { timers: names.iter().map(timer).collect(), ..Shape::default() }
     }
 
     fn windows(size_ms: i64, offset_ms: i64) -> Shape {
-        Shape { timers: Vec::new(), windows: Some(Windows::Tumbling { size_ms, offset_ms }) }
+        Shape { windows: Some(Windows::Tumbling { size_ms, offset_ms }), ..Shape::default() }
     }
 
     #[test]
@@ -163,6 +189,10 @@ mod tests {
         assert!(!fits(&windows(20, 3), &windows(10, 3)));
         assert!(!fits(&windows(10, 4), &windows(10, 3)));
         assert!(!fits(&timers(&[]), &windows(10, 3)));
+        let by_count = Shape { rules: "fires by count".to_owned(), ..windows(10, 3) };
+        assert!(fits(&by_count, &by_count));
+        assert!(!fits(&by_count, &windows(10, 3)));
+        assert!(!fits(&windows(10, 3), &by_count));
     }
 
     #[test]

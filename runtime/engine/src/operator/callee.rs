@@ -32,7 +32,8 @@ impl Callee {
                     _ => fire(aggregates, &frame),
                 };
                 let returned = called.map_err(|damaged| CallFault::State(KeyedStateError(damaged.to_string())))?;
-                Ok(Output::of_host(returned, export, shape, description).expect("the host keeps to its own contract"))
+                // All that it can break is a limit: values that are too large.
+                Output::of_host(returned, export, shape, description).map_err(CallFault::Result)
             }
         }
     }

@@ -226,7 +226,9 @@ impl FunctionTask {
             CallFault::State(source) => return Err(self.state_failed(source)),
             fault => fault,
         };
-        match attempt.cuts.failed(&attempt.piece, poison::failure(&fault, from, attempt.records)) {
+        // Records of a fire call are accumulators, of which a window may have several: whose is to blame is not known.
+        let to_blame = if attempt.export == Export::Fire { 0 } else { attempt.records };
+        match attempt.cuts.failed(&attempt.piece, poison::failure(&fault, from, to_blame)) {
             Verdict::TryAgain => Ok(Called::Again(Flow::More)),
             Verdict::Poison => Ok(Called::Poison(fault)),
         }

@@ -13,7 +13,7 @@ pub(super) fn may_be(error: &GuestError, export: Export) -> bool {
 /// What the search for the poison needs to know. The frame held `records`, which are those of `from`.
 pub(super) fn failure(fault: &CallFault, from: &impl Inherit, records: usize) -> Failure {
     let CallFault::Guest(error) = fault else {
-        return Failure { is_limit: matches!(fault, CallFault::Inherited { .. }), blamed: None };
+        return Failure { is_limit: matches!(fault, CallFault::Inherited { .. } | CallFault::Result(_)), blamed: None };
     };
     let Some(trap) = error.trap() else { return Failure { is_limit: false, blamed: None } };
     let blamed = trap.blamed.as_ref().map(|blamed| blamed.record as usize);

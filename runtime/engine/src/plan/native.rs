@@ -64,7 +64,7 @@ impl Changed {
     pub(crate) fn shape(&self) -> Shape {
         let timer = TimerDecl { name: "forget".to_owned(), clock: TimerClock::Event };
         let timers = matches!(self.remember, Remember::Event(_)).then_some(timer);
-        Shape { timers: timers.into_iter().collect(), windows: None }
+        Shape { timers: timers.into_iter().collect(), ..Shape::default() }
     }
 }
 
@@ -81,7 +81,7 @@ impl Latest {
     }
 
     pub(crate) fn shape(self) -> Shape {
-        Shape { timers: Vec::new(), windows: Some(Windows::Tumbling { size_ms: self.within_ms, offset_ms: 0 }) }
+        Shape { windows: Some(Windows::Tumbling { size_ms: self.within_ms, offset_ms: 0 }), ..Shape::default() }
     }
 
     /// Where the time begins that `time` is in.

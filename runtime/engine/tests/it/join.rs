@@ -9,7 +9,7 @@ use tidewheel_checkpoint::Store;
 use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
 use tidewheel_engine::{After, JobOptions, StartFrom};
-use tidewheel_state::BackendKind;
+use tidewheel_state::{BackendKind, SharedMemory};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -273,7 +273,12 @@ impl JoinJob {
         let (job, out) = job.sink("out");
         let (job, late) = job.sink("late");
         let folder = self.folder.path();
-        let state = (BackendKind::Memory, folder.join("state"));
+        // What goes on from a savepoint keeps its state elsewhere.
+        let backend = match origin {
+            StartFrom::Nothing => BackendKind::Memory,
+            _ => BackendKind::RocksDb(Arc::new(SharedMemory::new(64 << 20))),
+        };
+        let state = (backend, folder.join("state"));
         let options =
             JobOptions { state, durability: Some(durability(folder, origin)), ..JobOptions::workers(workers) };
         let job = job.start_with(options);
@@ -484,5 +489,19 @@ fn many_pairs_of_one_key_come_once() {
         assert_eq!(found.len(), windows * 300 * 300, "{join}");
         found.dedup();
         assert_eq!(found.len(), windows * 300 * 300, "{join}");
+    }
+}
+
+/// Windows of so many records give results at the end of time; what comes of them is not lost in a join.
+#[test]
+fn records_at_the_end_of_time_are_joined() {
+    let value = |number| Input { is_left: true, key: 1, time: 0, number }.value();
+    let alone = |number| (i64::MAX, format!("{{\"left\":{},\"right\":null}}", value(number)));
+    for (join, last) in [("interval = ['0ms', '1h']", i64::MAX), ("window = { tumbling = '1h' }", i64::MAX - 1)] {
+        let operators =
+            format!("join = {{ {join}, type = 'left' }}\n[operators.last]\ncomponent = 'echo.wasm'\ninput = 'pairs'\n");
+        let found = results(&operators, &[(i64::MAX, 1), (i64::MAX, 2)], &[(5, 3)]);
+        let expected: Vec<_> = [alone(1), alone(2)].into_iter().map(|(_, text)| (last, text)).collect();
+        assert_eq!(found, expected, "{join}");
     }
 }

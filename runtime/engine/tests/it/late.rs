@@ -61,3 +61,31 @@ fn a_record_is_late_when_its_window_has_fired_and_not_before() {
     let late_counts: Vec<_> = counters.nodes.iter().map(|node| node.late).collect();
     assert_eq!(late_counts, [0, 1, 0, 0], "source, operator, two sinks");
 }
+
+/// The latest record of a time passes when that is over, with its own time: a window behind it is not to have fired by then.
+#[test]
+fn the_latest_record_of_a_time_is_not_late_behind_it() {
+    let text = "
+[sources.numbers]
+connector = 'numbers'
+key = { bytes = '7..8' }
+[operators.latest]
+input = 'numbers'
+deduplicate = { keep = 'last', within = '1h' }
+[operators.sums]
+component = 'sum.wasm'
+input = 'latest'
+window = { tumbling = '1m' }
+[sinks.out]
+connector = 'out'
+input = 'sums'
+";
+    let minutes = |minutes: i64| minutes * 60_000;
+    let records = vec![number(minutes(1), 1), number(minutes(5), 2), number(minutes(59), 3), number(minutes(300), 4)];
+    let of_other_key = MemoryRecord::new(minutes(3), "", (1u64 << 56).to_le_bytes());
+    let numbers = MemorySource::of([[records, vec![of_other_key]].concat()]);
+    let (job, out) = TestJob::new(text).source("numbers", &numbers).sink("out");
+    job.run(2);
+    let times: Vec<i64> = sorted(out.committed()).into_iter().map(|(time, ..)| time).collect();
+    assert_eq!(times, [minutes(4) - 1, minutes(60) - 1, minutes(301) - 1]);
+}

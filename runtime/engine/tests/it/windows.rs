@@ -11,7 +11,7 @@ use tidewheel_checkpoint::Store;
 use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_connectors::memory::{MemoryRecord, MemorySink, MemorySource};
 use tidewheel_engine::{After, Clock, JobOptions, ManualClock, StartFrom};
-use tidewheel_state::BackendKind;
+use tidewheel_state::{BackendKind, SharedMemory};
 
 /// Windows of a job.
 #[derive(Clone, Copy, Debug)]
@@ -353,7 +353,12 @@ impl WindowJob {
         let (job, late) = job.sink("late");
         let folder = self.folder.path();
         let durability = origin.map(|origin| durability(folder, origin));
-        let state = (BackendKind::Memory, folder.join("state"));
+        // What goes on from a savepoint keeps its state elsewhere.
+        let backend = match durability.as_ref().map(|durability| &durability.origin) {
+            Some(StartFrom::Savepoint(_)) => BackendKind::RocksDb(Arc::new(SharedMemory::new(64 << 20))),
+            _ => BackendKind::Memory,
+        };
+        let state = (backend, folder.join("state"));
         let job = job.start_with(JobOptions { state, durability, ..JobOptions::workers(workers) });
         let mut records = 0;
         for read in reads {
@@ -514,4 +519,39 @@ fn windows_fire_early() {
             out.committed().into_iter().map(|record| (record.time, record.key, record.value)).collect();
         assert_eq!(found, results, "{window}");
     }
+}
+
+/// A record that is rejected has not come: it makes no session longer, counts for nothing, and is set aside once, however its
+/// piece is cut.
+#[test]
+fn a_rejected_record_has_not_come() {
+    for (window, expected) in
+        [("session = '1s'", ["300 2200 1001", "3000 4200 1000"]), ("count = 1000", ["null null 1000", "null null 1000"])]
+    {
+        let text = format!(
+            "[sources.in]\nconnector = 'in'\nkey = {{ json = '/key' }}\n\
+             [operators.sums]\ninput = 'in'\naggregate = {{ bids = 'count', total = {{ sum = '/price' }} }}\n\
+             on-error = 'dead-letter'\nwindow = {{ {window} }}\n\
+             [sinks.out]\nconnector = 'out'\ninput = 'sums'\n[sinks.bad]\nconnector = 'bad'\ninput = 'sums.dead-letter'\n"
+        );
+        let record = |time: i64, price: &str| MemoryRecord::new(time, "", format!("{{\"key\":1,\"price\":{price}}}"));
+        let mut records = vec![record(300, "1")];
+        records.extend((0..1_000).map(|_| record(1_200, "1")));
+        // The one between the sessions would make them one.
+        records.push(record(2_100, "\"dear\""));
+        records.extend((0..1_000).map(|number| record(3_000 + number % 200 + 1, "1")));
+        records[1_002] = record(3_000, "1");
+        let (job, out) = TestJob::new(&text).source("in", &MemorySource::of([records])).sink("out");
+        let (job, bad) = job.sink("bad");
+        job.run(1);
+        let found: Vec<String> = out.committed().iter().map(|record| result(record.text())).collect();
+        assert_eq!(found, expected, "{window}");
+        assert_eq!(bad.committed().len(), 1, "{window}");
+    }
+}
+
+/// Window and count of a result.
+fn result(text: &str) -> String {
+    let result: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    ["window_start", "window_end", "bids"].map(|field| result[field].to_string()).join(" ")
 }

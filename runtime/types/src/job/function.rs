@@ -21,7 +21,7 @@ pub(super) fn function(table: &mut Options) -> Result<FunctionSpec, JobError> {
     let given: Vec<&str> = table.keys().filter_map(|key| KEYS.into_iter().find(|known| *known == key)).collect();
     let key = match given[..] {
         [key] => key,
-        [] if table.keys().any(|key| key == "join") => return Ok(FunctionSpec::Pairs),
+        [] if table.keys().any(|key| key == "join") => "join",
         [] => return Err(nothing_to_do(table)),
         [first, second, ..] => {
             let error = table.error(second, format!("the operator has {first:?} already"));
@@ -29,12 +29,13 @@ pub(super) fn function(table: &mut Options) -> Result<FunctionSpec, JobError> {
         }
     };
     for (owned, owners) in OWNED {
-        if !owners.contains(&key) && table.keys().any(|key| key == owned) {
+        if owned != key && !owners.contains(&key) && table.keys().any(|key| key == owned) {
             let message = format!("an operator with {key:?} does not take it");
             return Err(table.error(owned, message).with_hint(format!("it goes with {}", owners.join(", "))));
         }
     }
     match key {
+        "join" => Ok(FunctionSpec::Pairs),
         "component" => component(table).map(FunctionSpec::Component),
         "filter" => Ok(FunctionSpec::Filter(table.split_off(key))),
         "select" => Ok(FunctionSpec::Select(table.split_off(key))),

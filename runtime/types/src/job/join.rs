@@ -3,6 +3,7 @@
 use super::units::parse_duration;
 use super::{JobError, Options, Panes, Trigger, WindowAssigner, WindowClock, WindowSpec, window};
 use crate::description::{TimerClock, TimerDecl};
+use crate::shape::{Shape, Windows};
 
 /// How the records of two inputs with one key are paired. The first input is the left one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,28 @@ impl JoinSpec {
         }
     }
 
+    /// What a snapshot has to say of it.
+    pub fn shape(self) -> Shape {
+        let (windows, kind) = match self.kind {
+            JoinKind::Window { size_ms, slide_ms, offset_ms } => {
+                (Some(Windows::Sliding { size_ms, slide_ms, offset_ms }), "window")
+            }
+            JoinKind::Interval { .. } => (None, "interval"),
+            JoinKind::Temporal => (None, "temporal"),
+            JoinKind::Lookup => (None, "lookup"),
+        };
+        let outer = match self.outer {
+            JoinType::Inner => "an inner",
+            JoinType::Left => "a left",
+            JoinType::Right => "a right",
+            JoinType::Full => "a full",
+        };
+        let outlives_event_time = matches!(self.kind, JoinKind::Temporal | JoinKind::Lookup);
+        Shape { timers: self.timers(), windows, rules: format!("{outer} {kind} join"), outlives_event_time }
+    }
+
     /// Its timers, by slot. They are set for when a record has waited long enough, so how long that is belongs to them.
-    pub fn timers(self) -> Vec<TimerDecl> {
+    fn timers(self) -> Vec<TimerDecl> {
         let sides = ["left", "right"].into_iter().zip(self.waits_ms());
         let timer = |(side, ms)| TimerDecl { name: format!("{side}, {ms} ms after"), clock: TimerClock::Event };
         match self.kind {

@@ -58,6 +58,9 @@ fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobErr
         return Err(table.error("exchange", "a key already says where records go").with_hint("remove one of the two"));
     }
     let join = join::take(&mut table)?;
+    if join.is_some() && exchange.is_some() {
+        return Err(table.error("exchange", "a join says where records go").with_hint("remove one of the two"));
+    }
     if join.is_some() && inputs.len() != 2 {
         let message = format!("a join has two inputs, not {}", inputs.len());
         return Err(table.error("input", message).with_hint("write input = [\"LEFT\", \"RIGHT\"]"));

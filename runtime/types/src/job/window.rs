@@ -7,6 +7,7 @@ use super::parse::{selector, take_event_time_span};
 use super::{JobError, Options};
 use crate::Selector;
 use crate::selector::EVENT_TIME_BYTES;
+use crate::shape::{NamedWindows, Shape, Windows};
 
 /// The windows of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,39 @@ pub struct WindowSpec {
     pub trigger: Trigger,
     /// What of a window is kept after it has fired.
     pub panes: Panes,
+}
+
+impl WindowSpec {
+    /// What a snapshot has to say of them.
+    pub fn shape(&self) -> Shape {
+        let windows = match self.assigner {
+            WindowAssigner::Tumbling { size_ms, offset_ms } => Windows::Tumbling { size_ms, offset_ms },
+            WindowAssigner::Sliding { size_ms, slide_ms, offset_ms } => {
+                Windows::Sliding { size_ms, slide_ms, offset_ms }
+            }
+            WindowAssigner::Count { size, slide } => Windows::Count { count: size, slide },
+            WindowAssigner::Session { .. } => Windows::Named(NamedWindows::Session),
+            WindowAssigner::Global => Windows::Named(NamedWindows::Global),
+        };
+        let has_no_end = matches!(self.assigner, WindowAssigner::Count { .. } | WindowAssigner::Global);
+        let mut rules = Vec::new();
+        rules.extend((self.clock == WindowClock::Processing).then_some("windows by the clock"));
+        match self.trigger {
+            Trigger::AtEnd => {}
+            Trigger::Count(_) => rules.push("windows that fire by count"),
+            Trigger::Every(_) => rules.push("windows that fire every so often"),
+            Trigger::Early(_) => rules.push("windows that fire early"),
+        }
+        // Then they are not forgotten when they fire.
+        let is_remembered = self.allowed_lateness_ms > 0 && self.panes == Panes::Accumulating;
+        rules.extend(is_remembered.then_some("windows that late records come into"));
+        Shape {
+            timers: Vec::new(),
+            windows: Some(windows),
+            rules: rules.join(", "),
+            outlives_event_time: has_no_end || self.clock == WindowClock::Processing,
+        }
+    }
 }
 
 /// Which time windows are in.

@@ -1,13 +1,17 @@
-//! What a join keeps of one of its inputs: per key the records by event time.
+//! What a join keeps of one of its inputs: per key the records in order of event time, and of those of one time in the order in
+//! which they came.
 
 use crate::operator::TaskState;
 use tidewheel_types::description::{StateDecl, StateKind};
-use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write};
+use tidewheel_types::keyed_state::{Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write};
 
-/// Entries of a map that are read at once.
-const SCAN_ENTRIES: usize = 256;
+/// Records that are read at once, at most.
+pub(super) const SCAN_ENTRIES: usize = 256;
 
-/// Bytes of them, about.
+/// Records that are read at once where those of one time are wanted: mostly there is one.
+pub(super) const OF_ONE_TIME: usize = 8;
+
+/// Bytes of what is read at once, about.
 const SCAN_BYTES: usize = 1 << 20;
 
 /// A side of a join, with the state that keeps its records.
@@ -43,13 +47,13 @@ impl Side {
     }
 }
 
-/// The states of a join. An entry is the records of one event time.
+/// The states of a join. An entry is a record.
 pub(crate) fn states() -> Vec<StateDecl> {
     let state = |name: &str| StateDecl {
         name: name.to_owned(),
         kind: StateKind::Map,
         format: "tidewheel-records".to_owned(),
-        schema: "event time: records, each with flags and length".to_owned(),
+        schema: "event time, number: flags, value".to_owned(),
         version: 1,
         oldest: 1,
         rides: false,
@@ -59,19 +63,41 @@ pub(crate) fn states() -> Vec<StateDecl> {
     vec![state("left"), state("right")]
 }
 
-/// An event time as the key of an entry: bytes sort as time.
-fn entry_key(time: i64) -> [u8; 8] {
-    (time as u64 ^ 1 << 63).to_be_bytes()
+/// A place among the records of a key: their event time, and their number among those of one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) time: i64,
+    pub(super) number: u32,
 }
 
-/// The event time of an entry.
-pub(super) fn entry_time(key: &[u8]) -> Result<i64, KeyedStateError> {
-    let key = key.try_into().map_err(|_| damaged())?;
-    Ok((u64::from_be_bytes(key) ^ 1 << 63) as i64)
+impl Place {
+    /// Before all records of a time.
+    pub(super) fn first(time: i64) -> Self {
+        Place { time, number: 0 }
+    }
+
+    /// After all records of a time.
+    pub(super) fn last(time: i64) -> Self {
+        Place { time, number: u32::MAX }
+    }
+
+    /// The key of the entry: bytes sort as places.
+    fn encode(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&(self.time as u64 ^ 1 << 63).to_be_bytes());
+        bytes[8..].copy_from_slice(&self.number.to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (time, number) = bytes.split_first_chunk::<8>()?;
+        let number = u32::from_be_bytes(number.try_into().ok()?);
+        Some(Place { time: (u64::from_be_bytes(*time) ^ 1 << 63) as i64, number })
+    }
 }
 
-/// A record of an entry.
-#[derive(Clone, Copy, Debug)]
+/// A record that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kept<'e> {
     /// Whether it has had a pair.
     pub(super) is_matched: bool,
@@ -83,131 +109,117 @@ pub(super) struct Kept<'e> {
 const MATCHED: u8 = 1;
 const DELETED: u8 = 2;
 
-/// Appends a record to an entry.
-pub(super) fn append(entry: &mut Vec<u8>, record: Kept<'_>) {
-    let flags = u8::from(record.is_matched) * MATCHED | u8::from(record.is_deleted) * DELETED;
-    entry.push(flags);
-    entry.extend_from_slice(&(record.value.len() as u32).to_le_bytes());
-    entry.extend_from_slice(record.value);
-}
-
-/// The records of an entry.
-pub(super) fn records(entry: &[u8]) -> impl Iterator<Item = Result<Kept<'_>, KeyedStateError>> {
-    let mut rest = entry;
-    std::iter::from_fn(move || {
-        let (&flags, after) = rest.split_first()?;
-        let parts = after
-            .split_first_chunk::<4>()
-            .and_then(|(length, after)| after.split_at_checked(u32::from_le_bytes(*length) as usize));
-        let Some((value, after)) = parts else {
-            rest = &[];
-            return Some(Err(damaged()));
-        };
-        rest = after;
-        Some(Ok(Kept { is_matched: flags & MATCHED != 0, is_deleted: flags & DELETED != 0, value }))
-    })
-}
-
-/// The entry in which every record has had a pair; none, if all have had one already.
-pub(super) fn matched(entry: &[u8]) -> Result<Option<Vec<u8>>, KeyedStateError> {
-    let mut changed = Vec::new();
-    let mut is_new = false;
-    for record in records(entry) {
-        let record = record?;
-        is_new |= !record.is_matched;
-        append(&mut changed, Kept { is_matched: true, ..record });
+impl<'e> Kept<'e> {
+    fn encode(self, entry: &mut Vec<u8>) {
+        entry.clear();
+        entry.push(u8::from(self.is_matched) * MATCHED | u8::from(self.is_deleted) * DELETED);
+        entry.extend_from_slice(self.value);
     }
-    Ok(is_new.then_some(changed))
+
+    fn decode(entry: &'e [u8]) -> Option<Self> {
+        let (&flags, value) = entry.split_first()?;
+        Some(Kept { is_matched: flags & MATCHED != 0, is_deleted: flags & DELETED != 0, value })
+    }
 }
 
-/// Reads the entry of `side` at `time` into `cells`.
-pub(super) fn get(
-    state: &TaskState,
-    side: Side,
-    key: StateKey<'_>,
-    time: i64,
-    cells: &mut Cells,
-) -> Result<(), KeyedStateError> {
-    cells.clear();
-    let entry = entry_key(time);
-    state.states().map_get_many(side.state(), &mut std::iter::once((key, &entry[..])), cells)
+/// Some records of a side, in order.
+#[derive(Default)]
+pub(super) struct Page {
+    entries: Entries,
 }
 
-/// Writes the entry of `side` at `time`.
-pub(super) fn put(
-    state: &TaskState,
-    side: Side,
-    key: StateKey<'_>,
-    time: i64,
-    entry: &[u8],
-) -> Result<(), KeyedStateError> {
-    let write = Write::PutEntry(&entry_key(time), entry);
-    state.states().write(&mut std::iter::once((side.state(), key, write)))
+impl Page {
+    /// The records, with their places.
+    pub(super) fn records(&self) -> impl Iterator<Item = Result<(Place, Kept<'_>), KeyedStateError>> {
+        self.entries.keys.iter().zip(self.entries.values.iter()).map(|(key, entry)| {
+            Place::decode(key)
+                .zip(Kept::decode(entry))
+                .ok_or_else(|| KeyedStateError("an entry is not as a join writes them".to_owned()))
+        })
+    }
+
+    /// Whether there are more behind them.
+    pub(super) fn has_more(&self) -> bool {
+        self.entries.more
+    }
 }
 
-/// Removes the entry of `side` at `time`.
-pub(super) fn delete(state: &TaskState, side: Side, key: StateKey<'_>, time: i64) -> Result<(), KeyedStateError> {
-    let entry = entry_key(time);
-    state.states().write(&mut std::iter::once((side.state(), key, Write::DeleteEntry(&entry))))
-}
-
-/// A place among the entries of a key: at `time`, or behind it.
+/// Where to read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct From {
-    pub(super) time: i64,
-    pub(super) after: bool,
+pub(super) enum From {
+    /// This place on.
+    At(Place),
+    /// What comes after it.
+    After(Place),
+    /// This place, and what comes before it, backwards.
+    Back(Place),
 }
 
-/// Reads some entries of `side` in order of their times, or backwards.
-pub(super) fn scan(
-    state: &TaskState,
-    side: Side,
-    key: StateKey<'_>,
-    (from, backwards): (From, bool),
-    entries: &mut Entries,
-) -> Result<(), KeyedStateError> {
-    *entries = Entries::default();
-    let start = entry_key(from.time);
-    let scan = Scan { start: &start, after: from.after, backwards, limit: SCAN_ENTRIES, bytes_max: SCAN_BYTES };
-    state.states().scan(side.state(), key, scan, entries)
+/// A side's records of one key.
+#[derive(Clone, Copy)]
+pub(super) struct Records<'s, 'k> {
+    pub(super) state: &'s TaskState,
+    pub(super) side: Side,
+    pub(super) key: StateKey<'k>,
 }
 
-fn damaged() -> KeyedStateError {
-    KeyedStateError("an entry is not as a join writes them".to_owned())
+impl Records<'_, '_> {
+    /// Reads some in order of their places, at most `limit`.
+    pub(super) fn read(self, from: From, limit: usize, page: &mut Page) -> Result<(), KeyedStateError> {
+        page.entries = Entries::default();
+        let (place, after, backwards) = match from {
+            From::At(place) => (place, false, false),
+            From::After(place) => (place, true, false),
+            From::Back(place) => (place, false, true),
+        };
+        let start = place.encode();
+        let scan = Scan { start: &start, after, backwards, limit: limit.min(SCAN_ENTRIES), bytes_max: SCAN_BYTES };
+        self.state.states().scan(self.side.state(), self.key, scan, &mut page.entries)
+    }
+
+    /// Adds a record behind all others of its time.
+    pub(super) fn add(self, time: i64, record: Kept<'_>) -> Result<(), KeyedStateError> {
+        let mut page = Page::default();
+        self.read(From::Back(Place::last(time)), 1, &mut page)?;
+        let before = page.records().next().transpose()?.filter(|(place, _)| place.time == time);
+        let number = before.map_or(0, |(place, _)| place.number + 1);
+        self.put(Place { time, number }, record)
+    }
+
+    pub(super) fn put(self, place: Place, record: Kept<'_>) -> Result<(), KeyedStateError> {
+        let mut entry = Vec::with_capacity(1 + record.value.len());
+        record.encode(&mut entry);
+        self.write(Write::PutEntry(&place.encode(), &entry))
+    }
+
+    pub(super) fn remove(self, place: Place) -> Result<(), KeyedStateError> {
+        self.write(Write::DeleteEntry(&place.encode()))
+    }
+
+    fn write(self, write: Write<'_>) -> Result<(), KeyedStateError> {
+        self.state.states().write(&mut std::iter::once((self.side.state(), self.key, write)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Kept, append, entry_key, entry_time, matched, records};
-    use proptest::collection::vec;
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use super::{Kept, Place};
+    use proptest::prelude::{prop_assert_eq, proptest};
 
     proptest! {
         #[test]
-        fn the_records_of_an_entry_come_back(kept in vec((any::<bool>(), any::<bool>(), any::<Vec<u8>>()), 0..4)) {
-            let mut entry = Vec::new();
-            for (is_matched, is_deleted, value) in &kept {
-                append(&mut entry, Kept { is_matched: *is_matched, is_deleted: *is_deleted, value });
-            }
-            let back: Vec<_> = records(&entry).map(|record| record.expect("it is one")).collect();
-            let back: Vec<_> =
-                back.iter().map(|record| (record.is_matched, record.is_deleted, record.value.to_vec())).collect();
-            prop_assert_eq!(&back, &kept);
-            let is_new = kept.iter().any(|(is_matched, ..)| !is_matched);
-            let changed = matched(&entry).expect("it is one");
-            prop_assert_eq!(changed.is_some(), is_new);
-            prop_assert_eq!(matched(&changed.unwrap_or(entry)).expect("it is one"), None);
+        fn a_record_that_is_kept_comes_back(is_matched: bool, is_deleted: bool, value: Vec<u8>) {
+            let kept = Kept { is_matched, is_deleted, value: &value };
+            let mut entry = b"what was there before".to_vec();
+            kept.encode(&mut entry);
+            prop_assert_eq!(Kept::decode(&entry), Some(kept));
         }
 
         #[test]
-        fn no_bytes_break_it(bytes: Vec<u8>) {
-            records(&bytes).for_each(drop);
-        }
-
-        #[test]
-        fn entries_sort_as_time(a: i64, b: i64) {
-            prop_assert_eq!(entry_key(a).cmp(&entry_key(b)), a.cmp(&b));
-            prop_assert_eq!(entry_time(&entry_key(a)).expect("it is one"), a);
+        fn entries_sort_as_places(a: (i64, u32), b: (i64, u32)) {
+            let [a, b] = [a, b].map(|(time, number)| Place { time, number });
+            prop_assert_eq!(a.encode().cmp(&b.encode()), a.cmp(&b));
+            prop_assert_eq!(Place::decode(&a.encode()), Some(a));
         }
     }
 }

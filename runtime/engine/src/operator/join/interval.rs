@@ -1,10 +1,11 @@
 //! Pairs of records whose event times are near, as Flink's `IntervalJoinOperator` makes them, and outer ones.
 //!
-//! Every record waits until the watermark says that no more can pair with it. What waits, by key and time, is scanned for
-//! each record of the other side. A pair has the later of the two times.
+//! Every record waits until the watermark says that no more can pair with it. What waits, by key and time, is read for each
+//! record of the other side. A pair has the later of the two times.
 
-use super::buffer::{self, From, Side};
+use super::buffer::{From, Kept, OF_ONE_TIME, Page, Place, SCAN_ENTRIES, Side};
 use super::{Fate, Join, Record};
+use tidewheel_types::Origin;
 use tidewheel_types::job::JoinKind;
 use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
 
@@ -45,65 +46,65 @@ impl Join {
             Side::Right => (record.time.saturating_sub(upper), record.time.saturating_sub(lower)),
         };
         let other = record.side.other();
-        let begin = (From { time: first, after: false }, false);
+        let begin = (From::At(Place::first(first)), false);
         let (mut from, mut is_matched) = self.resume.take().unwrap_or(begin);
+        let mut page = Page::default();
         loop {
-            let mut entries = std::mem::take(&mut self.entries);
-            buffer::scan(&self.state, other, record.key, (from, false), &mut entries)?;
-            let mut more = entries.more;
-            for (key, entry) in entries.keys.iter().zip(entries.values.iter()) {
-                let time = buffer::entry_time(key)?;
-                if time > last {
-                    more = false;
-                    break;
+            self.records_of(other, record.key).read(from, SCAN_ENTRIES, &mut page)?;
+            for kept in page.records() {
+                let (place, kept) = kept?;
+                if place.time > last {
+                    return Ok(Some(is_matched));
                 }
-                (from, is_matched) = (From { time, after: true }, true);
-                self.pair_with(record, time, entry)?;
+                if self.pairs.is_full() {
+                    self.resume = Some((from, is_matched));
+                    return Ok(None);
+                }
+                (from, is_matched) = (From::After(place), true);
+                let of = (record.key, record.origin);
+                self.pairs.push_sided(record.time.max(place.time), of, record.side, record.value, Some(kept.value));
+                if self.keeps(other) && !kept.is_matched {
+                    self.records_of(other, record.key).put(place, Kept { is_matched: true, ..kept })?;
+                }
             }
-            self.entries = entries;
-            if !more {
+            if !page.has_more() {
                 return Ok(Some(is_matched));
             }
-            if self.pairs.is_full() {
-                self.resume = Some((from, is_matched));
-                return Ok(None);
-            }
         }
-    }
-
-    /// Pairs a record with all of an entry of the other side.
-    fn pair_with(&mut self, record: Record<'_>, time: i64, entry: &[u8]) -> Result<(), KeyedStateError> {
-        let (other, of) = (record.side.other(), (record.key, record.origin));
-        for kept in buffer::records(entry) {
-            self.pairs.push_sided(record.time.max(time), of, record.side, record.value, Some(kept?.value));
-        }
-        if self.keeps(other)
-            && let Some(matched) = buffer::matched(entry)?
-        {
-            buffer::put(&self.state, other, record.key, time, &matched)?;
-        }
-        Ok(())
     }
 
     /// The records of `side` that have waited until `until` wait no longer; those without a pair pass, if they are to.
+    /// Whether that is done: if not, there is no room for more.
     pub(super) fn interval_is_over(
         &mut self,
         side: Side,
         key: StateKey<'_>,
         until: i64,
-    ) -> Result<(), KeyedStateError> {
-        let time = until.saturating_sub(self.waits(side));
-        if self.keeps(side) {
-            let mut cells = std::mem::take(&mut self.cells);
-            buffer::get(&self.state, side, key, time, &mut cells)?;
-            for kept in cells.get(0).into_iter().flat_map(buffer::records) {
-                let kept = kept?;
-                if !kept.is_matched {
-                    self.pairs.push_sided(time, (key, tidewheel_types::Origin::NONE), side, kept.value, None);
+    ) -> Result<bool, KeyedStateError> {
+        let first = until.saturating_sub(self.waits(side));
+        // At the end of time those of several times have waited until the same.
+        let last = if until == i64::MAX { i64::MAX } else { first };
+        let keeps = self.keeps(side);
+        let mut page = Page::default();
+        loop {
+            // What has passed is gone, so it is begun anew each time.
+            self.records_of(side, key).read(From::At(Place::first(first)), OF_ONE_TIME, &mut page)?;
+            for kept in page.records() {
+                let (place, kept) = kept?;
+                if place.time > last {
+                    return Ok(true);
                 }
+                if self.pairs.is_full() {
+                    return Ok(false);
+                }
+                if keeps && !kept.is_matched {
+                    self.pairs.push_sided(place.time, (key, Origin::NONE), side, kept.value, None);
+                }
+                self.records_of(side, key).remove(place)?;
             }
-            self.cells = cells;
+            if !page.has_more() {
+                return Ok(true);
+            }
         }
-        buffer::delete(&self.state, side, key, time)
     }
 }

@@ -2,15 +2,16 @@
 //! all of it. As a look-up in Flink's broadcast state.
 //!
 //! Nothing waits, so what is found depends on what has come by then. Of right records with one key the one with the latest
-//! event time counts, of several of one time the greatest as bytes: so all workers hold the same, in whatever order the
-//! right side's records have come to them.
+//! event time counts, and of several of one time from one split the last. Those of one time from different splits come to
+//! workers in different orders: of them the greatest counts, as bytes, so that all workers hold the same.
 
-use super::buffer::{self, From, Kept, Side};
+use super::buffer::{From, Kept, Page, Place, Side};
 use super::{Fate, Join, Record};
+use tidewheel_types::Origin;
 use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
 
-/// After all times.
-const LATEST: From = From { time: i64::MAX, after: false };
+/// Before the value: from which source and split it came.
+const ORIGIN_BYTES: usize = 8;
 
 impl Join {
     pub(super) fn lookup(&mut self, record: Record<'_>) -> Result<Fate, KeyedStateError> {
@@ -23,42 +24,41 @@ impl Join {
 
     /// Pairs a left record with what there is.
     fn find(&mut self, record: Record<'_>) -> Result<(), KeyedStateError> {
-        let entries = self.latest(record.key)?;
-        let right = entries.values.iter().next().and_then(|entry| buffer::records(entry).next()).transpose()?;
-        let right = right.filter(|right| !right.is_deleted).map(|right| right.value);
+        let page = self.latest(record.key)?;
+        let right = page.records().next().transpose()?.map(|(_, right)| right);
+        let right = right.filter(|right| !right.is_deleted).map(|right| right.value.get(ORIGIN_BYTES..));
         if right.is_some() || self.spec.outer.keeps(true) {
-            self.pairs.push(record.time, (record.key, record.origin), Some(record.value), right);
+            self.pairs.push(record.time, (record.key, record.origin), Some(record.value), right.flatten());
         }
-        self.entries = entries;
         Ok(())
     }
 
     /// Puts a right record in the place of an older one.
     fn replace(&mut self, record: Record<'_>) -> Result<(), KeyedStateError> {
-        let Record { key, time, value, is_deleted, .. } = record;
-        let entries = self.latest(key)?;
-        let mut is_newer = true;
-        if let (Some(stored), Some(entry)) = (entries.keys.iter().next(), entries.values.iter().next()) {
-            let stored_at = buffer::entry_time(stored)?;
-            let stored = buffer::records(entry).next().transpose()?;
-            let stored = stored.map(|stored| (stored_at, !stored.is_deleted, stored.value));
-            is_newer = stored < Some((time, !is_deleted, value));
-            if is_newer && stored_at != time {
-                buffer::delete(&self.state, Side::Right, key, stored_at)?;
+        let Record { key, time, value, is_deleted, origin, .. } = record;
+        let value = [&from(origin)[..], value].concat();
+        let page = self.latest(key)?;
+        if let Some((place, stored)) = page.records().next().transpose()? {
+            let is_of_one_split = stored.value.get(..ORIGIN_BYTES) == value.get(..ORIGIN_BYTES);
+            let is_newer = time > place.time
+                || time == place.time
+                    && (is_of_one_split || (stored.is_deleted, stored.value) < (is_deleted, value.as_slice()));
+            if !is_newer {
+                return Ok(());
             }
+            self.records_of(Side::Right, key).remove(place)?;
         }
-        self.entries = entries;
-        if is_newer {
-            let mut entry = Vec::new();
-            buffer::append(&mut entry, Kept { is_matched: false, is_deleted, value });
-            buffer::put(&self.state, Side::Right, key, time, &entry)?;
-        }
-        Ok(())
+        let kept = Kept { is_matched: false, is_deleted, value: &value };
+        self.records_of(Side::Right, key).put(Place::first(time), kept)
     }
 
-    fn latest(&mut self, key: StateKey<'_>) -> Result<tidewheel_types::keyed_state::Entries, KeyedStateError> {
-        let mut entries = std::mem::take(&mut self.entries);
-        buffer::scan(&self.state, Side::Right, key, (LATEST, true), &mut entries)?;
-        Ok(entries)
+    fn latest(&self, key: StateKey<'_>) -> Result<Page, KeyedStateError> {
+        let mut page = Page::default();
+        self.records_of(Side::Right, key).read(From::Back(Place::last(i64::MAX)), 1, &mut page)?;
+        Ok(page)
     }
+}
+
+fn from(origin: Origin) -> [u8; ORIGIN_BYTES] {
+    (u64::from(origin.source) << 32 | u64::from(origin.split)).to_be_bytes()
 }

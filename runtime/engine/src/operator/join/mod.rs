@@ -20,14 +20,15 @@ use crate::refuse::Refusals;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
 pub(crate) use buffer::states;
-use buffer::{From, Kept, Side};
+use buffer::{From, Kept, Records, Side};
 pub(crate) use pair::PairFormat;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidewheel_state::{DueTimers, TimerChange};
+use tidewheel_types::batch::Change;
 use tidewheel_types::job::{JoinKind, JoinSpec};
 use tidewheel_types::key_group::hash_key;
-use tidewheel_types::keyed_state::{Cells, Entries, KeyedStateError, StateKey};
+use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
 use tidewheel_types::{Batch, OperatorId, Origin};
 
 /// Pairs after which the worker steps its other operators, in bytes.
@@ -47,12 +48,10 @@ pub(crate) struct Join {
     pairs: Pairs,
     /// Where the record at hand goes on to look for pairs, and whether it has had one.
     resume: Option<(From, bool)>,
-    /// Pairs of the left entry there that have been made, where it is a window that goes on.
-    paired: usize,
+    /// The window that goes on to be paired.
+    pairing: Option<window::Pairing>,
     due: DueTimers,
     fired: usize,
-    cells: Cells,
-    entries: Entries,
 }
 
 /// A record that has come, or that waits.
@@ -119,11 +118,9 @@ impl Join {
             metrics,
             pairs: Pairs { format, batch: Batch::default(), value: Vec::new() },
             resume: None,
-            paired: 0,
+            pairing: None,
             due: DueTimers::default(),
             fired: 0,
-            cells: Cells::default(),
-            entries: Entries::default(),
         }
     }
 
@@ -141,17 +138,13 @@ impl Join {
                 key: StateKey { hash: hash_key(key), key, namespace: &[] },
                 time: batch.times[index],
                 value: batch.values.get(index),
-                is_deleted: batch.changes.get(index) == Some(&(tidewheel_types::batch::Change::Delete as u8)),
+                is_deleted: is_gone(batch, index),
                 origin: batch.origins[index],
             };
-            match self.pairs.format.check(record.value) {
-                Err(_) if record.is_deleted && record.value.is_empty() => {}
-                Ok(()) => {}
-                Err(reason) => {
-                    refuse(&mut self.refusals, batch, index, reason)?;
-                    arrived.done += 1;
-                    continue;
-                }
+            if let Err(reason) = self.check(record) {
+                refuse(&mut self.refusals, batch, index, reason)?;
+                arrived.done += 1;
+                continue;
             }
             let fate = match self.spec.kind {
                 JoinKind::Interval { .. } => self.interval(record, at.watermark.0),
@@ -182,10 +175,21 @@ impl Join {
 
     fn store(&mut self, record: Record<'_>, is_matched: bool) -> Result<(), KeyedStateError> {
         let Record { side, key, time, value, is_deleted, .. } = record;
-        buffer::get(&self.state, side, key, time, &mut self.cells)?;
-        let mut entry = self.cells.get(0).unwrap_or_default().to_vec();
-        buffer::append(&mut entry, Kept { is_matched, is_deleted, value });
-        buffer::put(&self.state, side, key, time, &entry)
+        self.records_of(side, key).add(time, Kept { is_matched, is_deleted, value })
+    }
+
+    fn records_of<'k>(&self, side: Side, key: StateKey<'k>) -> Records<'_, 'k> {
+        Records { state: &self.state, side, key }
+    }
+
+    /// Why a record cannot be joined, if it cannot.
+    fn check(&self, record: Record<'_>) -> Result<(), String> {
+        // Where the right side says what is now, or was then, a deletion need not say more.
+        let has_versions = matches!(self.spec.kind, JoinKind::Temporal | JoinKind::Lookup);
+        if record.side == Side::Right && record.is_deleted && has_versions {
+            return Ok(());
+        }
+        self.pairs.format.check(record.value)
     }
 
     fn set_timer(&mut self, side: Side, key: StateKey<'_>, time: i64) {
@@ -227,11 +231,11 @@ impl Logic for Join {
         while self.fired < due.len() && !self.pairs.is_full() {
             let (key, side, time) = (due.key(self.fired), Side::of_slot(due.slots[self.fired]), due.times[self.fired]);
             let is_done = match self.spec.kind {
-                JoinKind::Interval { .. } => self.interval_is_over(side, key, time).map(|()| true),
+                JoinKind::Interval { .. } => self.interval_is_over(side, key, time),
                 JoinKind::Window { size_ms, slide_ms, offset_ms } => {
                     self.window_ends(Aligned::sliding(size_ms, slide_ms, offset_ms), key, time)
                 }
-                JoinKind::Temporal => self.temporal_is_due(side, key, time).map(|()| true),
+                JoinKind::Temporal => self.temporal_is_due(side, key, time),
                 // It sets no timers.
                 JoinKind::Lookup => Ok(true),
             };
@@ -247,4 +251,10 @@ impl Logic for Join {
     fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError> {
         self.state.command(command, at).map(|()| Flow::Done)
     }
+}
+
+/// Whether a record says that its row is not there any more: it is deleted, or has become another.
+fn is_gone(batch: &Batch, index: usize) -> bool {
+    let change = batch.changes.get(index);
+    change == Some(&(Change::Delete as u8)) || change == Some(&(Change::UpdateBefore as u8))
 }

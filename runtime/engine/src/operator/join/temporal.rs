@@ -4,68 +4,81 @@
 //! A left record waits until the watermark has come to its time: then all versions up to it are known. Of versions those
 //! are forgotten that no left record can meet any more; the latest stays. A deletion is a version that there is none.
 
-use super::buffer::{self, From, Side};
+use super::buffer::{From, OF_ONE_TIME, Page, Place, SCAN_ENTRIES, Side};
 use super::{Fate, Join, Record};
+use tidewheel_types::Origin;
 use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
 
 impl Join {
     pub(super) fn temporal(&mut self, record: Record<'_>, watermark: i64) -> Result<Fate, KeyedStateError> {
-        match record.side {
-            // The version of its time may be forgotten.
-            Side::Left if record.time <= watermark => return Ok(Fate::Late),
-            Side::Left => {}
-            // Of versions with one time the last to come counts.
-            Side::Right => buffer::delete(&self.state, Side::Right, record.key, record.time)?,
+        // The version of its time may be forgotten.
+        if record.side == Side::Left && record.time <= watermark {
+            return Ok(Fate::Late);
         }
         self.keep(record, false, record.time)?;
         Ok(Fate::Taken)
     }
 
-    pub(super) fn temporal_is_due(&mut self, side: Side, key: StateKey<'_>, time: i64) -> Result<(), KeyedStateError> {
+    /// Whether it is done: if not, there is no room for more.
+    pub(super) fn temporal_is_due(
+        &mut self,
+        side: Side,
+        key: StateKey<'_>,
+        time: i64,
+    ) -> Result<bool, KeyedStateError> {
         match side {
             Side::Left => self.look_up(key, time),
-            Side::Right => self.forget_versions(key, time),
+            Side::Right => self.forget_versions(key, time).map(|()| true),
         }
     }
 
     /// Pairs the left records of a key at `time` with the version of then.
-    fn look_up(&mut self, key: StateKey<'_>, time: i64) -> Result<(), KeyedStateError> {
-        let (mut cells, mut entries) = (std::mem::take(&mut self.cells), std::mem::take(&mut self.entries));
-        buffer::get(&self.state, Side::Left, key, time, &mut cells)?;
-        let from = From { time, after: false };
-        buffer::scan(&self.state, Side::Right, key, (from, true), &mut entries)?;
-        let version = entries.values.iter().next().and_then(|entry| buffer::records(entry).last());
-        let version = version.transpose()?.filter(|version| !version.is_deleted).map(|version| version.value);
-        for kept in cells.get(0).into_iter().flat_map(buffer::records) {
-            let left = kept?.value;
-            if version.is_some() || self.spec.outer.keeps(true) {
-                self.pairs.push(time, (key, tidewheel_types::Origin::NONE), Some(left), version);
+    fn look_up(&mut self, key: StateKey<'_>, time: i64) -> Result<bool, KeyedStateError> {
+        let (mut versions, mut lefts) = (Page::default(), Page::default());
+        // Of versions with one time the last to come counts.
+        self.records_of(Side::Right, key).read(From::Back(Place::last(time)), 1, &mut versions)?;
+        let version = versions.records().next().transpose()?.map(|(_, version)| version);
+        let version = version.filter(|version| !version.is_deleted).map(|version| version.value);
+        loop {
+            // What has passed is gone, so it is begun anew each time.
+            self.records_of(Side::Left, key).read(From::At(Place::first(time)), OF_ONE_TIME, &mut lefts)?;
+            for left in lefts.records() {
+                let (place, left) = left?;
+                if place.time > time {
+                    return Ok(true);
+                }
+                if self.pairs.is_full() {
+                    return Ok(false);
+                }
+                if version.is_some() || self.spec.outer.keeps(true) {
+                    self.pairs.push(time, (key, Origin::NONE), Some(left.value), version);
+                }
+                self.records_of(Side::Left, key).remove(place)?;
+            }
+            if !lefts.has_more() {
+                return Ok(true);
             }
         }
-        (self.cells, self.entries) = (cells, entries);
-        buffer::delete(&self.state, Side::Left, key, time)
     }
 
-    /// Forgets the versions of a key that are older than the latest at `time`.
+    /// Forgets the versions of a key that are older than the latest at `time`, and that one too if it says that there is
+    /// none.
     fn forget_versions(&mut self, key: StateKey<'_>, time: i64) -> Result<(), KeyedStateError> {
-        let mut entries = std::mem::take(&mut self.entries);
-        let mut latest = None;
-        let mut from = From { time, after: false };
+        let mut page = Page::default();
+        let mut is_latest = true;
+        let mut from = Place::last(time);
         loop {
-            buffer::scan(&self.state, Side::Right, key, (from, true), &mut entries)?;
-            for entry in entries.keys.iter() {
-                let version = buffer::entry_time(entry)?;
-                match latest {
-                    None => latest = Some(version),
-                    Some(_) => buffer::delete(&self.state, Side::Right, key, version)?,
+            self.records_of(Side::Right, key).read(From::Back(from), SCAN_ENTRIES, &mut page)?;
+            for version in page.records() {
+                let (place, version) = version?;
+                if !is_latest || version.is_deleted {
+                    self.records_of(Side::Right, key).remove(place)?;
                 }
-                from = From { time: version, after: true };
+                (is_latest, from) = (false, place);
             }
-            if !entries.more {
-                break;
+            if !page.has_more() {
+                return Ok(());
             }
         }
-        self.entries = entries;
-        Ok(())
     }
 }

@@ -2,17 +2,31 @@
 //! `coGroup` is used for).
 //!
 //! What waits is kept once, by event time, however many windows it is in: a window is a stretch of it. All of a key's left
-//! records pair with all of its right ones, so outside the window's other side nothing is left alone.
+//! records pair with all of its right ones, so a record is alone only where the other side has none at all.
 
-use super::buffer::{self, From, Side};
+use super::buffer::{From, Page, Place, SCAN_ENTRIES, Side};
 use super::{Fate, Join, Record};
 use crate::operator::window::Aligned;
 use tidewheel_state::TimerChange;
-use tidewheel_types::keyed_state::{Entries, KeyedStateError, StateKey};
+use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
 use tidewheel_types::{BytesColumn, Origin};
 
 /// Windows end by one timer, whichever side has set it.
 const SLOT: u16 = 0;
+
+/// Bytes of a window's right records, which are all there while they are paired.
+const RIGHT_BYTES_MAX: usize = 1 << 30;
+
+/// A window of one key that is being paired.
+#[derive(Default)]
+pub(super) struct Pairing {
+    /// Its right records.
+    rights: BytesColumn,
+    /// Where its left ones go on, and how many pairs the one there has had.
+    from: Option<From>,
+    paired: usize,
+    has_left: bool,
+}
 
 impl Join {
     pub(super) fn window(
@@ -46,9 +60,15 @@ impl Join {
         key: StateKey<'_>,
         time: i64,
     ) -> Result<bool, KeyedStateError> {
-        let bounds = [windows.start_of(time.saturating_add(1)), time];
-        let rights = self.values(Side::Right, key, bounds)?;
-        if !self.pair_window(key, bounds, &rights, time)? {
+        // The last window there is has no end.
+        let last = if time == i64::MAX - 1 { i64::MAX } else { time };
+        let bounds = [windows.start_of(time.saturating_add(1)), last];
+        let mut pairing = match self.pairing.take() {
+            Some(pairing) => pairing,
+            None => Pairing { rights: self.rights(key, bounds)?, ..Pairing::default() },
+        };
+        if !self.pair_window(key, bounds, &mut pairing, time)? {
+            self.pairing = Some(pairing);
             return Ok(false);
         }
         for side in [Side::Left, Side::Right] {
@@ -57,58 +77,73 @@ impl Join {
         Ok(true)
     }
 
-    /// The values of a side in a stretch of time.
-    fn values(&mut self, side: Side, key: StateKey<'_>, bounds: [i64; 2]) -> Result<BytesColumn, KeyedStateError> {
-        let mut values = BytesColumn::default();
-        let begin = From { time: bounds[0], after: false };
-        self.each_entry(side, key, begin, bounds[1], |_, _, entry| {
-            for record in buffer::records(entry) {
-                values.push(record?.value);
+    /// The right records of a key in a stretch of time.
+    fn rights(&mut self, key: StateKey<'_>, [first, last]: [i64; 2]) -> Result<BytesColumn, KeyedStateError> {
+        let mut rights = BytesColumn::default();
+        let (mut page, mut from) = (Page::default(), From::At(Place::first(first)));
+        loop {
+            self.records_of(Side::Right, key).read(from, SCAN_ENTRIES, &mut page)?;
+            for right in page.records() {
+                let (place, right) = right?;
+                if place.time > last {
+                    return Ok(rights);
+                }
+                if rights.bytes().len() + right.value.len() > RIGHT_BYTES_MAX {
+                    let what =
+                        format!("the right side of a window of key \"{}\" has more than 1 GiB", key.key.escape_ascii());
+                    return Err(KeyedStateError(what));
+                }
+                rights.push(right.value);
+                from = From::After(place);
             }
-            Ok(true)
-        })?;
-        Ok(values)
+            if !page.has_more() {
+                return Ok(rights);
+            }
+        }
     }
 
-    /// Pairs the left records of a window with `rights`, from where it was left off. Whether it is done.
+    /// Pairs the left records of a window with the right ones, from where it was left off. Whether it is done.
     fn pair_window(
         &mut self,
         key: StateKey<'_>,
         [first, last]: [i64; 2],
-        rights: &BytesColumn,
+        pairing: &mut Pairing,
         time: i64,
     ) -> Result<bool, KeyedStateError> {
         let (of, outer) = ((key, Origin::NONE), self.spec.outer);
-        let begin = (From { time: first, after: false }, false);
-        let (from, mut has_left) = self.resume.take().unwrap_or(begin);
-        let mut skip = std::mem::take(&mut self.paired);
-        let is_done = self.each_entry(Side::Left, key, from, last, |join, at, entry| {
-            has_left = true;
-            let mut paired = 0;
-            for left in buffer::records(entry) {
-                let left = left?.value;
-                if rights.is_empty() && outer.keeps(true) {
-                    join.pairs.push(time, of, Some(left), None);
+        let mut page = Page::default();
+        'pages: loop {
+            let from = pairing.from.unwrap_or(From::At(Place::first(first)));
+            self.records_of(Side::Left, key).read(from, SCAN_ENTRIES, &mut page)?;
+            for left in page.records() {
+                let (place, left) = left?;
+                if place.time > last {
+                    break 'pages;
                 }
-                for right in rights.iter() {
-                    paired += 1;
-                    if paired <= skip {
-                        continue;
-                    }
-                    join.pairs.push(time, of, Some(left), Some(right));
-                    if join.pairs.is_full() {
-                        (join.resume, join.paired) = (Some((From { time: at, after: false }, true)), paired);
+                pairing.has_left = true;
+                let pairs = pairing.rights.len().max(usize::from(outer.keeps(true)));
+                while pairing.paired < pairs {
+                    if self.pairs.is_full() {
                         return Ok(false);
                     }
+                    let right = (!pairing.rights.is_empty()).then(|| pairing.rights.get(pairing.paired));
+                    self.pairs.push(time, of, Some(left.value), right);
+                    pairing.paired += 1;
                 }
+                (pairing.from, pairing.paired) = (Some(From::After(place)), 0);
             }
-            skip = 0;
-            Ok(true)
-        })?;
-        if is_done && !has_left && outer.keeps(false) {
-            rights.iter().for_each(|right| self.pairs.push(time, of, None, Some(right)));
+            if !page.has_more() {
+                break;
+            }
         }
-        Ok(is_done)
+        while !pairing.has_left && outer.keeps(false) && pairing.paired < pairing.rights.len() {
+            if self.pairs.is_full() {
+                return Ok(false);
+            }
+            self.pairs.push(time, of, None, Some(pairing.rights.get(pairing.paired)));
+            pairing.paired += 1;
+        }
+        Ok(true)
     }
 
     /// Forgets the records of a side in a window that has ended, and whose last one it was; for the others the timer of the
@@ -120,43 +155,23 @@ impl Join {
         windows: Aligned,
         [first, last]: [i64; 2],
     ) -> Result<(), KeyedStateError> {
-        let begin = From { time: first, after: false };
-        self.each_entry(side, key, begin, last, |join, at, _| {
-            let pane = windows.pane_of(at);
-            match windows.last_start(pane).is_some_and(|start| windows.end_of(start) - 1 > last) {
-                true => join.set_end(key, windows, pane, last),
-                false => buffer::delete(&join.state, side, key, at)?,
-            }
-            Ok(true)
-        })?;
-        Ok(())
-    }
-
-    /// Gives every entry of a side from a place up to a time, with its time; no more, once `each` says so. Whether all were
-    /// given.
-    fn each_entry(
-        &mut self,
-        side: Side,
-        key: StateKey<'_>,
-        mut from: From,
-        last: i64,
-        mut each: impl FnMut(&mut Join, i64, &[u8]) -> Result<bool, KeyedStateError>,
-    ) -> Result<bool, KeyedStateError> {
+        let (mut page, mut from) = (Page::default(), From::At(Place::first(first)));
         loop {
-            let mut entries = Entries::default();
-            buffer::scan(&self.state, side, key, (from, false), &mut entries)?;
-            for (at, entry) in entries.keys.iter().zip(entries.values.iter()) {
-                let at = buffer::entry_time(at)?;
-                if at > last {
-                    return Ok(true);
+            self.records_of(side, key).read(from, SCAN_ENTRIES, &mut page)?;
+            for kept in page.records() {
+                let (place, _) = kept?;
+                if place.time > last {
+                    return Ok(());
                 }
-                if !each(self, at, entry)? {
-                    return Ok(false);
+                let pane = windows.pane_of(place.time);
+                match windows.last_start(pane).is_some_and(|start| windows.end_of(start) - 1 > last) {
+                    true => self.set_end(key, windows, pane, last),
+                    false => self.records_of(side, key).remove(place)?,
                 }
-                from = From { time: at, after: true };
+                from = From::After(place);
             }
-            if !entries.more {
-                return Ok(true);
+            if !page.has_more() {
+                return Ok(());
             }
         }
     }

@@ -30,6 +30,11 @@ impl CountWindows {
         seen.is_multiple_of(self.slide)
     }
 
+    /// Whether nothing is left of the window that ends with the last of `seen` records.
+    pub(super) fn is_over_at(self, seen: u64) -> bool {
+        self.size == self.slide && self.ends_at(seen)
+    }
+
     /// The panes of the window that ends with the last of `seen` records: the first windows have fewer.
     pub(super) fn panes_at(self, seen: u64) -> Range<i64> {
         self.pane_of(seen.saturating_sub(self.size))..self.pane_of(seen)

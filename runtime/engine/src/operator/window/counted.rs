@@ -79,7 +79,13 @@ impl Assigner for Counted {
         self.came.dedup();
         self.writes.begin();
         for &key in &self.came {
-            self.writes.push(|bytes| bytes.extend_from_slice(&self.seen[key].to_le_bytes()));
+            let (seen, windows) = (self.seen[key], self.windows);
+            self.writes.push(|bytes| {
+                // Where windows do not overlap the next one begins anew.
+                if !windows.is_over_at(seen) {
+                    bytes.extend_from_slice(&seen.to_le_bytes());
+                }
+            });
         }
         self.writes.write(state, self.came.iter().map(|&key| self.keys.state_key(&done.batch.keys, key)))?;
         Ok(())

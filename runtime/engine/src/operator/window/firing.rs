@@ -56,6 +56,11 @@ impl Firing {
         self.fired == self.bounds.len()
     }
 
+    /// How many panes all windows have.
+    pub(super) fn panes_len(&self) -> usize {
+        self.panes.len()
+    }
+
     /// Where the next piece begins.
     pub(super) fn next(&self) -> usize {
         self.fired

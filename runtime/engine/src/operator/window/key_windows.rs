@@ -7,11 +7,14 @@ use smallvec::{SmallVec, smallvec};
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::Trigger;
 
+/// The window that has neither start nor end, as Flink's `GlobalWindow`.
+pub(super) const GLOBAL: [i64; 2] = [i64::MIN, i64::MAX];
+
 /// A window of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyWindow {
     pub(super) start: i64,
-    /// The first time that is not in it; `i64::MAX` for one without an end.
+    /// The first time that is not in it.
     pub(super) end: i64,
     /// Whether it has fired for its end.
     pub(super) fired: bool,
@@ -35,7 +38,7 @@ impl KeyWindow {
 
     /// Its last time: when the watermark reaches it, it has ended. None: it never ends.
     pub(super) fn max_timestamp(&self) -> Option<i64> {
-        (self.end != i64::MAX).then(|| self.end - 1)
+        (self.bounds() != GLOBAL).then(|| self.end - 1)
     }
 
     /// When it fires next before its end, after it has done so.
@@ -169,9 +172,13 @@ impl KeyWindows {
         }
     }
 
-    /// The window that has fired at once has no panes any more, if it was to be purged.
+    /// The window that has fired at once has no panes any more, if it was to be purged. Of one without an end nothing is left
+    /// then.
     pub(super) fn purge(&mut self, window: usize) {
         self.windows[window].panes.clear();
+        if self.windows[window].max_timestamp().is_none() {
+            self.windows.remove(window);
+        }
     }
 
     /// The window with this pane.
@@ -245,7 +252,14 @@ impl KeyWindows {
         times.min()
     }
 
-    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+    /// Nothing is kept of a key without windows.
+    pub(super) fn encode_if_any(&self, bytes: &mut Vec<u8>) {
+        if !self.windows.is_empty() {
+            self.encode(bytes);
+        }
+    }
+
+    fn encode(&self, bytes: &mut Vec<u8>) {
         [self.timer, self.early]
             .iter()
             .for_each(|time| bytes.extend_from_slice(&time.unwrap_or(i64::MAX).to_le_bytes()));

@@ -261,7 +261,8 @@ impl Logic for Window {
         }
         self.emit_late(&arrived.batch, at, outputs);
         self.function.refuse(&arrived.batch, &mut self.assigned.refused, at, outputs)?;
-        self.rejected.clear();
+        // The next piece may be shorter than this one was at first.
+        self.rejected.retain(|&record| record as usize >= end);
         arrived.done = end;
         Ok(if self.firing.is_done() { arrived.flow() } else { Flow::More })
     }

@@ -5,7 +5,7 @@ use super::assigner::{
     Accumulated, Assigned, Assigner, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept,
 };
 use super::firing::Firing;
-use super::key_windows::{KeyWindow, KeyWindows, Placed, Rules};
+use super::key_windows::{GLOBAL, KeyWindow, KeyWindows, Placed, Rules};
 use crate::operator::TaskState;
 use crate::operator::group::Grouping;
 use std::ops::Range;
@@ -77,13 +77,16 @@ impl OwnWindows {
         Ok(match &self.find {
             Find::Session(gap) => {
                 let gap_ms = gap_of(gap, piece.batch.values.get(record))?;
+                if time.checked_add(gap_ms).is_none() {
+                    return Err(format!("its session would end {gap_ms} ms after {time}, which no time is"));
+                }
                 windows.add_to_session(time, gap_ms, watermark, self.rules)
             }
             Find::Tumbling(aligned) => {
                 let start = aligned.pane_of(time);
                 windows.add_to(time, [start, aligned.end_of(start)], watermark, self.rules)
             }
-            Find::Global => windows.add_to(time, [i64::MIN, i64::MAX], watermark, self.rules),
+            Find::Global => windows.add_to(time, GLOBAL, watermark, self.rules),
         })
     }
 }
@@ -142,7 +145,7 @@ impl Assigner for OwnWindows {
             if let Some(timer) = next_timer(&mut self.windows[key], self.rules, done.watermark) {
                 timers.push((self.keys.state_key(&done.batch.keys, key), timer));
             }
-            self.writes.push(|bytes| self.windows[key].encode(bytes));
+            self.writes.push(|bytes| self.windows[key].encode_if_any(bytes));
         }
         self.writes.write(state, changed.iter().map(|&key| self.keys.state_key(&done.batch.keys, key)))?;
         state.timers_of(self.rules.clock).change(&mut timers.into_iter());
@@ -164,11 +167,7 @@ impl Assigner for OwnWindows {
             windows.advance(time, watermark, self.rules, fire, |panes| forgotten.extend_from_slice(panes));
             forget_panes(state, key, forgotten.drain(..))?;
             timers.extend(next_timer(&mut windows, self.rules, time).map(|timer| (key, timer)));
-            self.writes.push(|bytes| {
-                if !windows.windows.is_empty() {
-                    windows.encode(bytes);
-                }
-            });
+            self.writes.push(|bytes| windows.encode_if_any(bytes));
         }
         self.writes.write(state, (0..due.len()).map(|timer| due.key(timer)))?;
         state.timers_of(self.rules.clock).change(&mut timers.into_iter());
@@ -188,11 +187,7 @@ impl Assigner for OwnWindows {
             });
             let next = windows.next_early(self.rules, now);
             early.extend(next.map(|time| (key, TimerChange::Set { slot: SLOT, time })));
-            self.writes.push(|bytes| {
-                if !windows.windows.is_empty() {
-                    windows.encode(bytes);
-                }
-            });
+            self.writes.push(|bytes| windows.encode_if_any(bytes));
         }
         self.writes.write(state, (0..due.len()).map(|timer| due.key(timer)))?;
         state.processing_timers.change(&mut early.into_iter());
@@ -217,7 +212,10 @@ fn gap_of(gap: &SessionGap, value: &[u8]) -> Result<i64, String> {
 
 /// The timer that a key needs, if it is not set; `time` is up to when everything has been done.
 fn next_timer(windows: &mut KeyWindows, rules: Rules, time: i64) -> Option<TimerChange> {
-    let next = windows.next_time(rules)?;
+    let Some(next) = windows.next_time(rules) else {
+        windows.timer = None;
+        return None;
+    };
     // One that is due too early sets the next: a session that grows with every record needs no other timer for it.
     if windows.timer.is_some_and(|timer| timer > time && timer <= next) {
         return None;

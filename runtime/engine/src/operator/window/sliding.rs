@@ -22,6 +22,9 @@ pub(super) struct Sliding {
     writes: KeptWrites,
 }
 
+/// Panes of windows that fire early together: more keys wait for the next round.
+const EARLY_PANES_MAX: usize = 1 << 18;
+
 /// What becomes of the records of a pane.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -186,8 +189,12 @@ impl Assigner for Sliding {
     fn due_early(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         let Due { timers: due, watermark, now } = *due;
         read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
-        let mut goes_on = Vec::new();
+        let (mut goes_on, mut put_back) = (Vec::new(), Vec::new());
         for timer in 0..due.len() {
+            if firing.panes_len() >= EARLY_PANES_MAX {
+                put_back.push((due.key(timer), TimerChange::Set { slot: SLOT, time: due.times[timer] }));
+                continue;
+            }
             let kept = decode(self.kept.get(timer))?;
             let open =
                 kept.panes.iter().flat_map(|&pane| self.windows.starts_ending_after(pane, watermark.saturating_add(1)));
@@ -199,6 +206,7 @@ impl Assigner for Sliding {
             goes_on.extend((!open.is_empty()).then(|| due.key(timer)));
         }
         self.set_early(state, goes_on.into_iter(), now);
+        state.processing_timers.change(&mut put_back.into_iter());
         Ok(())
     }
 

@@ -121,3 +121,28 @@ fn mistakes() {
         assert!(found.starts_with(&expected), "{text}\nfound    {found}\nexpected {expected}");
     }
 }
+
+/// What is kept under one of them another could not read, or would never let go of.
+#[test]
+fn windows_whose_state_means_something_else_have_another_shape() {
+    let shape =
+        |more: &str| window(&format!("{{ tumbling = '1h'{more} }}")).unwrap_or_else(|error| panic!("{error}")).shape();
+    let all = [
+        "",
+        ", clock = 'processing'",
+        ", trigger = { count = 3 }",
+        ", trigger = { every = '1m' }",
+        ", trigger = { early = '1m' }",
+        ", allowed-lateness = '1m'",
+    ];
+    for (place, one) in all.iter().enumerate() {
+        for (other_place, other) in all.iter().enumerate() {
+            assert_eq!(shape(one) == shape(other), place == other_place, "{one} and {other}");
+        }
+    }
+    assert_eq!(shape(", trigger = { count = 3 }"), shape(", trigger = { count = 4 }"));
+    assert_eq!(shape(", allowed-lateness = '1m'"), shape(", allowed-lateness = '2m'"));
+    assert_eq!(shape(", allowed-lateness = '1m', panes = 'discarding'"), shape(""));
+    assert!(shape(", clock = 'processing'").outlives_event_time && !shape("").outlives_event_time);
+    assert!(window("{ count = 3 }").expect("it is one").shape().outlives_event_time);
+}
