@@ -17,23 +17,26 @@ use tidewheel_tests::tidewheel;
 const MINUTES: [u64; 3] = [15, 30, 60];
 const EVENTS_PER_MINUTE: u64 = 6_000;
 const INTERVAL_US: u64 = 60_000_000 / EVENTS_PER_MINUTE;
-/// Slow enough to be asked at the right moment: an hour takes ten seconds.
-const RATE: u64 = 36_000;
+/// Slow enough to be asked at the right moment: an hour takes half a minute.
+const RATE: u64 = 12_000;
+/// How often it is asked, one time after the other: what a window has depends on how far it has come.
+const ASKED: usize = 3;
 
-/// Prints a table: per query what there is after so many minutes, and how much more it is after all than after the first.
+/// Prints a table: per query the most there is after so many minutes, and how much more it is after all than after the
+/// first. Entries are exact; bytes are those of files, which hold what has changed since others of them, too.
 pub(crate) fn run() {
     println!(
-        "| query | entries after 15 min | 30 min | 60 min | KiB after 15 min | 30 min | 60 min | 60 against 15 min |\n\
+        "| query | entries after 15 min | 30 min | 60 min | 60 against 15 min | KiB after 15 min | 30 min | 60 min |\n\
          |---|---|---|---|---|---|---|---|"
     );
     for query in ["q3", "q5", "q8", "q9", "q11"] {
         let kept = measure(query);
-        let [first, second, last] = kept.map(|kept| kept.bytes as f64 / 1024.0);
         let [entries_first, entries_second, entries_last] = kept.map(|kept| kept.entries);
-        let ratio = last / first;
+        let [first, second, last] = kept.map(|kept| kept.bytes as f64 / 1024.0);
+        let ratio = entries_last as f64 / entries_first as f64;
         println!(
-            "| {query} | {entries_first} | {entries_second} | {entries_last} | {first:.0} | {second:.0} | {last:.0} | \
-             {ratio:.2} |"
+            "| {query} | {entries_first} | {entries_second} | {entries_last} | {ratio:.2} | {first:.0} | {second:.0} | \
+             {last:.0} |"
         );
     }
 }
@@ -63,7 +66,8 @@ fn measure(query: &str) -> [Kept; 3] {
             assert!(running.0.try_wait().expect("it can be waited for").is_none(), "the job has ended");
             thread::sleep(Duration::from_millis(5));
         }
-        kept(&data)
+        let asked = (0..ASKED).map(|_| kept(&data));
+        asked.max_by_key(|kept| kept.entries).expect("it is asked")
     })
 }
 

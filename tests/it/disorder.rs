@@ -90,7 +90,10 @@ fn lines(records: &[MemoryRecord]) -> Vec<&str> {
 fn shuffled(mut events: Vec<MemoryRecord>) -> Vec<MemoryRecord> {
     events.sort_by_key(|event| (event.time, event.origin.offset));
     let delay = |event: &MemoryRecord| {
+        // splitmix64: numbers beside each other give delays that have nothing in common.
         let mixed = event.origin.offset.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((mixed >> 32) * BEHIND_MS) >> 32
     };
     events.sort_by_key(|event| event.time + delay(event) as i64);
