@@ -6,17 +6,16 @@
 //! of the input, is part of the run.
 
 use crate::flink::{self, run_theirs, set_up};
+use crate::running::{Running, records_of};
 use crate::throughput::{Run, run_job_in};
 use crate::{job, median};
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tidewheel_cluster::DataFolder;
-use tidewheel_server::Client;
 use tidewheel_tests::tidewheel;
 
 /// A backend as a job file names it, with the number of events of a run, so that each takes some ten seconds.
@@ -191,7 +190,7 @@ fn stop_to_first_output(backend: &Backend) -> Duration {
     };
     let mut first = start("first", "connector = \"discard\"", Stdio::null(), &[]);
     let data = folder.path().join("first");
-    while events_of(&data) < EVENTS_BEFORE_STOP as f64 {
+    while records_of(&data) < EVENTS_BEFORE_STOP as f64 {
         assert!(first.0.try_wait().expect("it can be waited for").is_none(), "the job has ended");
         thread::sleep(Duration::from_millis(50));
     }
@@ -205,21 +204,4 @@ fn stop_to_first_output(backend: &Backend) -> Duration {
     let mut byte = [0];
     second.0.stdout.take().expect("it is a pipe").read_exact(&mut byte).expect("it writes");
     begin.elapsed()
-}
-
-/// Records that the source has made; none if the job does not answer yet.
-fn events_of(data: &Path) -> f64 {
-    let ask = || Some(Client::over(DataFolder::connect_control(data).ok()?).ok()?.metrics().ok()?);
-    ask().and_then(|metrics| metrics.parts.get("bids")?.get("records_out").copied()).unwrap_or(0.0)
-}
-
-/// A process that does not outlive its value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -13,13 +13,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Queries with the number of events of a run, so that each takes some seconds here and there.
-const QUERIES: [(&str, u64); 9] = [
+const QUERIES: [(&str, u64); 11] = [
     ("q0", 60_000_000),
     ("q0x", 20_000_000),
     ("q1", 60_000_000),
     ("q2", 60_000_000),
+    ("q3", 30_000_000),
     ("q5", 30_000_000),
     ("q7", 30_000_000),
+    ("q8", 30_000_000),
     ("q11", 30_000_000),
     ("q12", 30_000_000),
     ("qk", 20_000_000),

@@ -9,6 +9,8 @@ mod flink;
 mod latency;
 mod memory;
 mod native;
+mod running;
+mod state;
 mod throughput;
 
 use std::path::{Path, PathBuf};
@@ -16,12 +18,13 @@ use std::process::ExitCode;
 
 /// The parts that need nothing else. They are measured when none is named, and so is `checkpoints`, which makes use of a
 /// harness; `flink` needs one, and is measured only when asked for.
-const PARTS: [(&str, fn()); 5] = [
+const PARTS: [(&str, fn()); 6] = [
     ("boundary", boundary::run),
     ("throughput", throughput::run),
     ("native", native::run),
     ("latency", latency::run),
     ("memory", memory::run),
+    ("state", state::run),
 ];
 
 const CHECKPOINTS: &str = "checkpoints";
@@ -109,38 +112,54 @@ fn component(name: &str) -> PathBuf {
     path
 }
 
-/// The query's job: packed bids from the generator, packed results to `sink`.
+/// The query's job: packed events from the generator, packed results to `sink`.
 fn job(query: &str, source: &str, sink: &str) -> String {
     let path = |name: &str| component(name).display().to_string();
+    let out = |component: &str| format!("[operators.out]\ncomponent = {:?}\ninput = \"events\"", path(component));
     let (key, operators) = match query {
-        "q0x" => {
-            ("", format!("[operators.out]\ncomponent = {:?}\ninput = \"bids\"\nexchange = \"rebalance\"", path("q0")))
-        }
-        "q0" | "q1" | "q2" => ("", format!("[operators.out]\ncomponent = {:?}\ninput = \"bids\"", path(query))),
-        "q7" => ("key = { bytes = \"1..2\" }", two_stages(&path("q7"))),
+        "q0x" => ("", out("q0") + "\nexchange = \"rebalance\""),
+        "q0" | "q1" | "q2" => ("", out(query)),
+        "q3" => ("", seller_sides(&path("sides"), &path("q3"), LOCAL, "")),
         "q5" => ("key = { bytes = \"1..9\" }", hottest(&path("q5-counts"), &path("q5"))),
-        "q11" => ("key = { bytes = \"9..17\" }", windowed(&path("q12"), "session")),
-        "q12" => ("key = { bytes = \"9..17\" }", windowed(&path("q12"), "tumbling")),
-        "qk" => (
-            "keyspace = 1000000\nkey = { bytes = \"9..17\" }",
-            format!("[operators.out]\ncomponent = {:?}\ninput = \"bids\"", path("qk")),
-        ),
+        "q7" => ("key = { bytes = \"1..2\" }", two_stages(&path("q7"))),
+        "q8" => ("", seller_sides(&path("sides"), &path("q8"), "", "\nwindow = { tumbling = \"10s\" }")),
+        "q9" => ("key = { bytes = \"1..9\" }", out("q9")),
+        "q11" => ("key = { bytes = \"9..17\" }", out("q12") + "\nwindow = { session = \"10s\" }"),
+        "q12" => ("key = { bytes = \"9..17\" }", out("q12") + "\nwindow = { tumbling = \"10s\" }"),
+        "qk" => ("keyspace = 1000000\nkey = { bytes = \"9..17\" }", out("qk")),
         other => panic!("there is no query {other}"),
     };
+    let kinds = kinds(query);
     format!(
-        "name = \"bench-{query}\"\n[sources.bids]\nconnector = \"nexmark\"\nevents = [\"bid\"]\n{key}\n{source}\n\
+        "name = \"bench-{query}\"\n[sources.events]\nconnector = \"nexmark\"\nevents = {kinds:?}\n{key}\n{source}\n\
          {operators}\nconfig = {{ results = \"packed\" }}\n[sinks.results]\ninput = \"out\"\n{sink}\n"
     )
 }
 
-fn windowed(component: &str, kind: &str) -> String {
-    format!("[operators.out]\ncomponent = {component:?}\ninput = \"bids\"\nwindow = {{ {kind} = \"10s\" }}")
+/// The events that a query reads. The others are made all the same, and dropped.
+fn kinds(query: &str) -> &'static [&'static str] {
+    match query {
+        "q3" | "q8" => &["person", "auction"],
+        "q9" => &["auction", "bid"],
+        _ => &["bid"],
+    }
+}
+
+/// What q3 is about.
+const LOCAL: &str = "\nconfig = { category = 10, states = [\"OR\", \"ID\", \"CA\"] }";
+
+/// q3 and q8: persons and auctions cut to what is needed, then joined by person.
+fn seller_sides(sides: &str, join: &str, config: &str, window: &str) -> String {
+    format!(
+        "[operators.sides]\ncomponent = {sides:?}\ninput = \"events\"{config}\n\
+         [operators.out]\ncomponent = {join:?}\ninput = \"sides\"\nkey = {{ bytes = \"1..9\" }}{window}"
+    )
 }
 
 /// q5: the bids of each auction, then the auctions with the most.
 fn hottest(counts: &str, hottest: &str) -> String {
     format!(
-        "[operators.counts]\ncomponent = {counts:?}\ninput = \"bids\"\n\
+        "[operators.counts]\ncomponent = {counts:?}\ninput = \"events\"\n\
          window = {{ sliding = \"10s\", slide = \"2s\" }}\n\
          [operators.out]\ncomponent = {hottest:?}\ninput = \"counts\"\nkey = {{ bytes = \"24..32\" }}\n\
          window = {{ tumbling = \"2s\" }}"
@@ -150,7 +169,7 @@ fn hottest(counts: &str, hottest: &str) -> String {
 /// q7: the best of each part, then the best of all.
 fn two_stages(component: &str) -> String {
     format!(
-        "[operators.part]\ncomponent = {component:?}\ninput = \"bids\"\nwindow = {{ tumbling = \"10s\" }}\n\
+        "[operators.part]\ncomponent = {component:?}\ninput = \"events\"\nwindow = {{ tumbling = \"10s\" }}\n\
          config = {{ results = \"packed\" }}\n\
          [operators.out]\ncomponent = {component:?}\ninput = \"part\"\nkey = {{ bytes = \"0..1\" }}\n\
          window = {{ tumbling = \"10s\" }}"

@@ -7,13 +7,16 @@ use std::process::Command;
 use tidewheel_tests::tidewheel;
 
 /// Queries with the number of events of a run, so that each takes some seconds.
-const QUERIES: [(&str, u64); 9] = [
+const QUERIES: [(&str, u64); 12] = [
     ("q0", 30_000_000),
     ("q1", 30_000_000),
     ("q2", 30_000_000),
     ("q0x", 20_000_000),
+    ("q3", 30_000_000),
     ("q5", 20_000_000),
     ("q7", 20_000_000),
+    ("q8", 30_000_000),
+    ("q9", 20_000_000),
     ("q11", 20_000_000),
     ("q12", 20_000_000),
     ("qk", 20_000_000),

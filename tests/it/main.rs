@@ -4,6 +4,7 @@ mod changed_job;
 mod check;
 mod cli;
 mod contract;
+mod disorder;
 mod examples;
 mod fatal;
 mod lost_checkpoint;

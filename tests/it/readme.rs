@@ -10,7 +10,14 @@ use tidewheel_types::job::JobSpec;
 
 /// The pages, from the root of the repository.
 fn pages() -> Vec<PathBuf> {
-    let readmes = ["README.md", "guest-examples/README.md", "sdk/README.md", "sdk/FLINK.md", "tests/README.md"];
+    let readmes = [
+        "README.md",
+        "guest-examples/README.md",
+        "guest-examples/nexmark/README.md",
+        "sdk/README.md",
+        "sdk/FLINK.md",
+        "tests/README.md",
+    ];
     let mut pages: Vec<PathBuf> = readmes.iter().map(PathBuf::from).collect();
     for entry in fs::read_dir(repo_root().join("runtime")).unwrap() {
         let path = entry.unwrap().path();

@@ -1,13 +1,9 @@
 //! Packed bids, read in place.
-//!
-//! A packed event is a byte for its type (2: a bid), then its fields in order: numbers in eight bytes, strings as four
-//! bytes of length and their bytes, all little-endian.
 
+use crate::packed::{BID, number, text};
+use crate::result::{Field, Row};
 use std::fmt;
 use tidewheel::{Decode, Format, FormatError};
-
-/// The type byte of a bid.
-pub const BID: u8 = 2;
 
 /// A bid. Strings are bytes of the event they were read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,16 +77,19 @@ impl<'a> Bid<'a> {
     }
 }
 
-#[inline]
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((u64::from_le_bytes(*number), rest))
-}
+impl Row for Bid<'_> {
+    const KIND: Option<u8> = Some(BID);
 
-#[inline]
-fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+    #[inline]
+    fn each_field<'a>(&'a self, mut field: impl FnMut(&'static str, Field<'a>)) {
+        field("\"auction\":", Field::Number(self.auction));
+        field("\"bidder\":", Field::Number(self.bidder));
+        field("\"price\":", Field::Number(self.price));
+        field("\"channel\":", Field::Text(self.channel));
+        field("\"url\":", Field::Text(self.url));
+        field("\"dateTime\":", Field::Number(self.date_time));
+        field("\"extra\":", Field::Text(self.extra));
+    }
 }
 
 #[cfg(test)]

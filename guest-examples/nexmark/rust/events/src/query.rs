@@ -1,6 +1,7 @@
 //! The queries, as plain functions on packed bids. They append what they emit to `out`.
 
-use crate::bid::{BID, Bid};
+use crate::bid::Bid;
+use crate::packed::BID;
 use crate::result::{Field, Results, Row};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

@@ -1,6 +1,5 @@
 //! Results: rows of named fields, written packed or as JSON.
 
-use crate::bid::{BID, Bid};
 use serde::Deserialize;
 
 /// How results are written.
@@ -74,21 +73,6 @@ impl Results {
                 out.push(b'}');
             }
         }
-    }
-}
-
-impl Row for Bid<'_> {
-    const KIND: Option<u8> = Some(BID);
-
-    #[inline]
-    fn each_field<'a>(&'a self, mut field: impl FnMut(&'static str, Field<'a>)) {
-        field("\"auction\":", Field::Number(self.auction));
-        field("\"bidder\":", Field::Number(self.bidder));
-        field("\"price\":", Field::Number(self.price));
-        field("\"channel\":", Field::Text(self.channel));
-        field("\"url\":", Field::Text(self.url));
-        field("\"dateTime\":", Field::Number(self.date_time));
-        field("\"extra\":", Field::Text(self.extra));
     }
 }
 
