@@ -8,7 +8,7 @@ mod resolve;
 
 use crate::error::EngineError;
 use crate::metrics::NodeKind;
-use crate::operator::kept_state;
+use crate::operator::host_states;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -115,7 +115,9 @@ impl Plan {
         self.nodes.iter().filter_map(|node| {
             let (function, windows) = match &node.role {
                 Role::Keyed(function) => (function, None),
-                Role::Window(function, windows) => (function, Some(windows_kept(&windows.assigner))),
+                Role::Window(function, windows) | Role::ProcessWindow(function, windows) => {
+                    (function, Some(windows_kept(&windows.assigner)))
+                }
                 Role::Aggregate(_, windows) => {
                     let windows = Some(windows_kept(&windows.assigner));
                     return Some((&node.id, Shape { timers: Vec::new(), windows }));
@@ -185,7 +187,10 @@ pub(crate) enum Role {
     Rekey(Selector),
     Stateless(Function),
     Keyed(Function),
+    /// World `aggregate` with windows.
     Window(Function, WindowSpec),
+    /// World `keyed` with windows.
+    ProcessWindow(Function, WindowSpec),
     /// Windows over aggregates that need no component.
     Aggregate(Arc<Aggregates>, WindowSpec),
     Filter(Arc<Filter>),
@@ -201,7 +206,10 @@ impl Role {
     /// The user's function, of an operator that calls one.
     pub(crate) fn function(&self) -> Option<&Function> {
         match self {
-            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => Some(function),
+            Role::Stateless(function)
+            | Role::Keyed(function)
+            | Role::Window(function, _)
+            | Role::ProcessWindow(function, _) => Some(function),
             _ => None,
         }
     }
@@ -214,17 +222,24 @@ impl Role {
             Role::Changed(changed) => Some(vec![changed.state()]),
             Role::Latest(latest) => Some(vec![latest.state()]),
             Role::Stateless(function) | Role::Keyed(function) => Some(function.component.description().states.clone()),
-            Role::Aggregate(aggregates, _) => Some(vec![aggregates.state(), kept_state()]),
-            Role::Window(function, _) => {
+            Role::Aggregate(aggregates, _) => {
+                Some([aggregates.state()].into_iter().chain(host_states(false)).collect())
+            }
+            Role::Window(function, _) | Role::ProcessWindow(function, _) => {
                 let states = function.component.description().states.iter().cloned();
-                Some(states.chain([kept_state()]).collect())
+                Some(states.chain(host_states(matches!(self, Role::ProcessWindow(..)))).collect())
             }
         }
     }
 
+    /// Whether it has windows.
+    pub(crate) fn has_windows(&self) -> bool {
+        matches!(self, Role::Window(..) | Role::ProcessWindow(..) | Role::Aggregate(..))
+    }
+
     /// Whether its input is exchanged by key.
     pub(crate) fn is_keyed(&self) -> bool {
-        matches!(self, Role::Keyed(_) | Role::Window(..) | Role::Aggregate(..) | Role::Changed(_) | Role::Latest(_))
+        matches!(self, Role::Keyed(_) | Role::Changed(_) | Role::Latest(_)) || self.has_windows()
     }
 }
 
