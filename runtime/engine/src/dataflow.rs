@@ -288,11 +288,17 @@ impl<'a> Graph<'a, '_> {
                 }
                 Role::Window(function, windows) => {
                     let task = self.function(index, function, None);
-                    self.window(index, node, task, windows);
+                    self.aggregating(index, node, task, windows);
+                }
+                Role::ProcessWindow(function, windows) => {
+                    let (state, metrics) = (self.state(node), shared.metrics[index].clone());
+                    let task = self.function(index, function, Some(state.shared()));
+                    let window = Window::processing(task, windows, node.late_port(), state, metrics);
+                    self.task(index, OPEN_EPOCH, |_| window);
                 }
                 Role::Aggregate(aggregates, windows) => {
                     let task = self.aggregates(index, aggregates);
-                    self.window(index, node, task, windows);
+                    self.aggregating(index, node, task, windows);
                 }
                 Role::Join(join, format) => {
                     let (state, refusals) = (self.state(node), self.refusals(index, None));
@@ -336,9 +342,9 @@ impl<'a> Graph<'a, '_> {
         TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
     }
 
-    fn window(&mut self, index: usize, node: &Node, function: FunctionTask, windows: &WindowSpec) {
+    fn aggregating(&mut self, index: usize, node: &Node, function: FunctionTask, windows: &WindowSpec) {
         let (state, metrics) = (self.state(node), self.shared.metrics[index].clone());
-        let window = Window::new(function, windows, node.late_port(), state, metrics);
+        let window = Window::aggregating(function, windows, node.late_port(), state, metrics);
         self.task(index, OPEN_EPOCH, |_| window);
     }
 

@@ -8,8 +8,8 @@ mod resolve;
 
 use crate::error::EngineError;
 use crate::metrics::NodeKind;
+use crate::operator::host_states;
 use crate::operator::join::{self, PairFormat};
-use crate::operator::kept_state;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -139,7 +139,9 @@ impl Plan {
                 Role::Keyed(function) => {
                     Shape { timers: function.component.description().timers.clone(), ..Shape::default() }
                 }
-                Role::Window(_, windows) | Role::Aggregate(_, windows) => windows.shape(),
+                Role::Window(_, windows) | Role::ProcessWindow(_, windows) | Role::Aggregate(_, windows) => {
+                    windows.shape()
+                }
                 Role::Join(join, _) => join.shape(),
                 Role::Changed(changed) => changed.shape(),
                 Role::Latest(latest) => latest.shape(),
@@ -196,7 +198,10 @@ pub(crate) enum Role {
     Rekey(Selector),
     Stateless(Function),
     Keyed(Function),
+    /// World `aggregate` with windows.
     Window(Function, WindowSpec),
+    /// World `keyed` with windows.
+    ProcessWindow(Function, WindowSpec),
     /// Pairs the records of two inputs.
     Join(JoinSpec, PairFormat),
     /// Windows over aggregates that need no component.
@@ -214,7 +219,10 @@ impl Role {
     /// The user's function, of an operator that calls one.
     pub(crate) fn function(&self) -> Option<&Function> {
         match self {
-            Role::Stateless(function) | Role::Keyed(function) | Role::Window(function, _) => Some(function),
+            Role::Stateless(function)
+            | Role::Keyed(function)
+            | Role::Window(function, _)
+            | Role::ProcessWindow(function, _) => Some(function),
             _ => None,
         }
     }
@@ -227,13 +235,20 @@ impl Role {
             Role::Changed(changed) => Some(vec![changed.state()]),
             Role::Latest(latest) => Some(vec![latest.state()]),
             Role::Stateless(function) | Role::Keyed(function) => Some(function.component.description().states.clone()),
-            Role::Aggregate(aggregates, _) => Some(vec![aggregates.state(), kept_state()]),
+            Role::Aggregate(aggregates, _) => {
+                Some([aggregates.state()].into_iter().chain(host_states(false)).collect())
+            }
             Role::Join(..) => Some(join::states()),
-            Role::Window(function, _) => {
+            Role::Window(function, _) | Role::ProcessWindow(function, _) => {
                 let states = function.component.description().states.iter().cloned();
-                Some(states.chain([kept_state()]).collect())
+                Some(states.chain(host_states(matches!(self, Role::ProcessWindow(..)))).collect())
             }
         }
+    }
+
+    /// Whether it has windows.
+    pub(crate) fn has_windows(&self) -> bool {
+        matches!(self, Role::Window(..) | Role::ProcessWindow(..) | Role::Aggregate(..))
     }
 
     /// How far behind the watermark results may be: that of who reads them is behind by so much.
@@ -261,15 +276,7 @@ impl Role {
 
     /// Whether its input is exchanged by key.
     pub(crate) fn is_keyed(&self) -> bool {
-        matches!(
-            self,
-            Role::Keyed(_)
-                | Role::Window(..)
-                | Role::Aggregate(..)
-                | Role::Join(..)
-                | Role::Changed(_)
-                | Role::Latest(_)
-        )
+        matches!(self, Role::Keyed(_) | Role::Join(..) | Role::Changed(_) | Role::Latest(_)) || self.has_windows()
     }
 }
 

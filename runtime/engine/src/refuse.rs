@@ -58,26 +58,31 @@ pub(crate) enum Target<'a> {
         name: &'a str,
         state: Vec<(&'a str, Option<&'a [u8]>)>,
     },
-    /// A window from the first time to before the second, with its accumulator.
+    /// A window from the first time to before the second, with its accumulator or the state that its key had.
     Window {
         bounds: [i64; 2],
-        accumulator: Option<&'a [u8]>,
+        state: Vec<(&'a str, Option<&'a [u8]>)>,
     },
 }
 
 impl<'a> Target<'a> {
     /// A timer of `slot`, alone in a call that had `cells`.
     pub(crate) fn timer(description: &'a Description, slot: u16, cells: &'a Cells) -> Self {
-        let states = description.states.iter().take(description.riding_states()).enumerate();
         Target::Timer {
             name: description.timers.get(usize::from(slot)).map_or("", |timer| timer.name.as_str()),
-            state: states.map(|(index, state)| (state.name.as_str(), cells.get(index))).collect(),
+            state: riding(description, cells),
         }
     }
 
-    /// A window, alone in a call that had `cells`.
+    /// A window, alone in a call that had the accumulators `cells`.
     pub(crate) fn window(bounds: [i64; 2], cells: &'a Cells) -> Self {
-        Target::Window { bounds, accumulator: cells.get(0) }
+        let accumulator = cells.get(0).map(|accumulator| ("accumulator", Some(accumulator)));
+        Target::Window { bounds, state: accumulator.into_iter().collect() }
+    }
+
+    /// A window, alone in a call that had its records, and `cells`.
+    pub(crate) fn window_of_records(bounds: [i64; 2], description: &'a Description, cells: &'a Cells) -> Self {
+        Target::Window { bounds, state: riding(description, cells) }
     }
 
     /// In words.
@@ -92,6 +97,12 @@ impl<'a> Target<'a> {
             Target::Window { bounds: [start, end], .. } => format!("window {start}..{end} ms of key \"{key}\""),
         }
     }
+}
+
+/// The states of the one key of a call that had `cells`, by name.
+fn riding<'a>(description: &'a Description, cells: &'a Cells) -> Vec<(&'a str, Option<&'a [u8]>)> {
+    let states = description.states.iter().take(description.riding_states()).enumerate();
+    states.map(|(index, state)| (state.name.as_str(), cells.get(index))).collect()
 }
 
 /// A dead letter as its output carries it: one JSON object.
@@ -148,9 +159,9 @@ impl<'a> PoisonLetter<'a> {
                 letter.timer = Some(name);
                 letter.state.extend(states.iter().map(state));
             }
-            Target::Window { bounds, accumulator } => {
+            Target::Window { bounds, state: states } => {
                 letter.window = Some(*bounds);
-                letter.state.extend(accumulator.iter().map(|value| state(&("accumulator", Some(*value)))));
+                letter.state.extend(states.iter().map(state));
             }
         }
         letter

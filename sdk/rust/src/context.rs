@@ -114,9 +114,15 @@ impl<'a, O: Operator> Context<'a, O> {
         self.batch.window(self.group)
     }
 
-    /// Whether this is the last part of the window at hand; a large window comes in parts.
+    /// Whether this is the first part of the window at hand, for an operator that takes large ones
+    /// [in parts](crate::ProcessWindow::IN_PARTS).
+    pub fn is_first_part(&self) -> bool {
+        self.batch.part(self.group).is_first
+    }
+
+    /// Whether this is the last part of the window at hand.
     pub fn is_last_part(&self) -> bool {
-        self.batch.byte(id::GROUP_FLAGS, self.group, 3) & 2 != 0
+        self.batch.part(self.group).is_last
     }
 
     /// The watermark: no record at or below it will come, unless late. `None` before the first.
@@ -216,6 +222,12 @@ impl<'a, O> Context<'a, O> {
         self.emitted.truncate(position.emitted);
         self.timers.truncate(position.timers);
         self.unwritten = None;
+        self.reject_only(record, reason);
+    }
+
+    /// Rejects a record that nothing has come of.
+    #[cold]
+    pub(crate) fn reject_only(&mut self, record: usize, reason: &str) {
         self.reasons.extend_from_slice(reason.as_bytes());
         push_word(&mut self.rejected, record as u32);
         push_word(&mut self.rejected, self.reasons.len() as u32);

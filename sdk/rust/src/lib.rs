@@ -1,7 +1,7 @@
 //! Write Tidewheel operators in Rust.
 //!
-//! An operator is a struct and one trait: [`Stateless`] (records in, records out), [`Keyed`] (state and timers per key)
-//! or [`Aggregate`] (one accumulator per key and window). Formats are chosen by type ([`Json`], [`MsgPack`],
+//! An operator is a struct and one trait: [`Stateless`] (records in, records out), [`Keyed`] (state and timers per key),
+//! [`Aggregate`] (one accumulator per key and window) or [`ProcessWindow`] (all records of a key and window). Formats are chosen by type ([`Json`], [`MsgPack`],
 //! [`Postcard`], [`Fixed`], [`Text`], [`Raw`], or your own [`Format`]); state is a field ([`Value`], [`Reducing`],
 //! [`Aggregating`], [`List`], [`Map`]). Built for a WebAssembly target as a `cdylib`, the crate is a component; natively
 //! the same code runs in the test [`harness`].
@@ -130,6 +130,7 @@ mod migration;
 mod operator;
 mod pair;
 mod ports;
+mod process_window;
 mod record;
 mod state;
 mod stateless;
@@ -148,6 +149,7 @@ pub use crate::keyed::Keyed;
 pub use crate::operator::Operator;
 pub use crate::pair::{Pair, Paired};
 pub use crate::ports::{Counter, Gauge, Histogram, Output, Timer};
+pub use crate::process_window::{ProcessWindow, Records};
 pub use crate::record::{Change, Key, Record, Window};
 pub use crate::state::{
     AggregateFunction, Aggregating, List, Map, MapKey, OrderedBytes, ReduceFunction, Reducing, Scan, Value,
@@ -165,6 +167,7 @@ pub mod __private {
     pub use crate::migration::{migrate, no_migration, read_item, write_item};
     pub use crate::operator::{Declarations, World, describe, parse_config, port, refuse_config};
     pub use crate::ports::Metric;
+    pub use crate::process_window::{ProcessWindowWorld, declare_parts};
     pub use crate::state::{StateField, StateItem, StateOptions};
     pub use crate::stateless::StatelessWorld;
     pub use crate::wit::keyed::tidewheel::operator::description::{Clock, Description, StateDecl, TimerDecl};

@@ -7,9 +7,10 @@ use crate::wit::keyed::tidewheel::operator::description::{Description, Port, Sta
 use crate::wit::keyed::tidewheel::operator::types::Call;
 use serde::de::DeserializeOwned;
 
-/// An operator: a struct with `#[operator(stateless)]`, `#[operator(keyed)]` or `#[operator(aggregate)]`. The
-/// attribute implements this trait; what the operator does is said by [`Stateless`](crate::Stateless),
-/// [`Keyed`](crate::Keyed) or [`Aggregate`](crate::Aggregate).
+/// An operator: a struct with `#[operator(stateless)]`, `#[operator(keyed)]`, `#[operator(process_window)]` or
+/// `#[operator(aggregate)]`. The attribute implements this trait; what the operator does is said by
+/// [`Stateless`](crate::Stateless), [`Keyed`](crate::Keyed), [`ProcessWindow`](crate::ProcessWindow) or
+/// [`Aggregate`](crate::Aggregate).
 pub trait Operator: Sized + 'static {
     /// The world it belongs to.
     #[doc(hidden)]
@@ -57,12 +58,13 @@ pub struct Declarations {
     pub timers: Vec<TimerDecl>,
 }
 
-/// Which of the three worlds.
+/// Which of the three worlds, and in world `keyed` whether it is called with windows.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Stateless,
     Keyed,
+    ProcessWindow,
     Aggregate,
 }
 

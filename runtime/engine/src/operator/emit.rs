@@ -18,6 +18,12 @@ const WHOLE_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
 pub(crate) trait Inherit {
     /// Where it is in its batch.
     fn place(&self, index: usize) -> usize;
+
+    /// Where that is in its batch or round which holds record `record` of the frame.
+    fn place_of_record(&self, record: usize) -> usize {
+        self.place(record)
+    }
+
     fn time(&self, index: usize) -> i64;
     fn key(&self, index: usize) -> &[u8];
     fn origin(&self, index: usize) -> Origin;

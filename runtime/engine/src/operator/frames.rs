@@ -9,7 +9,7 @@ use tidewheel_types::keyed_state::{ABSENT, Cells};
 use tidewheel_types::{Batch, BytesColumn};
 
 /// Columns that any frame of records may have, in order of their ids.
-const COLUMNS: [u32; 14] = [
+const COLUMNS: [u32; 15] = [
     column::TIMES,
     column::KEY_ENDS,
     column::KEYS,
@@ -20,6 +20,7 @@ const COLUMNS: [u32; 14] = [
     column::VALUES,
     column::INPUTS,
     column::WINDOWS,
+    column::GROUP_FLAGS,
     column::HEADER_RECORD_ENDS,
     column::HEADER_ENDS,
     column::HEADER_BYTES,
@@ -114,6 +115,49 @@ pub(super) fn windows(
         .for_each(|pane| value_ends.extend_from_slice(&accumulators.ends[pane].to_le_bytes()));
     writer.column(column::VALUES).extend_from_slice(&accumulators.bytes);
     writer.column(column::WINDOWS).extend_from_slice(cast_slice(windows));
+    writer.finish();
+}
+
+/// A window, or a part of one, in a frame of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) is_first: bool,
+    pub(super) is_last: bool,
+}
+
+impl Part {
+    pub(super) const WHOLE: Part = Part { is_first: true, is_last: true };
+
+    fn flags(self) -> u8 {
+        u8::from(self.is_first) | u8::from(self.is_last) << 1
+    }
+}
+
+/// A frame of windows that fire: a group each, with all its records, or a part of them. `batch` has no keys; `ends` are
+/// where the records of each window end.
+pub(super) fn windows_of_records(
+    frame: &mut Vec<u8>,
+    (keys, range): (&BytesColumn, Range<usize>),
+    (windows, part): (&[[i64; 2]], Part),
+    (batch, inputs, ends): (&Batch, &[u8], &[u32]),
+    cells: &Cells,
+) {
+    let mut writer = FrameWriter::new(frame, &COLUMNS);
+    writer.column(column::TIMES).extend_from_slice(cast_slice(&batch.times));
+    entries(&mut writer, keys, range, column::KEY_ENDS, column::KEYS);
+    writer.column(column::RECORD_ENDS).extend_from_slice(cast_slice(ends));
+    state_cells(&mut writer, cells);
+    entries(&mut writer, &batch.values, 0..batch.len(), column::VALUE_ENDS, column::VALUES);
+    if inputs.iter().any(|&input| input != 0) {
+        writer.column(column::INPUTS).extend_from_slice(inputs);
+    }
+    writer.column(column::WINDOWS).extend_from_slice(cast_slice(windows));
+    if part != Part::WHOLE {
+        // A part is alone in its frame.
+        writer.column(column::GROUP_FLAGS).push(part.flags());
+    }
+    headers(&mut writer, batch, 0..batch.len());
+    changes(&mut writer, batch, 0..batch.len());
     writer.finish();
 }
 

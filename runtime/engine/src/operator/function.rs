@@ -42,9 +42,19 @@ pub(crate) struct FunctionTask {
     pub(super) frame: Vec<u8>,
 }
 
+/// What the calls of a kind get pieces of, and so what their sizes count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pieces {
+    /// A batch: records.
+    Records,
+    /// A round: timers or windows, a group each.
+    Groups,
+}
+
 /// A call to be made with the frame that has been written.
 pub(super) struct Attempt<'a> {
     pub(super) export: Export,
+    pub(super) pieces: Pieces,
     /// What the frame holds: of the batch, the round of timers or that of windows.
     pub(super) piece: Range<usize>,
     /// Records and groups of the frame.
@@ -139,8 +149,8 @@ impl FunctionTask {
     }
 
     /// The part of `piece` that a frame should hold, now that the state is known that rides along.
-    pub(super) fn fitting_state(&mut self, export: Export, piece: &Range<usize>, cells: &Cells) -> Range<usize> {
-        self.size(export).state(piece.len(), cells.bytes.len());
+    pub(super) fn fitting_state(&mut self, pieces: Pieces, piece: &Range<usize>, cells: &Cells) -> Range<usize> {
+        self.size(pieces).state(piece.len(), cells.bytes.len());
         size::fitting_state(piece, cells)
     }
 
@@ -150,10 +160,10 @@ impl FunctionTask {
         self.groups.read(bytes);
     }
 
-    fn size(&mut self, export: Export) -> &mut CallSize {
-        match export {
-            Export::Process | Export::Accumulate => &mut self.records,
-            Export::OnTimer | Export::Merge | Export::Fire => &mut self.groups,
+    fn size(&mut self, pieces: Pieces) -> &mut CallSize {
+        match pieces {
+            Pieces::Records => &mut self.records,
+            Pieces::Groups => &mut self.groups,
         }
     }
 
@@ -164,7 +174,7 @@ impl FunctionTask {
         from: &impl Inherit,
         at: &Moment,
     ) -> Result<Called, EngineError> {
-        let Attempt { export, piece, cuts, .. } = &attempt;
+        let Attempt { pieces, piece, cuts, .. } = &attempt;
         if cuts.is_searching() {
             // In a fresh instance: nothing that came before may be to blame. Starting it has the whole deadline.
             let deadline_ms = cuts.deadline_ms(piece.len(), self.limits.deadline_ms_max);
@@ -173,7 +183,7 @@ impl FunctionTask {
         let began = Instant::now();
         let returned = self.call_once(&attempt, from, at);
         self.callee.set_deadline_ms(self.limits.deadline_ms_max);
-        let (export, records) = (*export, piece.len());
+        let (pieces, records) = (*pieces, piece.len());
         let output = match returned {
             Ok(output) => output,
             Err(fault) => return self.call_failed(fault, attempt, from),
@@ -182,10 +192,10 @@ impl FunctionTask {
         match attempt.cuts.is_searching() {
             true => {
                 if let Some(records_max) = attempt.cuts.succeeded(&attempt.piece) {
-                    self.size(export).too_many(records_max);
+                    self.size(pieces).too_many(records_max);
                 }
             }
-            false => self.size(export).took(records, began.elapsed()),
+            false => self.size(pieces).took(records, began.elapsed()),
         }
         Ok(Called::Returned(output))
     }
@@ -195,7 +205,8 @@ impl FunctionTask {
         self.calls += 1;
         let seed = xxh3_64_with_seed(&self.calls.to_le_bytes(), self.seed);
         let call = Call { now: at.now, watermark: at.watermark.0, seed };
-        let shape = CallShape { records: attempt.records as u32, groups: attempt.groups as u32, windows: false };
+        let windows = attempt.export == Export::Process && attempt.pieces == Pieces::Groups;
+        let shape = CallShape { records: attempt.records as u32, groups: attempt.groups as u32, windows };
         let output = self.callee.call((attempt.export, call), &self.frame, &shape, &self.description)?;
         let (bytes, bytes_max) = (emit::bytes_max(&output, from), self.limits.output_bytes_max * INHERITED_FACTOR);
         if bytes as u64 > bytes_max {
@@ -207,7 +218,7 @@ impl FunctionTask {
                 return Err(CallFault::Key { bytes, bytes_max: KEY_BYTES_MAX });
             }
         }
-        self.size(attempt.export).output(attempt.piece.len(), bytes + attempt.state_bytes);
+        self.size(attempt.pieces).output(attempt.piece.len(), bytes + attempt.state_bytes);
         Ok(output)
     }
 
@@ -242,13 +253,27 @@ impl FunctionTask {
         at: &Moment,
         outputs: &mut Outputs,
     ) -> Result<(), EngineError> {
-        for (record, reason) in output.rejected() {
-            let refused = refused(from, record as usize, reason.to_owned());
-            self.refusals.rejected(refused)?;
-        }
-        self.refusals.emit(at.epoch, outputs);
-        emit::emit(output, from, self.description.output_count(), at.epoch, outputs);
+        let rejected = output.rejected();
+        self.reject(rejected.map(|(record, reason)| refused(from, record as usize, reason.to_owned())), at, outputs)?;
+        self.emit(output, from, at, outputs);
         Ok(())
+    }
+
+    /// Sets refused records aside.
+    pub(super) fn reject<'a>(
+        &mut self,
+        mut refused: impl Iterator<Item = Refused<'a>>,
+        at: &Moment,
+        outputs: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        refused.try_for_each(|refused| self.refusals.rejected(refused))?;
+        self.refusals.emit(at.epoch, outputs);
+        Ok(())
+    }
+
+    /// Emits what a call gave.
+    pub(super) fn emit(&self, output: &Output, from: &impl Inherit, at: &Moment, outputs: &mut Outputs) {
+        emit::emit(output, from, self.description.output_count(), at.epoch, outputs);
     }
 
     /// Sets records aside that need not be given to the function, with the reason.

@@ -1,11 +1,11 @@
 //! Operators of world `keyed`: records grouped by key, with keyed state and timers.
 
+use super::component_state;
 use super::emit::{Fired, Ordered};
 use super::frames;
-use super::function::{Attempt, Called, FunctionTask};
+use super::function::{Attempt, Called, FunctionTask, Pieces};
 use super::group::Grouping;
 use super::round::{Round, Rounds};
-use super::size::{self, cell_bytes_max};
 use super::task_state::TaskState;
 use super::timer_loop::TimerLoop;
 use crate::error::EngineError;
@@ -18,7 +18,7 @@ use std::ops::Range;
 use tidewheel_guest::{Export, Output, TimerOp, TimerOpKind};
 use tidewheel_state::TimerChange;
 use tidewheel_types::description::TimerClock;
-use tidewheel_types::keyed_state::{Cells, KeyedState, KeyedStateError, StateIndex, StateKey, Write};
+use tidewheel_types::keyed_state::{Cells, StateKey};
 use tidewheel_types::{Batch, OperatorId, Watermark};
 
 /// An operator of world `keyed` on one worker.
@@ -50,7 +50,7 @@ impl Keyed {
 
     /// Applies what a call that has returned did to state and timers. `key` is the key of a group.
     fn apply<'a>(&mut self, output: &'a Output, key: impl Fn(u32) -> StateKey<'a>) -> Result<(), EngineError> {
-        self.write(output, &key).map_err(|error| self.function.state_failed(error))?;
+        component_state::write(&mut self.function, &self.state, output, &key)?;
         self.change_timers(output, TimerClock::Event, &key);
         self.change_timers(output, TimerClock::Processing, &key);
         Ok(())
@@ -77,27 +77,6 @@ impl Keyed {
         timers.change(&mut changes);
     }
 
-    fn write<'a>(&mut self, output: &'a Output, key: &impl Fn(u32) -> StateKey<'a>) -> Result<(), KeyedStateError> {
-        let mut state = self.state.states();
-        let riding_states = self.function.riding();
-        let rides = |index: &StateIndex| index.0 < riding_states;
-        let riding = output.writes().filter(|(_, index, _)| rides(index));
-        let mut largest = 0;
-        let mut riding = riding.map(|(group, index, write)| {
-            if let Write::Put(value) = write {
-                largest = largest.max(value.len());
-            }
-            (group as usize, key(group), index, write)
-        });
-        state.write_riding(&mut riding)?;
-        self.function.note_size(largest);
-        if self.function.has_state_beside() {
-            let beside = output.host_writes().chain(output.writes().filter(|(_, index, _)| !rides(index)));
-            state.write(&mut beside.map(|(group, index, write)| (index, key(group), write)))?;
-        }
-        Ok(())
-    }
-
     /// Groups the records `piece` and reads the cells of the states that ride; of fewer records, if those would not fit
     /// into a frame.
     fn prepare(
@@ -109,7 +88,7 @@ impl Keyed {
         loop {
             grouping.by_key(batch, piece.clone());
             self.read_riding(piece.len(), (0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)))?;
-            let fitting = self.function.fitting_state(Export::Process, &piece, &self.cells);
+            let fitting = self.function.fitting_state(Pieces::Records, &piece, &self.cells);
             if fitting == piece {
                 self.function.note_size(grouping.key_bytes_max());
                 return Ok(piece);
@@ -122,7 +101,7 @@ impl Keyed {
     fn prepare_timers(&mut self, round: &Round, mut piece: Range<usize>) -> Result<Range<usize>, EngineError> {
         loop {
             self.read_riding(piece.len(), piece.clone().map(|timer| round.due.key(timer)))?;
-            let fitting = self.function.fitting_state(Export::OnTimer, &piece, &self.cells);
+            let fitting = self.function.fitting_state(Pieces::Groups, &piece, &self.cells);
             if fitting == piece {
                 return Ok(piece);
             }
@@ -131,15 +110,8 @@ impl Keyed {
     }
 
     /// Reads the cells of the states that ride, for a call with so many records.
-    fn read_riding<'a>(
-        &mut self,
-        records: usize,
-        mut keys: impl Iterator<Item = StateKey<'a>>,
-    ) -> Result<(), EngineError> {
-        size::clear_for(&mut self.cells, records);
-        let read = self.state.states().get_riding(&mut keys, self.function.riding(), &mut self.cells);
-        self.function.note_size(cell_bytes_max(&self.cells));
-        read.map_err(|error| self.function.state_failed(error))
+    fn read_riding<'a>(&mut self, records: usize, keys: impl Iterator<Item = StateKey<'a>>) -> Result<(), EngineError> {
+        component_state::read_riding(&mut self.function, &self.state, records, keys, &mut self.cells)
     }
 }
 
@@ -156,7 +128,8 @@ impl Logic for Keyed {
         let (records, groups, state_bytes) = (piece.len(), grouping.len(), self.cells.bytes.len());
         let end = piece.end;
         let from = Ordered { batch, grouping: &grouping };
-        let attempt = Attempt { export: Export::Process, piece, records, groups, state_bytes, cuts };
+        let attempt =
+            Attempt { export: Export::Process, pieces: Pieces::Records, piece, records, groups, state_bytes, cuts };
         let flow = match self.function.call(attempt, &from, at)? {
             Called::Returned(output) => {
                 self.apply(&output, |group| grouping.state_key(&batch.keys, group as usize))?;
@@ -248,7 +221,8 @@ impl Keyed {
         frames::timers(&mut self.function.frame, due, piece.clone(), &self.cells);
         let (groups, state_bytes) = (piece.len(), self.cells.bytes.len());
         let from = Fired { due, range: piece.clone() };
-        let attempt = Attempt { export: Export::OnTimer, piece, records: groups, groups, state_bytes, cuts };
+        let (export, pieces) = (Export::OnTimer, Pieces::Groups);
+        let attempt = Attempt { export, pieces, piece, records: groups, groups, state_bytes, cuts };
         match self.function.call(attempt, &from, at)? {
             Called::Returned(output) => {
                 let first = from.range.start;

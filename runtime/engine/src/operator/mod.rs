@@ -7,6 +7,7 @@
 
 mod callee;
 pub(crate) mod changed;
+mod component_state;
 mod cuts;
 mod emit;
 pub(crate) mod filter;
@@ -34,4 +35,4 @@ pub(crate) use function::FunctionTask;
 pub(crate) use memory::Memory;
 pub(crate) use poison::backtrace;
 pub(crate) use task_state::TaskState;
-pub(crate) use window::kept_state;
+pub(crate) use window::host_states;

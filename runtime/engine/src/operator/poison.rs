@@ -19,7 +19,7 @@ pub(super) fn failure(fault: &CallFault, from: &impl Inherit, records: usize) ->
     let blamed = trap.blamed.as_ref().map(|blamed| blamed.record as usize);
     Failure {
         is_limit: !matches!(trap.cause, TrapCause::Illegal(_)),
-        blamed: blamed.filter(|&record| record < records).map(|record| from.place(record)),
+        blamed: blamed.filter(|&record| record < records).map(|record| from.place_of_record(record)),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::emit::Piece;
 use super::frames;
-use super::function::{Attempt, Called, FunctionTask};
+use super::function::{Attempt, Called, FunctionTask, Pieces};
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::outputs::Outputs;
@@ -34,7 +34,8 @@ impl Logic for Stateless {
         frames::records(&mut self.function.frame, batch, piece.clone(), arrived.input);
         let from = Piece { batch, range: piece.clone() };
         let records = piece.len();
-        let attempt = Attempt { export: Export::Process, piece, records, groups: 0, state_bytes: 0, cuts };
+        let (export, pieces) = (Export::Process, Pieces::Records);
+        let attempt = Attempt { export, pieces, piece, records, groups: 0, state_bytes: 0, cuts };
         match self.function.call(attempt, &from, at)? {
             Called::Returned(output) => self.function.finish(&output, &from, at, outputs)?,
             Called::Poison(fault) => self.function.set_aside(fault, &from, Target::Record, at, outputs)?,

@@ -149,7 +149,7 @@ impl Planner<'_> {
             },
         };
         let mut ports = vec![String::new()];
-        ports.extend(matches!(role, Role::Latest(_) | Role::Aggregate(..)).then(|| LATE.to_owned()));
+        ports.extend((role.has_windows() || matches!(role, Role::Latest(_))).then(|| LATE.to_owned()));
         ports.push(DEAD_LETTER.to_owned());
         self.add_operator(spec, role, ports, false)
     }
@@ -179,7 +179,7 @@ impl Planner<'_> {
             component: component.clone(),
         };
         let role = self.role(spec, &called.path, component.world(), function)?;
-        if matches!(role, Role::Window(..)) {
+        if role.has_windows() {
             ports.push(LATE.to_owned());
         }
         ports.push(DEAD_LETTER.to_owned());
@@ -303,7 +303,11 @@ impl Planner<'_> {
         }
         match (world, &spec.window) {
             (World::Aggregate, None) => does_not_fit("it needs a \"window\", such as window = { tumbling = \"10s\" }"),
-            (World::Stateless | World::Keyed, Some(_)) => does_not_fit("only world aggregate takes a \"window\""),
+            (World::Stateless, Some(_)) => does_not_fit("only worlds aggregate and keyed take a \"window\""),
+            (World::Keyed, Some(_)) if !function.component.description().timers.is_empty() => does_not_fit(
+                "it has timers, and with a \"window\" nothing but windows fires: remove the one or the other",
+            ),
+            (World::Keyed, Some(windows)) => Ok(Role::ProcessWindow(function, windows.clone())),
             (World::Stateless, None) => Ok(Role::Stateless(function)),
             (World::Keyed, None) => Ok(Role::Keyed(function)),
             (World::Aggregate, Some(windows)) => Ok(Role::Window(function, windows.clone())),

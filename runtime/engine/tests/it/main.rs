@@ -13,6 +13,7 @@ mod migration;
 mod native;
 mod order;
 mod poison;
+mod process_windows;
 mod processing_time;
 mod room;
 mod savepoint;

@@ -1,9 +1,11 @@
 //! Every kind of windows, against a plain model of Flink's `WindowOperator`: random records, late and out of order,
-//! whatever the lateness, the trigger and what is kept of a window that has fired.
+//! whatever the lateness, the trigger and what is kept of a window that has fired. Components of both worlds that have
+//! windows add up, and have to come to the same.
 
 use crate::common::{Parts, Running, TIMEOUT, TestJob, durability, sorted, wait_until};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::select;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -310,6 +312,9 @@ fn reads() -> impl Strategy<Value = Vec<Vec<Input>>> {
     })
 }
 
+/// Components that add the numbers of a window up: record by record, and all of them when it fires.
+const COMPONENTS: [&str; 2] = ["sum", "window-sum"];
+
 /// A job with some windows, and what it has given so far.
 struct WindowJob {
     text: String,
@@ -319,13 +324,14 @@ struct WindowJob {
     watermark: i64,
     results: Vec<MemoryRecord>,
     late: Vec<MemoryRecord>,
+    backend: BackendKind,
 }
 
 impl WindowJob {
-    fn new(windows: Windows, out_of_orderness: i64) -> Self {
+    fn new(component: &str, windows: Windows, out_of_orderness: i64) -> Self {
         let text = format!(
             "[sources.numbers]\nconnector = 'numbers'\nwatermark = {{ out-of-orderness = '{out_of_orderness}ms' }}\n\
-             [operators.sums]\ncomponent = 'sum.wasm'\ninput = 'numbers'\nkey = {{ bytes = '0..1' }}\n{}\n\
+             [operators.sums]\ncomponent = '{component}.wasm'\ninput = 'numbers'\nkey = {{ bytes = '0..1' }}\n{}\n\
              [sinks.out]\nconnector = 'out'\ninput = 'sums'\n[sinks.late]\nconnector = 'late'\ninput = 'sums.late'\n",
             windows.text()
         );
@@ -337,6 +343,7 @@ impl WindowJob {
             watermark: i64::MIN,
             results: Vec::new(),
             late: Vec::new(),
+            backend: BackendKind::Memory,
         }
     }
 
@@ -353,12 +360,7 @@ impl WindowJob {
         let (job, late) = job.sink("late");
         let folder = self.folder.path();
         let durability = origin.map(|origin| durability(folder, origin));
-        // What goes on from a savepoint keeps its state elsewhere.
-        let backend = match durability.as_ref().map(|durability| &durability.origin) {
-            Some(StartFrom::Savepoint(_)) => BackendKind::RocksDb(Arc::new(SharedMemory::new(64 << 20))),
-            _ => BackendKind::Memory,
-        };
-        let state = (backend, folder.join("state"));
+        let state = (self.backend.clone(), folder.join(if stop { "state" } else { "state-at-last" }));
         let job = job.start_with(JobOptions { state, durability, ..JobOptions::workers(workers) });
         let mut records = 0;
         for read in reads {
@@ -412,9 +414,10 @@ proptest! {
 
     #[test]
     fn windows_are_those_of_the_model(
-        windows in windows(), reads in reads(), workers in 1usize..3, out_of_orderness in 0i64..30,
+        component in select(&COMPONENTS[..]), windows in windows(), reads in reads(), workers in 1usize..3,
+        out_of_orderness in 0i64..30,
     ) {
-        let mut job = WindowJob::new(windows, out_of_orderness);
+        let mut job = WindowJob::new(component, windows, out_of_orderness);
         job.run(&reads, workers, (None, false));
         let (results, late) = expected(windows, &reads, out_of_orderness);
         prop_assert_eq!(sorted(job.results), results);
@@ -425,14 +428,19 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
 
-    /// With a savepoint somewhere, and another number of workers after it.
+    /// With a savepoint somewhere, and another number of workers and another backend after it.
     #[test]
     fn windows_survive_a_savepoint(
-        windows in windows(), reads in reads(), at in 0usize..8, workers in 1usize..3, out_of_orderness in 0i64..30,
+        component in select(&COMPONENTS[..]), windows in windows(), reads in reads(), at in 0usize..8,
+        workers in 1usize..3, out_of_orderness in 0i64..30, rocksdb_first: bool,
     ) {
-        let mut job = WindowJob::new(windows, out_of_orderness);
+        let mut job = WindowJob::new(component, windows, out_of_orderness);
+        let rocksdb = BackendKind::RocksDb(Arc::new(SharedMemory::new(64 << 20)));
+        let [first, second] = if rocksdb_first { [rocksdb, BackendKind::Memory] } else { [BackendKind::Memory, rocksdb] };
+        job.backend = first;
         let (before, after) = reads.split_at(at % reads.len());
         let savepoint = job.run(before, workers, (Some(StartFrom::Nothing), true));
+        job.backend = second;
         job.run(after, 3 - workers, (Some(savepoint), false));
         let (results, late) = expected(windows, &reads, out_of_orderness);
         prop_assert_eq!(sorted(job.results), results);
@@ -446,11 +454,12 @@ proptest! {
     /// A record's time is when it is processed, and nothing fires at the end of the input.
     #[test]
     fn windows_by_the_clock_are_those_of_the_model(
-        windows in windows(), reads in reads(), waits in vec(0i64..40, 8), workers in 1usize..3,
+        component in select(&COMPONENTS[..]), windows in windows(), reads in reads(), waits in vec(0i64..40, 8),
+        workers in 1usize..3,
     ) {
         let windows = Windows { lateness: 0, by_the_clock: true, ..windows };
         let clock = ManualClock::at(1_000);
-        let (mut job, mut model) = (WindowJob::new(windows, 0), Model::new(windows));
+        let (mut job, mut model) = (WindowJob::new(component, windows, 0), Model::new(windows));
         let options = JobOptions { clock: Clock::Manual(clock.clone()), ..JobOptions::workers(workers) };
         let numbers = job.numbers.clone();
         let (running, out) = job.start(options);
@@ -482,15 +491,16 @@ fn records_in(job: &Running) -> u64 {
 /// Tumbling, session and sliding windows show what they have before they end.
 #[test]
 fn windows_fire_early() {
-    for (window, last_time) in [
+    let windows = [
         ("tumbling = '1h'", 3_599_999),
         ("session = '1m'", 60_099),
         ("sliding = '1h', slide = '1h'", 3_599_999),
         ("tumbling = '1h', panes = 'discarding'", 3_599_999),
-    ] {
+    ];
+    for (component, (window, last_time)) in COMPONENTS.into_iter().flat_map(|of| windows.map(|window| (of, window))) {
         let text = format!(
             "[sources.numbers]\nconnector = 'numbers'\n\
-             [operators.sums]\ncomponent = 'sum.wasm'\ninput = 'numbers'\nkey = {{ bytes = '0..1' }}\n\
+             [operators.sums]\ncomponent = '{component}.wasm'\ninput = 'numbers'\nkey = {{ bytes = '0..1' }}\n\
              window = {{ {window}, trigger = {{ early = '10s' }} }}\n\
              [sinks.out]\nconnector = 'out'\ninput = 'sums'\n"
         );
@@ -517,7 +527,7 @@ fn windows_fire_early() {
         let results = sums.map(|sum: u64| (last_time, vec![0], (sum << 8).to_le_bytes().to_vec()));
         let found: Vec<Parts> =
             out.committed().into_iter().map(|record| (record.time, record.key, record.value)).collect();
-        assert_eq!(found, results, "{window}");
+        assert_eq!(found, results, "{component}: {window}");
     }
 }
 
@@ -525,9 +535,10 @@ fn windows_fire_early() {
 /// piece is cut.
 #[test]
 fn a_rejected_record_has_not_come() {
-    for (window, expected) in
-        [("session = '1s'", ["300 2200 1001", "3000 4200 1000"]), ("count = 1000", ["null null 1000", "null null 1000"])]
-    {
+    for (window, expected) in [
+        ("session = '1s'", ["300 2200 1001", "3000 4200 1000"]),
+        ("count = 1000", ["null null 1000", "null null 1000"]),
+    ] {
         let text = format!(
             "[sources.in]\nconnector = 'in'\nkey = {{ json = '/key' }}\n\
              [operators.sums]\ninput = 'in'\naggregate = {{ bids = 'count', total = {{ sum = '/price' }} }}\n\

@@ -10,6 +10,8 @@ use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, bracketed, token};
 pub(crate) enum World {
     Stateless,
     Keyed,
+    /// World `keyed` too, called with windows.
+    ProcessWindow,
     Aggregate,
 }
 
@@ -39,12 +41,13 @@ pub(crate) enum Migration {
 
 impl Parse for Args {
     fn parse(input: ParseStream<'_>) -> Result<Args> {
-        const WORLDS: &str = "say what the operator is: `stateless`, `keyed` or `aggregate`";
+        const WORLDS: &str = "say what the operator is: `stateless`, `keyed`, `process_window` or `aggregate`";
         let world: Ident = input.parse().map_err(|error| Error::new(error.span(), WORLDS))?;
         let mut args = Args {
             world: match world.to_string().as_str() {
                 "stateless" => World::Stateless,
                 "keyed" => World::Keyed,
+                "process_window" => World::ProcessWindow,
                 "aggregate" => World::Aggregate,
                 _ => return Err(Error::new(world.span(), WORLDS)),
             },

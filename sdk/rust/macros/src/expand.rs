@@ -70,6 +70,7 @@ fn implement(name: &Ident, args: &Args, fields: &[RoleField]) -> Result<TokenStr
     let (role, world) = match args.world {
         World::Stateless => (quote!(Stateless), quote!(StatelessWorld)),
         World::Keyed => (quote!(Keyed), quote!(KeyedWorld)),
+        World::ProcessWindow => (quote!(ProcessWindow), quote!(ProcessWindowWorld)),
         World::Aggregate => (quote!(Aggregate), quote!(AggregateWorld)),
     };
     let states = ordered_states(fields);
@@ -77,6 +78,8 @@ fn implement(name: &Ident, args: &Args, fields: &[RoleField]) -> Result<TokenStr
         World::Aggregate => (1, 1),
         _ => (states.len() as u32, states.iter().filter(|(_, state)| state.rides).count() as u32),
     };
+    let parts =
+        (args.world == World::ProcessWindow).then(|| quote!(+ !<#name as ::tidewheel::ProcessWindow>::IN_PARTS as u32));
     let declarations = declare(args, fields, &states)?;
     let creation = create(fields, &states);
     let migrations = migrate(args, &states)?;
@@ -86,7 +89,7 @@ fn implement(name: &Ident, args: &Args, fields: &[RoleField]) -> Result<TokenStr
         impl ::tidewheel::Operator for #name {
             type World = ::tidewheel::__private::#world;
             type Output = #output;
-            const STATES: u32 = #count;
+            const STATES: u32 = #count #parts;
             const RIDING: u32 = #riding;
 
             fn declare() -> ::tidewheel::__private::Declarations {
@@ -134,20 +137,31 @@ fn declare(args: &Args, fields: &[RoleField], states: &[(&RoleField, &State)]) -
             })
         });
     }
+    // Last of all: it does not ride.
+    let parts = (args.world == World::ProcessWindow).then(|| {
+        quote! {
+            if !<Self as ::tidewheel::ProcessWindow>::IN_PARTS {
+                declared.states.push(::tidewheel::__private::declare_parts());
+            }
+        }
+    });
     let outputs = fields.iter().filter(|field| matches!(field.role, Role::Output)).map(|field| {
         let (ty, name) = (&field.ty, field.name.to_string());
         quote!(<#ty>::port(#name))
     });
     let timers = declare_timers(args.world, fields);
     Ok(quote! {
-        ::tidewheel::__private::Declarations {
+        #[allow(unused_mut)]
+        let mut declared = ::tidewheel::__private::Declarations {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             inputs: &[#(#inputs),*],
             outputs: vec![#(#outputs),*],
             states: vec![#(#state_declarations),*],
             timers: vec![#(#timers),*],
-        }
+        };
+        #parts
+        declared
     })
 }
 
@@ -255,7 +269,7 @@ fn chain(steps: &[Path], format: &TokenStream) -> TokenStream {
 fn export(name: &Ident, world: World) -> TokenStream {
     let (module, interface, macro_name) = match world {
         World::Stateless => (quote!(stateless), quote!(transformer), quote!(export_stateless)),
-        World::Keyed => (quote!(keyed), quote!(processor), quote!(export_keyed)),
+        World::Keyed | World::ProcessWindow => (quote!(keyed), quote!(processor), quote!(export_keyed)),
         World::Aggregate => (quote!(aggregate), quote!(aggregator), quote!(export_aggregate)),
     };
     let records = |function: TokenStream, adapter: TokenStream| {
@@ -269,7 +283,7 @@ fn export(name: &Ident, world: World) -> TokenStream {
     let due = quote!(<#name as ::tidewheel::Operator>::World::due(operator, call, batch));
     let calls = match world {
         World::Stateless => records(quote!(process), new_records),
-        World::Keyed => {
+        World::Keyed | World::ProcessWindow => {
             let (process, on_timer) = (records(quote!(process), new_records), records(quote!(on_timer), due));
             quote!(#process #on_timer)
         }

@@ -56,7 +56,7 @@ pub(crate) fn take_role(field: &mut Field, world: World) -> Result<Role> {
 
 fn state(attribute: &Attribute, ty: &Type, world: World) -> Result<State> {
     match world {
-        World::Keyed => {}
+        World::Keyed | World::ProcessWindow => {}
         World::Stateless => {
             return Err(Error::new_spanned(
                 attribute,

@@ -13,8 +13,8 @@ fn code(args: TokenStream, item: TokenStream) -> String {
 }
 
 #[test]
-fn the_world_is_one_of_three() {
-    let expected = "say what the operator is: `stateless`, `keyed` or `aggregate`";
+fn the_kind_of_operator_is_one_of_four() {
+    let expected = "say what the operator is: `stateless`, `keyed`, `process_window` or `aggregate`";
     assert!(
         error(
             quote!(),

@@ -2,6 +2,7 @@
 
 use crate::emitted::Details;
 use crate::frame::{self, Columns, entry, id, push_cell_end, word};
+use crate::process_window::Part;
 use crate::record::{Change, Window};
 use crate::time::EventTime;
 
@@ -32,10 +33,11 @@ impl Incoming {
 }
 
 /// Records of a key, or of a key and window, with the cells that ride along.
-#[derive(Default)]
 pub(super) struct IncomingGroup {
     pub(super) key: Vec<u8>,
     pub(super) window: Option<Window>,
+    /// Which part of its window it is.
+    pub(super) part: Part,
     pub(super) cells: Vec<Option<Vec<u8>>>,
     pub(super) records: Vec<Incoming>,
 }
@@ -73,6 +75,7 @@ pub(super) fn write(groups: &[IncomingGroup], grouped: bool) -> Vec<u8> {
         if let Some(window) = group.window {
             put(id::WINDOWS, &window.start.0.to_le_bytes());
             put(id::WINDOWS, &window.end.0.to_le_bytes());
+            put(id::GROUP_FLAGS, &[u8::from(group.part.is_first) | u8::from(group.part.is_last) << 1]);
         }
     }
     let (mut cell_ends, mut cells) = (Vec::new(), Vec::new());

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::format::{Encode, Format};
 use crate::frame::Columns;
 use crate::operator::{Kind, Operator, World, describe};
+use crate::process_window::Part;
 use crate::record::Window;
 use crate::time::EventTime;
 use crate::wit::keyed::tidewheel::operator::description::{Description, StateKind};
@@ -85,6 +86,10 @@ pub struct Harness<O: Operator> {
     window_ms: i64,
     /// Accumulators of open windows: end, start and key; two panes each.
     windows: BTreeMap<(i64, i64, Vec<u8>), Panes>,
+    /// Records of open windows, for operators that see all of them.
+    window_records: BTreeMap<(i64, i64, Vec<u8>), Vec<Incoming>>,
+    /// Most records that a part of a window has.
+    part_records: usize,
     late: Vec<Incoming>,
     emitted: Vec<EmittedRecord>,
     /// Emitted records whose decoded values were given out, which may borrow from them.
@@ -121,6 +126,8 @@ impl<O: Operator> Harness<O> {
             timers: BTreeMap::new(),
             window_ms: 1000,
             windows: BTreeMap::new(),
+            window_records: BTreeMap::new(),
+            part_records: usize::MAX,
             late: Vec::new(),
             emitted: Vec::new(),
             given: Vec::new(),
@@ -134,9 +141,15 @@ impl<O: Operator> Harness<O> {
         self
     }
 
-    /// The length of tumbling windows, for operators of world `aggregate`; one second if nothing is said.
+    /// The length of tumbling windows, for operators that have windows; one second if nothing is said.
     pub fn tumbling(mut self, length: Duration) -> Harness<O> {
         self.window_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX).max(1);
+        self
+    }
+
+    /// Hands windows over in parts of so many records, as the host does with those of several megabytes.
+    pub fn parts_of(mut self, records: usize) -> Harness<O> {
+        self.part_records = records.max(1);
         self
     }
 
@@ -213,9 +226,14 @@ impl<O: Operator> Harness<O> {
         let kind = O::World::KIND;
         let mut groups: Vec<IncomingGroup> = Vec::new();
         for record in records {
-            let window = (kind == Kind::Aggregate).then(|| self.window_of(record.time));
+            let has_windows = matches!(kind, Kind::Aggregate | Kind::ProcessWindow);
+            let window = has_windows.then(|| self.window_of(record.time));
             if window.is_some_and(|window| window.end.0 - 1 <= self.host.clocks.watermark) {
                 self.late.push(record);
+                continue;
+            }
+            if let (Kind::ProcessWindow, Some(Window { start, end })) = (kind, window) {
+                self.window_records.entry((end.0, start.0, record.key.clone())).or_default().push(record);
                 continue;
             }
             let same = |group: &&mut IncomingGroup| group.key == record.key && group.window == window;
@@ -223,7 +241,7 @@ impl<O: Operator> Harness<O> {
                 Some(group) if kind != Kind::Stateless => group.records.push(record),
                 _ => {
                     let (key, cells) = (record.key.clone(), self.cells(&record.key, window));
-                    groups.push(IncomingGroup { key, window, cells, records: vec![record] });
+                    groups.push(IncomingGroup { key, window, part: Part::WHOLE, cells, records: vec![record] });
                 }
             }
         }
@@ -265,7 +283,7 @@ impl<O: Operator> Harness<O> {
             if !reuse {
                 *operator = create(config)?;
             }
-            match due {
+            match due && O::World::KIND != Kind::ProcessWindow {
                 false => O::World::records(operator, call, frame),
                 true => O::World::due(operator, call, frame),
             }

@@ -1,5 +1,6 @@
 //! Starting from older state: a savepoint of another harness, or single values as an older version has written them.
 
+use super::frames::Incoming;
 use super::inspect::SingleState;
 use super::memory::Place;
 use super::stored::{Clocks, Stored};
@@ -23,6 +24,7 @@ pub struct Savepoint {
     maps: BTreeMap<Place, BTreeMap<Vec<u8>, Stored>>,
     timers: BTreeMap<Vec<u8>, BTreeSet<(i64, u16)>>,
     windows: BTreeMap<(i64, i64, Vec<u8>), Panes>,
+    window_records: BTreeMap<(i64, i64, Vec<u8>), Vec<Incoming>>,
     clocks: Clocks,
 }
 
@@ -67,6 +69,7 @@ impl<O: Operator> Harness<O> {
             maps: self.host.maps.clone(),
             timers: self.timers.clone(),
             windows: self.windows.clone(),
+            window_records: self.window_records.clone(),
             clocks: self.host.clocks,
         }
     }
@@ -113,6 +116,7 @@ impl<O: Operator> Harness<O> {
         from.keep_states(|index| Some(places[index as usize]));
         (self.host.values, self.host.lists, self.host.maps) = (from.values, from.lists, from.maps);
         (self.timers, self.windows, self.host.clocks) = (from.timers, from.windows, from.clocks);
+        self.window_records = from.window_records;
         Ok(self)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Harness, frames, frames::Incoming, frames::IncomingGroup, stored::Stored};
 use crate::operator::{Kind, Operator, World};
+use crate::process_window::Part;
 use crate::record::Window;
 use crate::time::EventTime;
 use crate::wit::keyed::tidewheel::operator::description::Clock;
@@ -73,7 +74,7 @@ impl<O: Operator> Harness<O> {
                 self.timers.entry(key.clone()).or_default().remove(&(time, slot));
                 let cells = self.cells(&key, None);
                 let timer = Incoming { key: key.clone(), time, input: slot as u8, ..Incoming::default() };
-                groups.push(IncomingGroup { key, window: None, cells, records: vec![timer] });
+                groups.push(IncomingGroup { key, window: None, part: Part::WHOLE, cells, records: vec![timer] });
             }
             self.call(&groups, true).unwrap_or_else(|error| panic!("the call failed: {error}"));
         }
@@ -81,11 +82,32 @@ impl<O: Operator> Harness<O> {
     }
 
     fn fire_windows(&mut self) {
-        if O::World::KIND != Kind::Aggregate {
-            return;
-        }
         // A window is due when the watermark reaches its last millisecond.
-        let open = self.windows.split_off(&(self.host.clocks.watermark.saturating_add(2), i64::MIN, Vec::new()));
+        let first_open = (self.host.clocks.watermark.saturating_add(2), i64::MIN, Vec::new());
+        match O::World::KIND {
+            Kind::Aggregate => self.fire_accumulators(&first_open),
+            Kind::ProcessWindow => self.fire_records(&first_open),
+            Kind::Stateless | Kind::Keyed => {}
+        }
+    }
+
+    /// Fires windows with all their records, each in calls of its own.
+    fn fire_records(&mut self, first_open: &(i64, i64, Vec<u8>)) {
+        let open = self.window_records.split_off(first_open);
+        for ((end, start, key), records) in std::mem::replace(&mut self.window_records, open) {
+            let window = Some(Window { start: EventTime(start), end: EventTime(end) });
+            let parts: Vec<_> = records.chunks(self.part_records).collect();
+            for (place, records) in parts.iter().enumerate() {
+                let part = Part { is_first: place == 0, is_last: place + 1 == parts.len() };
+                let (key, cells, records) = (key.clone(), self.cells(&key, None), records.to_vec());
+                let group = IncomingGroup { key, window, part, cells, records };
+                self.call(&[group], true).unwrap_or_else(|error| panic!("the call failed: {error}"));
+            }
+        }
+    }
+
+    fn fire_accumulators(&mut self, first_open: &(i64, i64, Vec<u8>)) {
+        let open = self.windows.split_off(first_open);
         let due = std::mem::replace(&mut self.windows, open);
         let mut groups = Vec::new();
         for ((end, start, key), panes) in due {
@@ -94,7 +116,7 @@ impl<O: Operator> Harness<O> {
             let records: Vec<_> = panes.into_iter().flatten().filter_map(live).map(accumulator).collect();
             if !records.is_empty() {
                 let window = Some(Window { start: EventTime(start), end: EventTime(end) });
-                groups.push(IncomingGroup { key, window, cells: Vec::new(), records });
+                groups.push(IncomingGroup { key, window, part: Part::WHOLE, cells: Vec::new(), records });
             }
         }
         self.call(&groups, true).unwrap_or_else(|error| panic!("the call failed: {error}"));

@@ -1,35 +1,13 @@
 //! Which windows a record belongs to, and when they fire: what one kind of windows has to say.
 
 use super::firing::Firing;
-use crate::operator::TaskState;
-use crate::operator::group::Grouping;
+use super::fold::Panes;
+use super::state::{ACCUMULATOR, Held, WindowState};
+use crate::operator::group::{Grouping, namespace};
 use std::ops::Range;
-use tidewheel_guest::Output;
 use tidewheel_state::DueTimers;
 use tidewheel_types::Batch;
-use tidewheel_types::description::{StateDecl, StateKind};
-use tidewheel_types::keyed_state::{ABSENT, Cells, KeyedState, KeyedStateError, StateIndex, StateKey, Write};
-
-/// The accumulators: the only state of a component of world `aggregate`.
-pub(super) const ACCUMULATOR: StateIndex = StateIndex(0);
-
-/// What kinds of windows keep of a key besides its accumulators, where they keep anything.
-const KEPT: StateIndex = StateIndex(1);
-
-/// The host's state beside that of the component.
-pub(crate) fn kept_state() -> StateDecl {
-    StateDecl {
-        name: "tidewheel-windows".to_owned(),
-        kind: StateKind::Value,
-        format: "tidewheel-windows".to_owned(),
-        schema: String::new(),
-        version: 1,
-        oldest: 1,
-        rides: false,
-        ttl_ms: 0,
-        options: Vec::new(),
-    }
-}
+use tidewheel_types::keyed_state::{Cells, KeyedState, KeyedStateError, StateKey, Write};
 
 /// The timer by which windows fire.
 pub(super) const SLOT: u16 = 0;
@@ -98,13 +76,11 @@ impl Assigned {
     }
 }
 
-/// Accumulators that have been brought up to date.
-pub(super) struct Accumulated<'a> {
+/// Records that have been taken into their panes.
+pub(super) struct Came<'a> {
     pub(super) batch: &'a Batch,
     pub(super) grouping: &'a Grouping,
-    /// As they were, and as they are.
-    pub(super) before: &'a Cells,
-    pub(super) output: &'a Output,
+    pub(super) panes: Panes<'a>,
     /// How far the windows' time is, and processing time.
     pub(super) watermark: i64,
     pub(super) now: i64,
@@ -112,13 +88,15 @@ pub(super) struct Accumulated<'a> {
     pub(super) fires: bool,
 }
 
-impl<'a> Accumulated<'a> {
-    pub(super) fn had_none(&self, group: usize) -> bool {
-        self.before.ends[group] & ABSENT != 0
+impl<'a> Came<'a> {
+    /// Whether the pane of a group may have held nothing before.
+    pub(super) fn may_be_new(&self, group: usize) -> bool {
+        self.panes.may_be_new(group)
     }
 
-    pub(super) fn has_one(&self, group: usize) -> bool {
-        self.output.cell(group).is_some()
+    /// Whether the pane of a group holds something.
+    pub(super) fn holds(&self, group: usize) -> bool {
+        self.panes.holds(group)
     }
 
     /// The key of a group, without its pane.
@@ -144,25 +122,25 @@ pub(super) struct Due<'a> {
 /// One kind of windows.
 pub(super) trait Assigner {
     /// Says which panes the records of a piece go into.
-    fn assign(&mut self, piece: &Piece<'_>, state: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError>;
+    fn assign(
+        &mut self,
+        piece: &Piece<'_>,
+        state: &WindowState,
+        assigned: &mut Assigned,
+    ) -> Result<(), KeyedStateError>;
 
     /// Start and end of what the pane of a record, as it was assigned last, belongs to.
     fn bounds(&self, record: usize, pane: i64) -> [i64; 2];
 
-    /// Takes note of the records that were assigned last, whose accumulators have been written. What fires at once is
-    /// added to `firing`.
-    fn accumulated(
-        &mut self,
-        done: &Accumulated<'_>,
-        state: &mut TaskState,
-        firing: &mut Firing,
-    ) -> Result<(), KeyedStateError>;
+    /// Takes note of the records that were assigned last, which are in their panes. What fires at once is added to
+    /// `firing`.
+    fn came(&mut self, done: &Came<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError>;
 
     /// Does what timers are for that are due: what fires is added to `firing`, what is over is forgotten.
-    fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError>;
+    fn due(&mut self, due: &Due<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError>;
 
     /// Does what timers are for by which windows fire early.
-    fn due_early(&mut self, _: &Due<'_>, _: &mut TaskState, _: &mut Firing) -> Result<(), KeyedStateError> {
+    fn due_early(&mut self, _: &Due<'_>, _: &mut WindowState, _: &mut Firing) -> Result<(), KeyedStateError> {
         Ok(())
     }
 
@@ -173,12 +151,12 @@ pub(super) trait Assigner {
 
 /// Reads what is kept of keys.
 pub(super) fn read_kept<'a>(
-    state: &TaskState,
+    state: &WindowState,
     mut keys: impl Iterator<Item = StateKey<'a>>,
     cells: &mut Cells,
 ) -> Result<(), KeyedStateError> {
     cells.clear();
-    state.states().get_many(KEPT, &mut keys, cells)
+    state.states().get_many(state.kept, &mut keys, cells)
 }
 
 /// What is to be written of what is kept, for many keys at once.
@@ -203,31 +181,36 @@ impl KeptWrites {
     /// Writes it, for these keys in order.
     pub(super) fn write<'k>(
         &self,
-        state: &TaskState,
+        state: &WindowState,
         keys: impl Iterator<Item = StateKey<'k>>,
     ) -> Result<(), KeyedStateError> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let mut writes = keys.zip(starts.zip(&self.ends)).map(|(key, (start, &end))| {
             let kept = &self.bytes[start..end];
-            (KEPT, key, if kept.is_empty() { Write::Delete } else { Write::Put(kept) })
+            (state.kept, key, if kept.is_empty() { Write::Delete } else { Write::Put(kept) })
         });
         state.states().write(&mut writes)
     }
 }
 
-/// Removes accumulators of a key.
+/// Removes panes of a key.
 pub(super) fn forget_panes(
-    state: &TaskState,
+    state: &WindowState,
     key: StateKey<'_>,
     panes: impl IntoIterator<Item = i64>,
 ) -> Result<(), KeyedStateError> {
     for pane in panes {
-        let namespace = crate::operator::group::namespace(pane);
+        let namespace = namespace(pane);
         let of_pane = StateKey { namespace: &namespace, ..key };
         let mut states = state.states();
-        let mut cells = Cells::default();
-        states.get_riding(&mut std::iter::once(of_pane), 1, &mut cells)?;
-        states.write_riding(&mut std::iter::once((0, of_pane, ACCUMULATOR, Write::Delete)))?;
+        match state.held {
+            Held::Accumulator => {
+                let mut cells = Cells::default();
+                states.get_riding(&mut std::iter::once(of_pane), 1, &mut cells)?;
+                states.write_riding(&mut std::iter::once((0, of_pane, ACCUMULATOR, Write::Delete)))?;
+            }
+            Held::Records(list) => states.write(&mut std::iter::once((list, of_pane, Write::Delete)))?,
+        }
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Windows of so many records: a pane each so many records, and no timers.
 
-use super::assigner::{Accumulated, Assigned, Assigner, Due, KeptWrites, Piece, damaged, read_kept};
+use super::assigner::{Assigned, Assigner, Came, Due, KeptWrites, Piece, damaged, read_kept};
 use super::count::CountWindows;
 use super::firing::Firing;
-use crate::operator::TaskState;
+use super::state::WindowState;
 use crate::operator::group::Grouping;
 use tidewheel_types::keyed_state::{Cells, KeyedStateError};
 
@@ -36,7 +36,12 @@ impl Counted {
 }
 
 impl Assigner for Counted {
-    fn assign(&mut self, piece: &Piece<'_>, state: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
+    fn assign(
+        &mut self,
+        piece: &Piece<'_>,
+        state: &WindowState,
+        assigned: &mut Assigned,
+    ) -> Result<(), KeyedStateError> {
         self.keys.by_key(piece.batch, piece.range.clone());
         let keys = (0..self.keys.len()).map(|key| self.keys.state_key(&piece.batch.keys, key));
         read_kept(state, keys, &mut self.kept)?;
@@ -63,12 +68,7 @@ impl Assigner for Counted {
         BOUNDS
     }
 
-    fn accumulated(
-        &mut self,
-        done: &Accumulated<'_>,
-        state: &mut TaskState,
-        firing: &mut Firing,
-    ) -> Result<(), KeyedStateError> {
+    fn came(&mut self, done: &Came<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         if let Some(&last) = self.came.last().filter(|_| done.fires) {
             let seen = self.seen[last];
             let dropped = self.windows.dropped_at(seen);
@@ -91,7 +91,7 @@ impl Assigner for Counted {
         Ok(())
     }
 
-    fn due(&mut self, _: &Due<'_>, _: &mut TaskState, _: &mut Firing) -> Result<(), KeyedStateError> {
+    fn due(&mut self, _: &Due<'_>, _: &mut WindowState, _: &mut Firing) -> Result<(), KeyedStateError> {
         Ok(())
     }
 

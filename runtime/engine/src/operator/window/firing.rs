@@ -7,7 +7,7 @@ use std::ops::Range;
 use tidewheel_types::keyed_state::{ABSENT, Cells, StateKey};
 use tidewheel_types::{BytesColumn, Origin};
 
-/// Windows that are to be fired, in order, each with the panes that hold its accumulators.
+/// Windows that are to be fired, in order, each with its panes.
 #[derive(Debug, Default)]
 pub(super) struct Firing {
     hashes: Vec<u64>,
@@ -66,6 +66,13 @@ impl Firing {
         self.fired
     }
 
+    /// The next window needs no call.
+    pub(super) fn pass_over(&mut self) {
+        let passed = self.fired..self.fired + 1;
+        self.fired = passed.end;
+        self.cuts.passed_over::<()>(&passed);
+    }
+
     /// The windows up to `end` have fired.
     pub(super) fn done(&mut self, end: usize) {
         self.fired = end;
@@ -73,6 +80,15 @@ impl Firing {
 
     pub(super) fn keys(&self) -> &BytesColumn {
         &self.keys
+    }
+
+    /// Under which a component's own state is kept for a window: its key.
+    pub(super) fn key(&self, window: usize) -> StateKey<'_> {
+        StateKey { hash: self.hashes[window], key: self.keys.get(window), namespace: &[] }
+    }
+
+    pub(super) fn keys_of(&self, windows: Range<usize>) -> impl Iterator<Item = StateKey<'_>> {
+        windows.map(|window| self.key(window))
     }
 
     pub(super) fn bounds(&self, windows: Range<usize>) -> &[[i64; 2]] {
@@ -86,7 +102,7 @@ impl Firing {
         start..end
     }
 
-    /// Under which the accumulators of some windows are kept.
+    /// Under which the panes of some windows are kept.
     pub(super) fn state_keys(&self, windows: Range<usize>) -> impl Iterator<Item = StateKey<'_>> {
         windows.flat_map(|window| {
             let panes = &self.panes[self.panes(&(window..window + 1))];
@@ -95,7 +111,7 @@ impl Firing {
         })
     }
 
-    /// Those of [`state_keys`](Self::state_keys) whose accumulators go, each with its place among all.
+    /// Those of [`state_keys`](Self::state_keys) which go, each with its place among all.
     pub(super) fn dropped(&self, windows: &Range<usize>) -> impl Iterator<Item = (usize, StateKey<'_>)> {
         let panes = &self.panes[self.panes(windows)];
         self.state_keys(windows.clone()).enumerate().filter(|&(place, _)| panes[place].is_dropped)

@@ -1,7 +1,7 @@
 //! The windows of a key, where they are not the same for every key: sessions, and windows that count their records.
 //!
-//! The semantics of sessions are those of Flink's `MergingWindowSet`. Merging two sessions does not merge their
-//! accumulators: the one that comes of it has the panes of both, and they are merged when it fires.
+//! The semantics of sessions are those of Flink's `MergingWindowSet`. Merging two sessions does not merge what
+//! their panes hold: the one that comes of it has the panes of both, until it fires.
 
 use smallvec::{SmallVec, smallvec};
 use tidewheel_types::description::TimerClock;
@@ -22,7 +22,7 @@ pub(super) struct KeyWindow {
     pub(super) count: u64,
     /// When it fires before its end, where it does so every so often.
     pub(super) next: Option<i64>,
-    /// Under which its accumulators are kept; none after it was purged.
+    /// Its panes; none after it was purged.
     pub(super) panes: SmallVec<[i64; 1]>,
 }
 

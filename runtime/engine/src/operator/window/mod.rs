@@ -1,69 +1,72 @@
-//! Windows over world `aggregate`: accumulators per key, in panes that windows are made of.
+//! Windows: what has come of a key, in panes that windows are made of.
 //!
 //! Which panes a record goes into, and which windows fire when, is what a kind of windows says ([`assigner`]):
 //! [`tumbling`], [`sliding`], those that every key has of its own ([`own`]: sessions, and windows with a trigger), and
-//! [`counted`] ones. The rest is here: a piece of a batch is assigned, accumulated and taken note of; windows that are due
-//! are fired. The semantics are those of Flink's `WindowOperator`: a window `[start, end)` fires once the watermark has
+//! [`counted`] ones. What panes hold is said by the world of the component ([`fold`]): [`accumulators`] in world
+//! `aggregate`, [`records`] in world `keyed`. The rest is here: a piece of a batch is assigned, taken in and taken note of;
+//! windows that are due are fired. The semantics are those of Flink's `WindowOperator`: a window `[start, end)` fires once the watermark has
 //! reached `end - 1`, and then for each record that comes within the allowed lateness; after that it is forgotten, and a
 //! record that all of its windows have forgotten is late and goes to the `late` output.
 
+mod accumulators;
 mod aligned;
 mod assigner;
 mod count;
 mod counted;
 mod firing;
+mod fold;
 mod key_windows;
 mod own;
 mod panes;
+mod records;
 mod sliding;
+mod state;
+mod stored_record;
 mod tumbling;
 
-use super::emit::Ordered;
-use super::frames;
-use super::function::{Attempt, Called, FunctionTask};
+use super::function::FunctionTask;
 use super::group::Grouping;
-use super::size::{self, cell_bytes_max};
 use super::task_state::TaskState;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
 use crate::metrics::NodeMetrics;
 use crate::outputs::Outputs;
-use crate::refuse::Target;
 use crate::streams::Command;
 use crate::task::{Flow, Logic, Moment};
+use accumulators::Accumulators;
 pub(crate) use aligned::Aligned;
-pub(crate) use assigner::kept_state;
-use assigner::{ACCUMULATOR, Accumulated, Assigned, Assigner, Due, Piece};
+use assigner::{Assigned, Assigner, Came, Due, Piece};
 use count::CountWindows;
 use counted::Counted;
-use firing::{Fired, Firing};
+use firing::Firing;
+use fold::{Fold, TakenIn, Taking, WindowTask};
 use key_windows::Rules;
 use own::{Find, OwnWindows};
+use records::Records;
 use sliding::Sliding;
+use state::WindowState;
+pub(crate) use state::host_states;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tidewheel_guest::{Export, Output};
 use tidewheel_state::DueTimers;
 use tidewheel_types::Batch;
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{Panes, Trigger, WindowAssigner, WindowClock, WindowSpec};
-use tidewheel_types::keyed_state::{Cells, KeyedState, StateKey, Write};
 use tumbling::Tumbling;
 
 /// Fewest records that are assigned at once where many windows fire in between.
 const PIECE_RECORDS_MIN: usize = 16;
 
-/// A windowed operator of world `aggregate` on one worker.
+/// An operator with windows on one worker.
 pub(crate) struct Window {
-    function: FunctionTask,
+    task: WindowTask,
+    fold: Box<dyn Fold>,
     assigner: Box<dyn Assigner>,
     clock: WindowClock,
     late_port: usize,
-    state: TaskState,
     metrics: Arc<NodeMetrics>,
     grouping: Grouping,
-    cells: Cells,
     assigned: Assigned,
     /// Records of the batch at hand that the function has rejected, where those before and after are assigned anew.
     rejected: Vec<u32>,
@@ -74,38 +77,59 @@ pub(crate) struct Window {
     due: DueTimers,
     /// Whether they fire by timers of processing time.
     is_taken_up: bool,
-    /// Start and end of the windows of each group of a call.
-    bounds: Vec<[i64; 2]>,
 }
 
 impl Window {
-    pub(crate) fn new(
+    /// Of a function of world `aggregate`.
+    pub(crate) fn aggregating(
         function: FunctionTask,
         windows: &WindowSpec,
         late_port: usize,
         state: TaskState,
         metrics: Arc<NodeMetrics>,
     ) -> Self {
+        let task = WindowTask { function, state: WindowState::of_accumulators(state) };
+        Window::new(task, Box::new(Accumulators::default()), windows, late_port, metrics)
+    }
+
+    /// Of a component of world `keyed`.
+    pub(crate) fn processing(
+        function: FunctionTask,
+        windows: &WindowSpec,
+        late_port: usize,
+        state: TaskState,
+        metrics: Arc<NodeMetrics>,
+    ) -> Self {
+        let state = WindowState::of_records(state, &function.description());
+        let fold = Box::new(Records::new(state.held));
+        Window::new(WindowTask { function, state }, fold, windows, late_port, metrics)
+    }
+
+    fn new(
+        task: WindowTask,
+        fold: Box<dyn Fold>,
+        windows: &WindowSpec,
+        late_port: usize,
+        metrics: Arc<NodeMetrics>,
+    ) -> Self {
         Window {
-            function,
+            task,
+            fold,
             assigner: assigner(windows),
             clock: windows.clock,
             late_port,
-            state,
             metrics,
             grouping: Grouping::default(),
-            cells: Cells::default(),
             assigned: Assigned::default(),
             rejected: Vec::new(),
             piece_records: usize::MAX,
             firing: Firing::default(),
             due: DueTimers::default(),
             is_taken_up: false,
-            bounds: Vec::new(),
         }
     }
 
-    /// Assigns the records `piece`, groups those that are not late, and reads their accumulators; of fewer records, if
+    /// Assigns the records `piece`, groups those that are not late, and makes ready to take them in; fewer records, if
     /// those would not fit into a frame.
     fn prepare(
         &mut self,
@@ -119,26 +143,21 @@ impl Window {
         loop {
             let piece = Piece { batch, range: range.clone(), rejected: &self.rejected, watermark, now };
             self.assigned.begin(range.end);
-            let assigned = self.assigner.assign(&piece, &self.state, &mut self.assigned);
-            assigned.map_err(|error| self.function.state_failed(error))?;
+            let assigned = self.assigner.assign(&piece, &self.task.state, &mut self.assigned);
+            self.task.checked(assigned)?;
             range.end = self.assigned.end;
             grouping.by_window(batch, &self.assigned.records, &self.assigned.panes);
-            self.read_accumulators(
-                range.len(),
-                (0..grouping.len()).map(|group| grouping.state_key(&batch.keys, group)),
-            )?;
-            let fitting = self.function.fitting_state(Export::Accumulate, &range, &self.cells);
+            let fitting = self.fold.prepare(&mut self.task, batch, grouping, &range)?;
             if fitting == range {
-                self.function.note_size(grouping.key_bytes_max());
+                self.task.function.note_size(grouping.key_bytes_max());
                 return Ok(range);
             }
             range = fitting;
         }
     }
 
-    /// Brings the accumulators of the records that were assigned up to date. Says what to do instead if that was not to
-    /// be.
-    fn accumulate(
+    /// Takes in the records that were assigned. Says what to do instead if that was not to be.
+    fn take_in(
         &mut self,
         arrived: &mut Arrived,
         grouping: &Grouping,
@@ -146,55 +165,27 @@ impl Window {
         at: &Moment,
         outputs: &mut Outputs,
     ) -> Result<Option<Flow>, EngineError> {
-        let (batch, cuts) = (&arrived.batch, &mut arrived.cuts);
-        self.bounds.clear();
+        let (watermark, now) = (self.watermark(at), at.now);
         let bounds = |group| self.assigner.bounds(grouping.record_of(group), grouping.window_of(group));
-        self.bounds.extend((0..grouping.len()).map(bounds));
-        let (frame, bounds) = (&mut self.function.frame, Some(self.bounds.as_slice()));
-        frames::grouped(frame, batch, grouping, bounds, &self.cells, arrived.input);
-        let (records, groups, state_bytes) = (self.assigned.records.len(), grouping.len(), self.cells.bytes.len());
-        let from = Ordered { batch, grouping };
-        let attempt = Attempt { export: Export::Accumulate, piece, records, groups, state_bytes, cuts };
-        match self.function.call(attempt, &from, at)? {
-            Called::Returned(output) => {
-                let rejected = output.rejected().map(|(record, _)| grouping.order()[record as usize]);
-                let rejected: Vec<u32> = rejected.collect();
-                self.function.finish(&output, &from, at, outputs)?;
-                if !rejected.is_empty() && self.assigner.counts_records() {
-                    // They have made windows longer, or fire, and must not have: once more without them.
-                    self.rejected.extend(rejected);
-                    return Ok(Some(Flow::More));
-                }
+        let taking = Taking { grouping, piece, bounds: &bounds, all_or_none: self.assigner.counts_records() };
+        match self.fold.take_in(&mut self.task, arrived, taking, at, outputs)? {
+            TakenIn::Done { panes, rejected } => {
                 let last_is_rejected = self.assigned.records.last().is_some_and(|last| rejected.contains(last));
                 let fires = self.assigned.fires && !last_is_rejected;
-                self.accumulated(&output, grouping, batch, at, fires)?;
+                let batch = &arrived.batch;
+                let came = Came { batch, grouping, panes, watermark, now, fires };
+                let noted = self.assigner.came(&came, &mut self.task.state, &mut self.firing);
+                self.task.checked(noted)?;
             }
-            Called::Poison(fault) => self.function.set_aside(fault, &from, Target::Record, at, outputs)?,
-            Called::Again(flow) => return Ok(Some(flow)),
+            TakenIn::None(rejected) => {
+                // They have made windows longer, or fire, and must not have: once more without them.
+                self.rejected.extend(rejected);
+                return Ok(Some(Flow::More));
+            }
+            TakenIn::SetAside => {}
+            TakenIn::Again(flow) => return Ok(Some(flow)),
         }
         Ok(None)
-    }
-
-    /// Writes the accumulators that `output` holds, and takes note of the records.
-    fn accumulated(
-        &mut self,
-        output: &Output,
-        grouping: &Grouping,
-        batch: &Batch,
-        at: &Moment,
-        fires: bool,
-    ) -> Result<(), EngineError> {
-        let mut largest = 0;
-        self.write_accumulators((0..grouping.len()).map(|group| {
-            let accumulator = output.cell(group);
-            largest = largest.max(accumulator.map_or(0, <[u8]>::len));
-            (group, grouping.state_key(&batch.keys, group), accumulator.map_or(Write::Delete, Write::Put))
-        }))?;
-        self.function.note_size(largest);
-        let (watermark, now) = (self.watermark(at), at.now);
-        let done = Accumulated { batch, grouping, before: &self.cells, output, watermark, now, fires };
-        let noted = self.assigner.accumulated(&done, &mut self.state, &mut self.firing);
-        noted.map_err(|error| self.function.state_failed(error))
     }
 
     /// How far the windows' time is. A window in processing time ends when the clock has passed its last millisecond.
@@ -207,7 +198,7 @@ impl Window {
 
     /// The records of the batch that are to be assigned next.
     fn piece(&self, arrived: &Arrived) -> Range<usize> {
-        let piece = self.function.piece(arrived);
+        let piece = self.task.function.piece(arrived);
         piece.start..piece.end.min(piece.start.saturating_add(self.piece_records))
     }
 
@@ -233,12 +224,12 @@ impl Window {
 
 impl Logic for Window {
     fn records(&mut self, arrived: &mut Arrived, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        if self.function.is_waiting() {
+        if self.task.function.is_waiting() {
             return Ok(Flow::Waiting);
         }
-        self.state.set_time(at);
+        self.task.state.task.set_time(at);
         if !self.firing.is_done() {
-            let flow = self.fire_piece(at, outputs)?;
+            let flow = self.fold.fire(&mut self.task, &mut self.firing, at, outputs)?;
             return Ok(if flow == Flow::More && self.firing.is_done() { arrived.flow() } else { flow });
         }
         if arrived.done == arrived.batch.len() {
@@ -253,14 +244,14 @@ impl Logic for Window {
         self.firing.clear();
         let instead = match self.assigned.records.is_empty() {
             true => arrived.cuts.passed_over(&piece),
-            false => self.accumulate(arrived, &grouping, piece, at, outputs)?,
+            false => self.take_in(arrived, &grouping, piece, at, outputs)?,
         };
         self.grouping = grouping;
         if let Some(flow) = instead {
             return Ok(flow);
         }
         self.emit_late(&arrived.batch, at, outputs);
-        self.function.refuse(&arrived.batch, &mut self.assigned.refused, at, outputs)?;
+        self.task.function.refuse(&arrived.batch, &mut self.assigned.refused, at, outputs)?;
         // The next piece may be shorter than this one was at first.
         self.rejected.retain(|&record| record as usize >= end);
         arrived.done = end;
@@ -272,7 +263,7 @@ impl Logic for Window {
             WindowClock::Event => self.fire_due(TimerClock::Event, at, outputs),
             // What was taken up has to fire: this may be the end of the epoch.
             WindowClock::Processing if self.firing.is_done() => Ok(Flow::Done),
-            WindowClock::Processing => self.fire_piece(at, outputs),
+            WindowClock::Processing => self.fold.fire(&mut self.task, &mut self.firing, at, outputs),
         }
     }
 
@@ -287,132 +278,46 @@ impl Logic for Window {
         if self.is_taken_up {
             return Some(i64::MIN);
         }
-        let next = self.state.processing_timers.next_time()?;
+        let next = self.task.state.timers_of(TimerClock::Processing).next_time()?;
         Some(if self.clock == WindowClock::Processing { next.saturating_add(1) } else { next })
     }
 
     fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError> {
-        self.state.command(command, at).map(|()| Flow::Done)
+        self.task.state.task.command(command, at).map(|()| Flow::Done)
     }
 }
 
 impl Window {
     /// Fires windows whose timers are due by `clock`, a piece of them.
     fn fire_due(&mut self, clock: TimerClock, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        if self.function.is_waiting() {
+        if self.task.function.is_waiting() {
             return Ok(Flow::Waiting);
         }
-        self.state.set_time(at);
+        self.task.state.task.set_time(at);
         if self.firing.is_done() {
             self.firing.clear();
             self.is_taken_up = false;
             let (watermark, now) = (self.watermark(at), at.now);
             let is_early = clock == TimerClock::Processing && self.clock == WindowClock::Event;
             let up_to = if is_early { now } else { watermark };
-            self.state.timers_of(clock).due_round(up_to, self.function.round_max(), &mut self.due);
+            let round_max = self.task.function.round_max();
+            self.task.state.timers_of(clock).due_round(up_to, round_max, &mut self.due);
             if self.due.is_empty() {
                 return Ok(Flow::Done);
             }
             let due = Due { timers: &self.due, watermark, now };
             let noted = match is_early {
-                true => self.assigner.due_early(&due, &mut self.state, &mut self.firing),
-                false => self.assigner.due(&due, &mut self.state, &mut self.firing),
+                true => self.assigner.due_early(&due, &mut self.task.state, &mut self.firing),
+                false => self.assigner.due(&due, &mut self.task.state, &mut self.firing),
             };
-            noted.map_err(|error| self.function.state_failed(error))?;
+            self.task.checked(noted)?;
             self.is_taken_up = clock == TimerClock::Processing && !self.firing.is_done();
         }
-        if self.firing.is_done() { Ok(Flow::More) } else { self.fire_piece(at, outputs) }
-    }
-
-    /// Reads accumulators, for a call with so many records or windows.
-    fn read_accumulators<'a>(
-        &mut self,
-        records: usize,
-        mut keys: impl Iterator<Item = StateKey<'a>>,
-    ) -> Result<(), EngineError> {
-        size::clear_for(&mut self.cells, records);
-        let read = self.state.states().get_riding(&mut keys, 1, &mut self.cells);
-        self.function.note_size(cell_bytes_max(&self.cells));
-        read.map_err(|error| self.function.state_failed(error))
-    }
-
-    /// Writes accumulators of keys that were read last, each with its place among them.
-    fn write_accumulators<'a>(
-        &self,
-        writes: impl Iterator<Item = (usize, StateKey<'a>, Write<'a>)>,
-    ) -> Result<(), EngineError> {
-        let mut writes = writes.map(|(place, key, write)| (place, key, ACCUMULATOR, write));
-        let written = self.state.states().write_riding(&mut writes);
-        written.map_err(|error| self.function.state_failed(error))
-    }
-
-    /// Emits the results of the next of the windows that fire, and forgets what is not to be kept of them.
-    fn fire_piece(&mut self, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let mut firing = std::mem::take(&mut self.firing);
-        let flow = self.fire_next(&mut firing, at, outputs);
-        self.firing = firing;
-        flow
-    }
-
-    fn fire_next(&mut self, firing: &mut Firing, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
-        let Some(piece) = self.prepare_windows(firing)? else { return Ok(Flow::More) };
-        let first = firing.panes(&piece).start;
-        let ends = piece.clone().map(|window| firing.panes(&(window..window + 1)).end - first);
-        let (keys, bounds) = ((firing.keys(), piece.clone()), firing.bounds(piece.clone()));
-        frames::windows(&mut self.function.frame, keys, bounds, ends, &self.cells);
-        let records = self.cells.present();
-        let (groups, state_bytes) = (piece.len(), self.cells.bytes.len());
-        let mut cuts = std::mem::take(&mut firing.cuts);
-        let from = Fired { firing, range: piece.clone() };
-        let attempt =
-            Attempt { export: Export::Fire, piece: piece.clone(), records, groups, state_bytes, cuts: &mut cuts };
-        let called = self.function.call(attempt, &from, at)?;
-        let flow = match called {
-            Called::Returned(output) => {
-                self.function.finish(&output, &from, at, outputs)?;
-                None
-            }
-            Called::Poison(fault) => {
-                let target = Target::window(firing.bounds(piece.clone())[0], &self.cells);
-                self.function.set_aside(fault, &from, target, at, outputs)?;
-                None
-            }
-            Called::Again(flow) => Some(flow),
-        };
-        firing.cuts = cuts;
-        if let Some(flow) = flow {
-            return Ok(flow);
+        if self.firing.is_done() {
+            Ok(Flow::More)
+        } else {
+            self.fold.fire(&mut self.task, &mut self.firing, at, outputs)
         }
-        self.drop_panes(firing, &piece)?;
-        firing.done(piece.end);
-        Ok(Flow::More)
-    }
-
-    /// Reads the accumulators of the windows that a call gets; none, if the next has no accumulator: it is passed over.
-    fn prepare_windows(&mut self, firing: &mut Firing) -> Result<Option<Range<usize>>, EngineError> {
-        let mut piece = self.function.piece_of_round(firing.keys(), firing.next(), &firing.cuts);
-        loop {
-            self.read_accumulators(piece.len(), firing.state_keys(piece.clone()))?;
-            let mut fitting = self.function.fitting_state(Export::Fire, &piece, &self.cells);
-            if fitting == piece {
-                fitting.end = piece.start + firing.with_accumulators(&piece, &self.cells);
-            }
-            if fitting.is_empty() {
-                let passed = piece.start..piece.start + 1;
-                firing.done(passed.end);
-                firing.cuts.passed_over::<()>(&passed);
-                return Ok(None);
-            }
-            if fitting == piece {
-                return Ok(Some(piece));
-            }
-            piece = fitting;
-        }
-    }
-
-    /// Removes the accumulators that go with the windows `piece`, which were read last.
-    fn drop_panes(&self, firing: &Firing, piece: &Range<usize>) -> Result<(), EngineError> {
-        self.write_accumulators(firing.dropped(piece).map(|(place, key)| (place, key, Write::Delete)))
     }
 }
 

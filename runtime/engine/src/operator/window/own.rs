@@ -1,15 +1,14 @@
 //! Windows that every key has of its own: sessions, and windows that fire after so many records.
 
 use super::aligned::Aligned;
-use super::assigner::{
-    Accumulated, Assigned, Assigner, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept,
-};
+use super::assigner::{Assigned, Assigner, Came, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept};
 use super::firing::Firing;
 use super::key_windows::{GLOBAL, KeyWindow, KeyWindows, Placed, Rules};
-use crate::operator::TaskState;
+use super::state::WindowState;
 use crate::operator::group::Grouping;
 use std::ops::Range;
 use tidewheel_state::TimerChange;
+use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::SessionGap;
 use tidewheel_types::keyed_state::{Cells, KeyedStateError};
 
@@ -52,7 +51,7 @@ impl OwnWindows {
     }
 
     /// Reads what is kept of the keys of a piece.
-    fn read(&mut self, piece: &Piece<'_>, state: &TaskState) -> Result<(), KeyedStateError> {
+    fn read(&mut self, piece: &Piece<'_>, state: &WindowState) -> Result<(), KeyedStateError> {
         self.range = piece.range.clone();
         self.keys.by_key(piece.batch, piece.range.clone());
         let keys = (0..self.keys.len()).map(|key| self.keys.state_key(&piece.batch.keys, key));
@@ -92,7 +91,12 @@ impl OwnWindows {
 }
 
 impl Assigner for OwnWindows {
-    fn assign(&mut self, piece: &Piece<'_>, state: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
+    fn assign(
+        &mut self,
+        piece: &Piece<'_>,
+        state: &WindowState,
+        assigned: &mut Assigned,
+    ) -> Result<(), KeyedStateError> {
         self.read(piece, state)?;
         for record in piece.records() {
             let key = self.key_of(record);
@@ -117,12 +121,7 @@ impl Assigner for OwnWindows {
         window.expect("a record was assigned to a window of its key").bounds()
     }
 
-    fn accumulated(
-        &mut self,
-        done: &Accumulated<'_>,
-        state: &mut TaskState,
-        firing: &mut Firing,
-    ) -> Result<(), KeyedStateError> {
+    fn came(&mut self, done: &Came<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         if done.fires {
             let (group, key) = done.last();
             let windows = &mut self.windows[self.keys.group_of(done.grouping.record_of(group) - self.range.start)];
@@ -149,11 +148,11 @@ impl Assigner for OwnWindows {
         }
         self.writes.write(state, changed.iter().map(|&key| self.keys.state_key(&done.batch.keys, key)))?;
         state.timers_of(self.rules.clock).change(&mut timers.into_iter());
-        state.processing_timers.change(&mut early.into_iter());
+        state.timers_of(TimerClock::Processing).change(&mut early.into_iter());
         Ok(())
     }
 
-    fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+    fn due(&mut self, due: &Due<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         let Due { timers: due, watermark, .. } = *due;
         read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
         self.writes.begin();
@@ -174,7 +173,12 @@ impl Assigner for OwnWindows {
         Ok(())
     }
 
-    fn due_early(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+    fn due_early(
+        &mut self,
+        due: &Due<'_>,
+        state: &mut WindowState,
+        firing: &mut Firing,
+    ) -> Result<(), KeyedStateError> {
         let Due { timers: due, now, .. } = *due;
         read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
         self.writes.begin();
@@ -190,7 +194,7 @@ impl Assigner for OwnWindows {
             self.writes.push(|bytes| windows.encode_if_any(bytes));
         }
         self.writes.write(state, (0..due.len()).map(|timer| due.key(timer)))?;
-        state.processing_timers.change(&mut early.into_iter());
+        state.timers_of(TimerClock::Processing).change(&mut early.into_iter());
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What is kept of a key besides its accumulators, where windows share panes: which panes there are, and when the next
+//! What is kept of a key besides what its panes hold, where windows share panes: which panes there are, and when the next
 //! timer is due.
 
 use super::aligned::Aligned;

@@ -2,15 +2,14 @@
 //! merge of its panes.
 
 use super::aligned::Aligned;
-use super::assigner::{
-    Accumulated, Assigned, Assigner, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept,
-};
+use super::assigner::{Assigned, Assigner, Came, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept};
 use super::firing::Firing;
 use super::key_windows::{Rules, next_multiple};
 use super::panes::{KeyPanes, cleanup_time};
-use crate::operator::TaskState;
+use super::state::WindowState;
 use std::collections::BTreeSet;
 use tidewheel_state::TimerChange;
+use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::Trigger;
 use tidewheel_types::keyed_state::{Cells, KeyedStateError, StateKey};
 
@@ -61,9 +60,9 @@ impl Sliding {
     /// Notes new panes of keys; `groups` are those that have begun to exist.
     fn add_panes(
         &mut self,
-        done: &Accumulated<'_>,
+        done: &Came<'_>,
         mut groups: Vec<usize>,
-        state: &mut TaskState,
+        state: &mut WindowState,
     ) -> Result<(), KeyedStateError> {
         // Those of a key side by side.
         groups.sort_by_key(|&group| (done.key(group).hash, done.key(group).key));
@@ -84,10 +83,10 @@ impl Sliding {
     }
 
     /// Sets the timers by which the windows of keys fire early, where they do; one that is set already stays.
-    fn set_early<'k>(&self, state: &mut TaskState, keys: impl Iterator<Item = StateKey<'k>>, now: i64) {
+    fn set_early<'k>(&self, state: &mut WindowState, keys: impl Iterator<Item = StateKey<'k>>, now: i64) {
         if let Trigger::Early(early_ms) = self.rules.trigger {
             let change = TimerChange::Set { slot: SLOT, time: next_multiple(now, early_ms) };
-            state.processing_timers.change(&mut keys.map(|key| (key, change)));
+            state.timers_of(TimerClock::Processing).change(&mut keys.map(|key| (key, change)));
         }
     }
 
@@ -103,7 +102,7 @@ impl Sliding {
 }
 
 impl Assigner for Sliding {
-    fn assign(&mut self, piece: &Piece<'_>, _: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
+    fn assign(&mut self, piece: &Piece<'_>, _: &WindowState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
         let (mut pane, mut fate) = (0..0, Fate::Taken);
         for record in piece.records() {
             let time = piece.time(record);
@@ -133,13 +132,8 @@ impl Assigner for Sliding {
         [pane, self.windows.pane_end(pane)]
     }
 
-    fn accumulated(
-        &mut self,
-        done: &Accumulated<'_>,
-        state: &mut TaskState,
-        firing: &mut Firing,
-    ) -> Result<(), KeyedStateError> {
-        let new = (0..done.grouping.len()).filter(|&group| done.had_none(group) && done.has_one(group));
+    fn came(&mut self, done: &Came<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+        let new = (0..done.grouping.len()).filter(|&group| done.may_be_new(group) && done.holds(group));
         let new: Vec<usize> = new.collect();
         if !new.is_empty() {
             self.add_panes(done, new, state)?;
@@ -158,7 +152,7 @@ impl Assigner for Sliding {
         Ok(())
     }
 
-    fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+    fn due(&mut self, due: &Due<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         let Due { timers: due, .. } = *due;
         read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
         self.writes.begin();
@@ -186,7 +180,12 @@ impl Assigner for Sliding {
         Ok(())
     }
 
-    fn due_early(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+    fn due_early(
+        &mut self,
+        due: &Due<'_>,
+        state: &mut WindowState,
+        firing: &mut Firing,
+    ) -> Result<(), KeyedStateError> {
         let Due { timers: due, watermark, now } = *due;
         read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
         let (mut goes_on, mut put_back) = (Vec::new(), Vec::new());
@@ -206,7 +205,7 @@ impl Assigner for Sliding {
             goes_on.extend((!open.is_empty()).then(|| due.key(timer)));
         }
         self.set_early(state, goes_on.into_iter(), now);
-        state.processing_timers.change(&mut put_back.into_iter());
+        state.timers_of(TimerClock::Processing).change(&mut put_back.into_iter());
         Ok(())
     }
 

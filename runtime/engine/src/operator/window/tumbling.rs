@@ -1,10 +1,10 @@
 //! Tumbling windows that fire at their end: one pane each, and a timer each.
 
 use super::aligned::Aligned;
-use super::assigner::{Accumulated, Assigned, Assigner, CLEANUP_SLOT, Due, Piece, SLOT, forget_panes};
+use super::assigner::{Assigned, Assigner, CLEANUP_SLOT, Came, Due, Piece, SLOT, forget_panes};
 use super::firing::Firing;
 use super::key_windows::Rules;
-use crate::operator::TaskState;
+use super::state::WindowState;
 use crate::operator::group::window_start;
 use tidewheel_state::TimerChange;
 use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
@@ -45,7 +45,7 @@ impl Tumbling {
 }
 
 impl Assigner for Tumbling {
-    fn assign(&mut self, piece: &Piece<'_>, _: &TaskState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
+    fn assign(&mut self, piece: &Piece<'_>, _: &WindowState, assigned: &mut Assigned) -> Result<(), KeyedStateError> {
         // Mostly a record falls into the window of the one before it, and finding a window takes a division.
         let (mut window, mut is_late, mut fires) = (0..0, false, false);
         for record in piece.records() {
@@ -74,16 +74,11 @@ impl Assigner for Tumbling {
         [pane, self.windows.end_of(pane)]
     }
 
-    fn accumulated(
-        &mut self,
-        done: &Accumulated<'_>,
-        state: &mut TaskState,
-        firing: &mut Firing,
-    ) -> Result<(), KeyedStateError> {
-        let changed = (0..done.grouping.len()).filter(|&group| done.had_none(group) == done.has_one(group));
+    fn came(&mut self, done: &Came<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+        let changed = (0..done.grouping.len()).filter(|&group| done.may_be_new(group) == done.holds(group));
         let mut changes = changed.flat_map(|group| {
             let key = done.grouping.state_key(&done.batch.keys, group);
-            let timers = self.timers(done.grouping.window_of(group), done.has_one(group), done.watermark);
+            let timers = self.timers(done.grouping.window_of(group), done.holds(group), done.watermark);
             timers.map(move |change| (key, change))
         });
         state.timers_of(self.rules.clock).change(&mut changes);
@@ -95,7 +90,7 @@ impl Assigner for Tumbling {
         Ok(())
     }
 
-    fn due(&mut self, due: &Due<'_>, state: &mut TaskState, firing: &mut Firing) -> Result<(), KeyedStateError> {
+    fn due(&mut self, due: &Due<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         let Due { timers: due, .. } = *due;
         for timer in 0..due.len() {
             let start = window_start(due.namespaces.get(timer));
