@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Jobs(Jobs),
     /// List a job's checkpoints.
     Checkpoints(Checkpoints),
+    /// Show where a job's watermarks stand, and what holds them back.
+    Watermarks(Watermarks),
     /// Take a savepoint of a running job.
     Savepoint(Savepoint),
     /// Stop a running job, all its output committed.
@@ -148,6 +150,16 @@ pub(crate) struct Checkpoints {
     /// The store of a job that need not run.
     #[arg(long, value_name = "URL", conflicts_with = "job")]
     pub(crate) store: Option<String>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watermarks {
+    /// The job's name, its data folder, or its job file.
+    pub(crate) job: String,
 
     /// Print one JSON object.
     #[arg(long)]

@@ -227,6 +227,7 @@ impl<'a> Graph<'a, '_> {
         let splits = self.open_splits(node, source, index as u32, &sync);
         let refusals = self.refusals(index, None);
         let (worker, reporter, clock) = (self.scope.index() as u32, self.reporter.clone(), self.shared.clock.clone());
+        let metrics = self.shared.job_metrics.clone();
         builder.build(|mut capabilities| {
             let watermarks = SideOutput { output: watermark_output, capability: capabilities.pop() };
             outputs.start(capabilities);
@@ -244,6 +245,7 @@ impl<'a> Graph<'a, '_> {
                 reporter,
                 activator,
                 clock,
+                metrics,
             });
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
         });

@@ -30,6 +30,7 @@ mod sink;
 
 mod checkpoint;
 
+mod claims;
 mod clock;
 mod control;
 mod fatal;
@@ -40,6 +41,7 @@ mod peers;
 mod error;
 
 pub use checkpoint::{CheckpointPolicy, Durability, StartFrom};
+pub use claims::{ClaimState, SplitSnapshot, WatermarkSnapshot};
 pub use clock::{Clock, ManualClock};
 pub use control::{After, Answer, JobControl, SnapshotDone, SnapshotError};
 pub use error::{CallFault, EngineError};

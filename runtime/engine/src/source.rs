@@ -14,6 +14,7 @@ use crate::checkpoint::Part;
 use crate::clock::{Alarm, Clock};
 use crate::error::EngineError;
 use crate::inbox::Input;
+use crate::metrics::JobMetrics;
 use crate::operator::rekey;
 use crate::outputs::Outputs;
 use crate::refuse::{Refusals, Refused};
@@ -22,6 +23,7 @@ use crate::streams::{CheckpointId, Command, Report};
 use crate::task::Frontier;
 use crate::watermark::{self, Progress, Update};
 use epochs::{Closed, Epochs};
+use std::sync::Arc;
 use std::time::Instant;
 use tidewheel_connectors::{ConnectorError, Malformed, NO_TIME};
 use tidewheel_types::selector::Selector;
@@ -54,6 +56,8 @@ pub(crate) struct SourceParts {
     pub(crate) reporter: Reporter,
     pub(crate) activator: Activator,
     pub(crate) clock: Clock,
+    /// Where those who ask find what the splits claim.
+    pub(crate) metrics: Arc<JobMetrics>,
 }
 
 /// An output beside the data.
@@ -126,6 +130,7 @@ impl SourceTask {
         let again = self.read_splits(now)?;
         self.parts.outputs.flush();
         self.report_changes(now);
+        self.note_claims(now);
         match again {
             true => self.parts.activator.activate(),
             false => self.set_alarm(now),
@@ -288,6 +293,15 @@ impl SourceTask {
         if self.reported.as_ref() != Some(&report) {
             self.parts.reporter.send(report.clone());
             self.reported = Some(report);
+        }
+    }
+
+    /// Notes what the splits say of their event time, for those who ask.
+    fn note_claims(&mut self, now: Instant) {
+        let splits = self.parts.splits.iter_mut();
+        let news: Vec<_> = splits.filter_map(|split| Some((split.number, split.news(now)?))).collect();
+        if !news.is_empty() {
+            self.parts.metrics.claims.note(self.parts.source, news, self.parts.clock.now_ms());
         }
     }
 

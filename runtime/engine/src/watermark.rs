@@ -119,7 +119,8 @@ impl SplitClock {
         Some(self.known_at + after.saturating_sub(self.without))
     }
 
-    fn watermark(&self) -> Watermark {
+    /// Where it is, whether or not anybody waits for it.
+    pub(crate) fn watermark(&self) -> Watermark {
         self.largest.map_or(Watermark::MIN, |at| Watermark::bounded(EventTime(at), self.out_of_orderness_ms))
     }
 }

@@ -195,6 +195,45 @@ pub struct Taken {
     pub was_restarting: bool,
 }
 
+/// What holds a job's watermarks back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermarks {
+    /// Of its operators and sinks, in the order of the job file.
+    pub parts: Vec<PartWatermark>,
+    /// What the splits of its sources say of their event time.
+    pub splits: Vec<SplitWatermark>,
+}
+
+/// The watermark of an operator or sink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartWatermark {
+    /// Its name in the job file.
+    pub name: String,
+    /// `operator` or `sink`.
+    pub kind: String,
+    /// Where its watermark stands; `None` before the first and after the last.
+    pub watermark: Option<i64>,
+    /// Whether that is after the last.
+    pub ended: bool,
+    /// The split whose watermark is the least of all it waits for; `None` when all are idle or have ended.
+    pub held_back_by: Option<SplitWatermark>,
+}
+
+/// What a split says of its event time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitWatermark {
+    /// The name of its source.
+    pub source: String,
+    /// Its own.
+    pub split: String,
+    /// `active`, `idle` or `ended`.
+    pub state: String,
+    /// Its watermark; of one that is idle or has ended, where it was. `None` before its first record.
+    pub watermark: Option<i64>,
+    /// Since when both have been so.
+    pub since_ms: i64,
+}
+
 /// What a job counts: by name and labels, for a machine to read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {

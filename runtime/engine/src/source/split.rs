@@ -1,5 +1,6 @@
 //! One split on the worker that reads it.
 
+use crate::claims::{Claim, ClaimState};
 use crate::watermark::{Progress, SplitClock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,8 @@ pub(crate) struct SplitTask {
     state: State,
     /// Set by the waker.
     woken: Arc<AtomicBool>,
+    /// What it has claimed last.
+    claimed: Option<Claim>,
 }
 
 impl SplitTask {
@@ -66,7 +69,7 @@ impl SplitTask {
         if has_ended {
             clock.end();
         }
-        Ok(SplitTask { name: name.to_owned(), number, reader, ended_at, clock, state, woken })
+        Ok(SplitTask { name: name.to_owned(), number, reader, ended_at, clock, state, woken, claimed: None })
     }
 
     /// What a checkpoint keeps of it: where it is, after the last record it has brought.
@@ -152,6 +155,18 @@ impl SplitTask {
     /// What it claims.
     pub(crate) fn progress(&self, now: Instant) -> Progress {
         self.clock.progress(now)
+    }
+
+    /// What it claims, for those who ask, if that is not what it did the last time.
+    pub(crate) fn news(&mut self, now: Instant) -> Option<Claim> {
+        let state = match self.clock.progress(now) {
+            Progress::Active(_) => ClaimState::Active,
+            Progress::Idle => ClaimState::Idle,
+            Progress::Ended => ClaimState::Ended,
+        };
+        let claim = Claim { state, watermark_ms: self.clock.watermark().0 };
+        let is_news = self.claimed.replace(claim) != Some(claim);
+        is_news.then_some(claim)
     }
 
     /// When it next needs a look although nobody wakes it: at the end of a wait, or when it becomes idle.

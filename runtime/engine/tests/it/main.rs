@@ -15,5 +15,6 @@ mod poison;
 mod processing_time;
 mod room;
 mod savepoint;
+mod watermarks;
 mod windows;
 mod workers;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tidewheel_checkpoint::Store;
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Process, Restart, Savepoint,
-    SavepointRequest, Taken,
+    SavepointRequest, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault, JobApi};
 
@@ -351,6 +351,10 @@ impl JobApi for Control {
 
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError> {
         self.ask_worker(Question::Savepoint(request), None)
+    }
+
+    fn watermarks(&self) -> Result<Watermarks, ApiError> {
+        self.ask_worker(Question::Watermarks, Some(ANSWER_MAX))
     }
 
     fn metrics(&self) -> Result<Metrics, ApiError> {

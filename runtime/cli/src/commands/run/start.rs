@@ -34,6 +34,7 @@ pub(super) enum Question {
     Checkpoints,
     Checkpoint(CheckpointRequest),
     Savepoint(SavepointRequest),
+    Watermarks,
     Metrics,
 }
 
@@ -43,7 +44,7 @@ impl Question {
         match self {
             Question::Checkpoint(request) => request.stop,
             Question::Savepoint(request) => request.stop,
-            Question::Status | Question::Checkpoints | Question::Metrics => false,
+            Question::Status | Question::Checkpoints | Question::Watermarks | Question::Metrics => false,
         }
     }
 }

@@ -104,6 +104,7 @@ fn a_question_whose_worker_dies_has_the_restart_as_its_answer() {
     assert_eq!(control.checkpoints().unwrap().kept, []);
     refused(control.checkpoint(CheckpointRequest { stop: true, drain: true }), Fault::Conflict);
     refused(control.metrics(), Fault::Conflict);
+    refused(control.watermarks(), Fault::Conflict);
 
     assert_eq!(control.checkpoint(STOP).unwrap(), Taken { checkpoint: None, was_restarting: true });
     assert!(restart.join().unwrap(), "the supervisor is told to end");
