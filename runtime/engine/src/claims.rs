@@ -15,6 +15,8 @@ use tidewheel_types::{OperatorId, Watermark};
 pub enum ClaimState {
     /// Its watermark counts.
     Active,
+    /// So does it, and it is not read: it waits for others of its alignment group.
+    Paused,
     /// It has had no records for so long that nobody waits for it.
     Idle,
     /// No record will come any more.

@@ -10,6 +10,7 @@
 
 mod snapshots;
 
+use crate::alignment::Alignment;
 use crate::checkpoint::{CheckpointPolicy, Publisher, Tasks};
 use crate::control::{JobControl, Request};
 use crate::credit::Credit;
@@ -69,6 +70,7 @@ pub(crate) struct ControllerParts {
     pub(crate) metrics: Arc<JobMetrics>,
     /// Number of source instances, over all workers.
     pub(crate) source_instances: usize,
+    pub(crate) alignment: Alignment,
     pub(crate) tasks: Tasks,
     pub(crate) policy: CheckpointPolicy,
     pub(crate) first_checkpoint: CheckpointId,
@@ -120,6 +122,7 @@ impl Controller {
         for report in self.parts.reports.take() {
             self.read_report(report, now)?;
         }
+        self.align(now);
         self.give_up_overdue(now)?;
         self.advance(now);
         self.close_if_due(now);
@@ -141,6 +144,7 @@ impl Controller {
                 self.close_soon(now);
             }
             Report::Carried { process, bytes } => _ = self.carried.insert(process, bytes),
+            Report::Progress(update) => self.parts.alignment.update(update),
             Report::Ended => {
                 self.ended += 1;
                 self.snapshots.happened = true;
@@ -279,6 +283,14 @@ impl Controller {
             Room::Enough | Room::Little => self.budget / active.max(1) as u64,
         };
         self.send(Command::Share(share));
+    }
+
+    /// Tells sources that wait for each other how far the slowest of them has come.
+    fn align(&mut self, now: Instant) {
+        for (group, lowest) in self.parts.alignment.news() {
+            self.send(Command::Align { group, lowest });
+            self.began.get_or_insert(now);
+        }
     }
 
     fn send(&mut self, command: Command) {

@@ -1,5 +1,6 @@
 //! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
 
+use crate::alignment::Alignment;
 use crate::checkpoint::{Checkpoints, OwnStates, Tasks, Uploader, has_part};
 use crate::clock::Clock;
 use crate::control::JobControl;
@@ -137,6 +138,7 @@ fn controller<'a>(
                 edges: shared.credits.clone(),
                 metrics: shared.job_metrics.clone(),
                 source_instances: shared.source_instances(),
+                alignment: Alignment::new(&shared.plan.alignment, shared.workers),
                 tasks: shared.tasks(),
                 policy: shared.checkpoints.policy(),
                 first_checkpoint: shared.checkpoints.first(),
@@ -238,6 +240,7 @@ impl<'a> Graph<'a, '_> {
                 splits,
                 key: source.key.clone(),
                 event_time: source.event_time.clone(),
+                aligned: source.aligned,
                 refusals,
                 outputs,
                 commands,

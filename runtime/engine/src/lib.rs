@@ -14,6 +14,7 @@ mod controller;
 mod reporter;
 mod streams;
 
+mod alignment;
 mod source;
 mod watermark;
 

@@ -6,6 +6,7 @@
 mod native;
 mod resolve;
 
+use crate::alignment::Aligned;
 use crate::error::EngineError;
 use crate::metrics::NodeKind;
 use crate::operator::kept_state;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub(crate) nodes: Vec<Node>,
     pub(crate) edges: Vec<Edge>,
     pub(crate) names: Arc<Names>,
+    /// Groups of sources that wait for each other.
+    pub(crate) alignment: Vec<Vec<u32>>,
 }
 
 impl Plan {
@@ -235,6 +238,8 @@ pub(crate) struct SourceNode {
     pub(crate) event_time: Option<Selector>,
     pub(crate) out_of_orderness_ms: i64,
     pub(crate) idle_after: Option<std::time::Duration>,
+    /// Its group, and how far it may be ahead.
+    pub(crate) aligned: Option<Aligned>,
     /// Their names.
     pub(crate) splits: Vec<String>,
 }

@@ -10,6 +10,7 @@ mod split;
 
 pub(crate) use split::SplitTask;
 
+use crate::alignment::Aligned;
 use crate::checkpoint::Part;
 use crate::clock::{Alarm, Clock};
 use crate::error::EngineError;
@@ -49,6 +50,8 @@ pub(crate) struct SourceParts {
     pub(crate) splits: Vec<SplitTask>,
     pub(crate) key: Option<Selector>,
     pub(crate) event_time: Option<Selector>,
+    /// What it goes by if it waits for others.
+    pub(crate) aligned: Option<Aligned>,
     pub(crate) refusals: Refusals,
     pub(crate) outputs: Outputs,
     pub(crate) commands: Box<dyn Input<Vec<Command>>>,
@@ -98,7 +101,7 @@ pub(crate) struct SourceTask {
 
 impl SourceTask {
     pub(crate) fn new(parts: SourceParts) -> Self {
-        SourceTask {
+        let mut task = SourceTask {
             turn: 0,
             epochs: Epochs::default(),
             share: 0,
@@ -109,7 +112,10 @@ impl SourceTask {
             sent: Progress::Active(i64::MIN),
             alarm: Alarm::default(),
             parts,
-        }
+        };
+        // Where a checkpoint has left them, some may be ahead of others.
+        task.align(Instant::now());
+        task
     }
 
     /// One activation. `frontiers` is that of the command stream.
@@ -143,6 +149,11 @@ impl SourceTask {
         for command in commands {
             match command {
                 Command::Share(bytes) => self.share(bytes as usize, now),
+                Command::Align { group, lowest } => {
+                    if self.parts.aligned.as_mut().is_some_and(|aligned| aligned.told(group, lowest)) {
+                        self.align(now);
+                    }
+                }
                 Command::Halt { drain } => self.halt(drain),
                 Command::Checkpoint { checkpoint, .. } => self.record_positions(checkpoint, now),
                 Command::Complete(_) => {}
@@ -151,8 +162,19 @@ impl SourceTask {
         let progress = self.progress(now);
         if progress != self.sent {
             let SourceParts { source, worker, .. } = self.parts;
-            self.parts.watermarks.send(Update { source, worker, progress });
+            let update = Update { source, worker, progress };
+            self.parts.watermarks.send(update);
+            if self.parts.aligned.is_some() {
+                self.parts.reporter.send(Report::Progress(update));
+            }
             self.sent = progress;
+        }
+    }
+
+    /// Pauses the splits that are too far ahead of others, and goes on with those that are not any more.
+    fn align(&mut self, now: Instant) {
+        if let Some(bound) = self.parts.aligned.map(|aligned| aligned.bound()) {
+            self.parts.splits.iter_mut().for_each(|split| split.align(bound, now));
         }
     }
 
@@ -236,7 +258,11 @@ impl SourceTask {
             self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value: &bytes, reason })?;
         }
         self.assign(&mut batch)?;
-        self.parts.splits[index].found(batch.times.iter().copied().max(), now);
+        let split = &mut self.parts.splits[index];
+        split.found(batch.times.iter().copied().max(), now);
+        if let Some(aligned) = &self.parts.aligned {
+            split.align(aligned.bound(), now);
+        }
         self.parts.outputs.emit(0, self.epochs.open(), batch);
         self.parts.refusals.emit(self.epochs.open(), &mut self.parts.outputs);
         Ok(())

@@ -1,5 +1,6 @@
 //! The streams beside the data: commands and reports.
 
+use crate::watermark::Update;
 use serde::{Deserialize, Serialize};
 use tidewheel_connectors::Room;
 use tidewheel_types::Epoch;
@@ -12,6 +13,9 @@ pub(crate) type CheckpointId = u64;
 pub(crate) enum Command {
     /// From the next epoch on, a source instance may read this many bytes an epoch: its share of the job's budget.
     Share(u64),
+    /// The least watermark of a group of sources that wait for each other; the largest there is if none has to be waited
+    /// for.
+    Align { group: u32, lowest: i64 },
     /// No source reads any more: the job is being stopped. With `drain` event time ends, so that everything fires.
     Halt { drain: bool },
     /// The end of this epoch is a checkpoint: sources record their positions, operators freeze what has changed, sinks
@@ -30,6 +34,8 @@ pub(crate) enum Report {
     Spent(Epoch),
     /// The most bytes that an edge of another process than the controller's carried in an epoch, lately.
     Carried { process: u32, bytes: u64 },
+    /// A source instance that is in a group has come further.
+    Progress(Update),
     /// A source instance's last split has ended.
     Ended,
     /// A sink has settled what an earlier attempt left: the sources may begin.

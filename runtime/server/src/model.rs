@@ -226,7 +226,7 @@ pub struct SplitWatermark {
     pub source: String,
     /// Its own.
     pub split: String,
-    /// `active`, `idle` or `ended`.
+    /// `active`, `paused` (it waits for others of its alignment group), `idle` or `ended`.
     pub state: String,
     /// Its watermark; of one that is idle or has ended, where it was. `None` before its first record.
     pub watermark: Option<i64>,

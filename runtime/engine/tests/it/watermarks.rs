@@ -2,7 +2,7 @@
 
 use crate::common::{Running, TestJob, wait_until};
 use tidewheel_connectors::memory::{MemoryRecord, MemorySource};
-use tidewheel_engine::{ClaimState, Clock, JobOptions, ManualClock, WatermarkSnapshot};
+use tidewheel_engine::{ClaimState, Clock, JobOptions, ManualClock, SplitSnapshot, WatermarkSnapshot};
 
 fn record(time: i64) -> MemoryRecord {
     MemoryRecord::new(time, "", "")
@@ -77,4 +77,75 @@ input = 'echo'
     orders.split(1).end();
     rates.split(0).end();
     job.wait();
+}
+
+const SECOND: i64 = 1_000;
+
+const ALIGNED: &str = "
+[sources.fast]
+connector = 'fast'
+watermark = { alignment = 'both', max-drift = '200s' }
+[sources.slow]
+connector = 'slow'
+watermark = { alignment = 'both', max-drift = '0s' }
+[sinks.out]
+connector = 'out'
+input = ['fast', 'slow']
+";
+
+/// What the fast source reads at once at most: 64 KiB, in records of 1 KiB that are a second apart.
+const PIECE_MS: i64 = 66 * SECOND;
+
+const FAST_RECORDS: i64 = 4_000;
+
+/// Waits until the fast source is paused, and gives its watermark.
+fn paused_at(job: &Running, at_least: i64) -> i64 {
+    let fast = |job: &Running| job.watermarks().1.into_iter().find(|it| it.source == "fast").expect("it is there");
+    let is_paused = |it: &SplitSnapshot| it.state == ClaimState::Paused && it.watermark.0 >= at_least;
+    wait_until("the fast source is paused", || is_paused(&fast(job)));
+    // It stays where it is for as long as the slow one does: three epochs bring whatever is on its way.
+    fast(job).watermark.0
+}
+
+#[test]
+fn a_source_waits_for_the_slowest_of_its_group() {
+    for workers in [1, 2] {
+        let (fast, slow) = (MemorySource::new(1), MemorySource::new(2));
+        let (job, out) = TestJob::new(ALIGNED).source("fast", &fast).source("slow", &slow).sink("out");
+        fast.split(0).push((0..FAST_RECORDS).map(|at| MemoryRecord::new(at * SECOND, "", [0; 1_000])));
+        fast.split(0).end();
+        let job = job.start(workers);
+
+        assert!(paused_at(&job, -1) <= PIECE_MS, "nobody knows yet where the slow one begins");
+        // The slowest is one split of two, with two workers that of another process or thread than the fast one's.
+        slow.split(0).push([record(10_000 * SECOND)]);
+        for slowest in [100, 101, 700, 1_500].map(|at| at * SECOND) {
+            slow.split(1).push([record(slowest)]);
+            let bound = slowest - 1 + 200 * SECOND;
+            let reached = paused_at(&job, bound + 1);
+            assert!(reached <= bound + PIECE_MS, "{reached} is more than {bound} and what is read at once");
+            let read = FAST_RECORDS - fast.split(0).waiting() as i64;
+            assert_eq!(read, (reached + 1) / SECOND + 1, "and nothing else has been read");
+        }
+        // Who has ended holds nobody up; the other split is far ahead.
+        slow.split(1).end();
+        wait_until("the fast source is read to its end", || fast.split(0).waiting() == 0);
+        slow.split(0).end();
+        job.wait();
+        assert_eq!(out.committed().len() as i64, FAST_RECORDS + 5);
+    }
+}
+
+#[test]
+fn an_idle_source_holds_nobody_up() {
+    let (fast, slow) = (MemorySource::new(1), MemorySource::new(1));
+    let text = ALIGNED.replace("'0s'", "'0s', idle-after = '1ms'");
+    let (job, out) = TestJob::new(&text).source("fast", &fast).source("slow", &slow).sink("out");
+    fast.split(0).push((0..FAST_RECORDS).map(|at| MemoryRecord::new(at * SECOND, "", [0; 1_000])));
+    let job = job.start(2);
+    wait_until("the fast source is read to its end", || fast.split(0).waiting() == 0);
+    fast.split(0).end();
+    slow.split(0).end();
+    job.wait();
+    assert_eq!(out.committed().len() as i64, FAST_RECORDS);
 }

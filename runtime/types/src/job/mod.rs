@@ -72,12 +72,23 @@ pub struct SourceSpec {
 }
 
 /// How a source makes watermarks: `watermark = { out-of-orderness = "5s", idle-after = "30s" }`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatermarkSpec {
     /// How far a record may be behind the largest event time of its split without being late.
     pub out_of_orderness_ms: i64,
     /// After how long without records a split no longer holds the watermark back; `None`: never.
     pub idle_after_ms: Option<u64>,
+    /// Which sources it waits for; `None`: none.
+    pub alignment: Option<AlignmentSpec>,
+}
+
+/// How far a source may be ahead of others: `watermark = { alignment = "orders", max-drift = "1m" }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlignmentSpec {
+    /// Name of the group of sources that wait for each other.
+    pub group: String,
+    /// How far a split's watermark may be ahead of the least of the group before it is no longer read.
+    pub max_drift_ms: i64,
 }
 
 /// A step on the way of the records: `[operators.NAME]`.

@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
-    WatermarkSpec, durability, function, window,
+    AlignmentSpec, ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec,
+    SourceSpec, WatermarkSpec, durability, function, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -141,11 +141,25 @@ fn watermark(table: &mut Options) -> Result<WatermarkSpec, JobError> {
     let Some(mut watermark) = table.take_table("watermark")? else { return Ok(WatermarkSpec::default()) };
     let out_of_orderness_ms = take_event_time_span(&mut watermark, "out-of-orderness")?.unwrap_or(0);
     let idle_after_ms = watermark.take_millis("idle-after")?;
+    let alignment = alignment(&mut watermark)?;
     watermark.finish()?;
     if idle_after_ms == Some(0) {
         return Err(watermark.error("idle-after", "has to be more than 0"));
     }
-    Ok(WatermarkSpec { out_of_orderness_ms, idle_after_ms })
+    Ok(WatermarkSpec { out_of_orderness_ms, idle_after_ms, alignment })
+}
+
+/// `alignment = "orders", max-drift = "1m"`.
+fn alignment(watermark: &mut Options) -> Result<Option<AlignmentSpec>, JobError> {
+    let group: Option<String> = watermark.take("alignment")?;
+    let max_drift_ms = take_event_time_span(watermark, "max-drift")?;
+    match (group, max_drift_ms) {
+        (None, None) => Ok(None),
+        (Some(group), _) if !is_name(&group) => Err(watermark.error("alignment", not_a_name(&group))),
+        (Some(group), Some(max_drift_ms)) => Ok(Some(AlignmentSpec { group, max_drift_ms })),
+        (Some(_), None) => Err(watermark.missing("max-drift")),
+        (None, Some(_)) => Err(watermark.missing("alignment")),
+    }
 }
 
 /// A length of event time, which is signed.

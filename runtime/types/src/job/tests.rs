@@ -6,7 +6,8 @@ mod settings;
 mod window;
 
 use super::{
-    ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, WatermarkSpec, WindowAssigner,
+    AlignmentSpec, ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, WatermarkSpec,
+    WindowAssigner,
 };
 use crate::Selector;
 use proptest::collection::vec;
@@ -32,7 +33,7 @@ connector  = "file"
 path       = "orders.jsonl"
 event-time = { json = "/ordered_at" }
 key        = { json = "/user_id" }
-watermark  = { out-of-orderness = "5s", idle-after = "30s" }
+watermark  = { out-of-orderness = "5s", idle-after = "30s", alignment = "shop", max-drift = "1m" }
 on-error   = "dead-letter"
 
 [sources.clicks]
@@ -73,7 +74,8 @@ fn a_job_file_with_everything() {
     assert_eq!((orders.id.as_str(), orders.connector.as_str(), orders.line), ("orders", "file", 14));
     assert_eq!(orders.event_time, Some(Selector::json("/ordered_at").unwrap()));
     assert_eq!(orders.key, Some(Selector::json("/user_id").unwrap()));
-    assert_eq!(orders.watermark, WatermarkSpec { out_of_orderness_ms: 5_000, idle_after_ms: Some(30_000) });
+    let alignment = Some(AlignmentSpec { group: "shop".to_owned(), max_drift_ms: 60_000 });
+    assert_eq!(orders.watermark, WatermarkSpec { out_of_orderness_ms: 5_000, idle_after_ms: Some(30_000), alignment });
     assert_eq!(orders.on_error, OnError::DeadLetter);
     assert_eq!(orders.options.require::<String>("path").unwrap(), "orders.jsonl");
     assert_eq!(orders.options.finish(), Ok(()));
@@ -236,12 +238,20 @@ const IN_VALUES: &[Mistake] = &[
         "key =",
         "watermark = { idle = '3s' }\nkey =",
         "4: unknown key \"idle\" in [sources.in.watermark]",
-        "the choices are \"out-of-orderness\" and \"idle-after\"",
+        "the choices are \"out-of-orderness\", \"idle-after\", \"alignment\" and \"max-drift\"",
     ),
     (
         "key =",
         "watermark = { idle-after = '0s' }\nkey =",
         "4: \"idle-after\" in [sources.in.watermark]: has to be more than 0",
+        "",
+    ),
+    ("key =", "watermark = { alignment = 'a' }\nkey =", "4: missing key \"max-drift\" in [sources.in.watermark]", ""),
+    ("key =", "watermark = { max-drift = '1m' }\nkey =", "4: missing key \"alignment\" in [sources.in.watermark]", ""),
+    (
+        "key =",
+        "watermark = { alignment = 'a b', max-drift = '1m' }\nkey =",
+        "4: \"alignment\" in [sources.in.watermark]: \"a b\" is not a name: expected letters, digits, \"-\" and \"_\"",
         "",
     ),
     (

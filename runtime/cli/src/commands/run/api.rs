@@ -258,6 +258,7 @@ fn watermark_ms(watermark: Watermark) -> Option<i64> {
 fn split_watermark(split: SplitSnapshot) -> SplitWatermark {
     let state = match split.state {
         ClaimState::Active => "active",
+        ClaimState::Paused => "paused",
         ClaimState::Idle => "idle",
         ClaimState::Ended => "ended",
     };
