@@ -11,6 +11,9 @@ const BURST_S: f64 = 0.1;
 /// The shortest wait: many records a second are read in pieces and not one by one.
 const WAIT_MS_MIN: i64 = 10;
 
+/// More than what is lost when a balance has grown in many small steps.
+const ROUNDING_MS: f64 = 1e-3;
+
 /// The bounds of one source instance.
 pub(super) struct Limiter {
     records: Option<Balance>,
@@ -51,9 +54,9 @@ impl Limiter {
             return 0;
         }
         let behind_s = self.balances().map(|balance| -balance.left / balance.per_second).fold(0.0, f64::max);
-        if behind_s > 0.0 {
-            let wait_ms = ((behind_s * 1e3).ceil() as i64).max(WAIT_MS_MIN);
-            self.until_ms = Some(now_ms.saturating_add(wait_ms));
+        let behind_ms = (behind_s * 1e3 - ROUNDING_MS).ceil() as i64;
+        if behind_ms > 0 {
+            self.until_ms = Some(now_ms.saturating_add(behind_ms.max(WAIT_MS_MIN)));
             return 0;
         }
         self.until_ms = None;
