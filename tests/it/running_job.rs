@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tidewheel_cluster::{DataFolder, Registration, Registry};
 use tidewheel_crash_points::{CrashPoint, VARIABLE, marker};
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Savepoint, SavepointRequest, Taken,
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, PartWatermark, Savepoint,
+    SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault, JobApi, Server};
 use tidewheel_tests::survival::{committed, staged};
@@ -69,6 +70,27 @@ impl JobApi for FakeJob {
             }
             to => Ok(Savepoint { url: format!("{}/7", to.as_deref().unwrap_or("/data")), checkpoint: checkpoint() }),
         }
+    }
+
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+        self.note("rate", &rate);
+        match rate.source.as_str() {
+            "liens" => Err(ApiError::new(Fault::Missing, "the job has no source \"liens\"")),
+            _ => Ok(rate),
+        }
+    }
+
+    fn watermarks(&self) -> Result<Watermarks, ApiError> {
+        let split = SplitWatermark {
+            source: "lines".to_owned(),
+            split: "a.jsonl".to_owned(),
+            state: "active".to_owned(),
+            watermark: Some(14_999),
+            since_ms: 0,
+        };
+        let part = PartWatermark { name: "count".to_owned(), watermark: Some(14_999), ..PartWatermark::default() };
+        let parts = vec![PartWatermark { held_back_by: Some(split.clone()), ..part }];
+        Ok(Watermarks { parts, splits: vec![split] })
     }
 
     fn metrics(&self) -> Result<Metrics, ApiError> {
@@ -157,6 +179,38 @@ fn checkpoints_are_listed() {
 }
 
 #[test]
+fn a_source_is_limited() {
+    let fixture = Fixture::new();
+    let rate = |arguments: &[&str]| fixture.run(&[&["rate", "copy", "lines"], arguments].concat());
+    assert_eq!(rate(&["--records", "1000"]), ended(0, "", "lines: at most 1,000 records a second\n"));
+    assert_eq!(fixture.asked(), [r#"rate {"source":"lines","records":1000,"bytes":null}"#]);
+    let both = rate(&["--records", "5", "--bytes", "1MiB"]);
+    assert_eq!(both, ended(0, "", "lines: at most 5 records and 1.0 MiB a second\n"));
+    assert_eq!(rate(&["--unlimited"]), ended(0, "", "lines is read without a limit\n"));
+    let json = ended(0, "{\"source\":\"lines\",\"records\":null,\"bytes\":512}\n", "");
+    assert_eq!(rate(&["--bytes", "512B", "--json"]), json);
+    fixture.asked();
+    for wrong in [&[][..], &["--records", "0"], &["--bytes", "5"], &["--unlimited", "--records", "1"]] {
+        assert_eq!(rate(wrong).code, 2, "{wrong:?}");
+    }
+    assert!(fixture.asked().is_empty());
+    let missing = fixture.run(&["rate", "copy", "liens", "--unlimited"]);
+    assert_eq!(missing, ended(1, "", "error: the job has no source \"liens\"\n"));
+}
+
+#[test]
+fn what_holds_a_watermark_back_is_shown() {
+    let fixture = Fixture::new();
+    let text = fixture.run(&["watermarks", "copy"]).stdout;
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1][..4], ["count", "1970-01-01T00:00:14Z", "lines", "a.jsonl"]);
+    assert_eq!(rows[4][..4], ["lines", "a.jsonl", "active", "1970-01-01T00:00:14Z"]);
+    let json: Value = serde_json::from_str(&fixture.run(&["watermarks", "copy", "--json"]).stdout).unwrap();
+    let holder = &json["parts"][0]["held_back_by"];
+    assert_eq!((&holder["split"], &holder["since_ms"]), (&json!("a.jsonl"), &json!(0)));
+}
+
+#[test]
 fn savepoints_are_asked_for() {
     let fixture = Fixture::new();
     let said = "savepoint of 3.0 MiB taken in 1.2 s\n";
@@ -198,7 +252,7 @@ fn jobs_are_stopped() {
 fn a_job_that_is_not_there() {
     let fixture = Fixture::new();
     let slip = "error: no job \"cpoy\" is running\n\nhint: did you mean \"copy\"?\n";
-    for command in ["checkpoints", "savepoint", "stop"] {
+    for command in ["checkpoints", "watermarks", "savepoint", "stop"] {
         assert_eq!(fixture.run(&[command, "cpoy"]), ended(2, "", slip));
     }
     let folder = fixture.home.path().join("empty");

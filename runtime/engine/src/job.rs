@@ -1,6 +1,7 @@
 //! A job as a running set of worker threads.
 
 use crate::checkpoint::{Checkpoints, Durability};
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::control::JobControl;
 use crate::credit::Credit;
@@ -9,7 +10,7 @@ use crate::error::EngineError;
 use crate::fatal;
 use crate::metrics::{JobMetrics, JobSnapshot, NodeMetrics};
 use crate::peers::{CreditReturn, Peers, connect_workers};
-use crate::plan::{Edge, Plan, Role, Route};
+use crate::plan::{Edge, Node, Plan, Role, Route};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,11 +69,12 @@ impl Job {
     /// [`on_fatal`](crate::on_fatal).
     pub fn start(plan: Plan, options: JobOptions) -> Result<Job, EngineError> {
         fatal::watch_panics();
-        let metrics: Vec<_> = plan.nodes.iter().map(|node| NodeMetrics::new(plan.label(node), node.kind())).collect();
+        let metrics: Vec<_> = plan.nodes.iter().map(|node| node_metrics(&plan, node)).collect();
         // A re-keying node bears its operator's name; what it refuses its operator counts.
         let named = plan.nodes.iter().zip(&metrics).filter(|(node, _)| !matches!(node.role, Role::Rekey(_)));
-        let job_metrics = Arc::new(JobMetrics::new(named.map(|(_, metrics)| metrics.clone()).collect()));
-        let control = JobControl::default();
+        let named = named.map(|(_, metrics)| metrics.clone()).collect();
+        let job_metrics = Arc::new(JobMetrics::new(named, claims(&plan, &options.clock)));
+        let control = JobControl::new(plan.rate_limits().into_iter().map(|(source, _)| source).collect());
         let (process, processes) = options.peers.as_ref().map_or((0, 1), |it| (it.process(), it.processes()));
         let returning = Arc::new(CreditReturn::default());
         let workers = options.workers * processes;
@@ -126,6 +128,19 @@ impl Job {
         }
         JobSummary { counters: self.metrics.snapshot(), took: self.started.elapsed() }
     }
+}
+
+fn node_metrics(plan: &Plan, node: &Node) -> Arc<NodeMetrics> {
+    NodeMetrics::new(plan.label(node), node.kind(), node.sources.clone())
+}
+
+/// What the splits of all sources claim before they have said anything.
+fn claims(plan: &Plan, clock: &Clock) -> Claims {
+    let sources = plan.nodes.iter().filter_map(|node| match &node.role {
+        Role::Source(source) => Some((node.id.clone(), source.splits.clone())),
+        _ => None,
+    });
+    Claims::new(sources.collect(), clock.now_ms())
 }
 
 /// Builds the dataflow on this worker and steps it to its end.

@@ -14,6 +14,7 @@ mod controller;
 mod reporter;
 mod streams;
 
+mod alignment;
 mod source;
 mod watermark;
 
@@ -30,6 +31,7 @@ mod sink;
 
 mod checkpoint;
 
+mod claims;
 mod clock;
 mod control;
 mod fatal;
@@ -40,8 +42,9 @@ mod peers;
 mod error;
 
 pub use checkpoint::{CheckpointPolicy, Durability, StartFrom};
+pub use claims::{ClaimState, SplitSnapshot, WatermarkSnapshot};
 pub use clock::{Clock, ManualClock};
-pub use control::{After, Answer, JobControl, SnapshotDone, SnapshotError};
+pub use control::{After, Answer, JobControl, LimitError, SnapshotDone, SnapshotError};
 pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};
 pub use job::{Job, JobOptions, JobSummary};

@@ -1,5 +1,6 @@
 //! What a running job counts. Updated per batch, readable from any thread at any time.
 
+use crate::claims::{Claimed, Claims, SplitId, SplitSnapshot, WatermarkSnapshot, holder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -25,6 +26,8 @@ pub enum NodeKind {
 pub(crate) struct NodeMetrics {
     pub(crate) id: OperatorId,
     pub(crate) kind: NodeKind,
+    /// The sources upstream, as places in the job's list of sources.
+    sources: Vec<u32>,
     pub(crate) records_in: AtomicU64,
     pub(crate) records_out: AtomicU64,
     /// Records the component refused or could not process.
@@ -39,10 +42,11 @@ pub(crate) struct NodeMetrics {
 }
 
 impl NodeMetrics {
-    pub(crate) fn new(id: OperatorId, kind: NodeKind) -> Arc<Self> {
+    pub(crate) fn new(id: OperatorId, kind: NodeKind, sources: Vec<u32>) -> Arc<Self> {
         Arc::new(NodeMetrics {
             id,
             kind,
+            sources,
             records_in: AtomicU64::new(0),
             records_out: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -127,14 +131,15 @@ pub struct JobMetrics {
     pub(crate) nodes: Vec<Arc<NodeMetrics>>,
     pub(crate) epoch: AtomicU64,
     pub(crate) checkpoints: CheckpointMetrics,
+    pub(crate) claims: Claims,
     /// What other processes have told this one last, by process and node.
     told: Mutex<BTreeMap<(usize, usize), NodeSnapshot>>,
 }
 
 impl JobMetrics {
-    pub(crate) fn new(nodes: Vec<Arc<NodeMetrics>>) -> Self {
+    pub(crate) fn new(nodes: Vec<Arc<NodeMetrics>>, claims: Claims) -> Self {
         let checkpoints = CheckpointMetrics::default();
-        JobMetrics { nodes, epoch: AtomicU64::new(0), checkpoints, told: Mutex::default() }
+        JobMetrics { nodes, epoch: AtomicU64::new(0), checkpoints, claims, told: Mutex::default() }
     }
 
     /// The counters as they stand: of all processes in process 0, in others of that one alone.
@@ -146,6 +151,21 @@ impl JobMetrics {
         JobSnapshot { epoch: self.epoch.load(Ordering::Relaxed), checkpoints: self.checkpoints.lock().clone(), nodes }
     }
 
+    /// Where the watermark of each operator and sink stands, and what holds it back; and what all splits say. In process 0
+    /// of all processes.
+    pub fn watermarks(&self) -> (Vec<WatermarkSnapshot>, Vec<SplitSnapshot>) {
+        let splits = self.claims.splits();
+        let nodes = self.snapshot().nodes.into_iter().zip(&self.nodes);
+        let downstream = nodes.filter(|(counted, _)| counted.kind != NodeKind::Source);
+        let watermarks = downstream.map(|(counted, metrics)| WatermarkSnapshot {
+            name: counted.name,
+            kind: counted.kind,
+            watermark: counted.watermark,
+            held_back_by: holder(&splits, self.claims.names(&metrics.sources)),
+        });
+        (watermarks.collect(), splits)
+    }
+
     /// What this process counts, to be told another.
     pub(crate) fn own(&self) -> Vec<PeerNode> {
         let nodes = self.nodes.iter().enumerate().map(|(node, metrics)| {
@@ -155,10 +175,20 @@ impl JobMetrics {
         nodes.collect()
     }
 
-    /// Process `peer` has told what it counts. There are as many nodes in every process.
-    pub(crate) fn told(&self, peer: usize, told: PeerNode) {
-        if told.node < self.nodes.len() {
-            self.told_so_far().insert((peer, told.node), told.counters);
+    /// What this process's splits claim, to be told another, in pieces that fit a message.
+    pub(crate) fn own_claims(&self) -> Vec<PeerMessage> {
+        let claims = self.claims.own();
+        claims.chunks(CLAIMS_TOLD).map(|claims| PeerMessage::Claims(claims.to_vec())).collect()
+    }
+
+    /// Process `peer` has told something. There are as many nodes in every process.
+    pub(crate) fn told(&self, peer: usize, told: PeerMessage) {
+        match told {
+            PeerMessage::Node(told) if told.node < self.nodes.len() => {
+                self.told_so_far().insert((peer, told.node), told.counters);
+            }
+            PeerMessage::Node(_) => {}
+            PeerMessage::Claims(claims) => self.claims.told(claims),
         }
     }
 
@@ -167,8 +197,20 @@ impl JobMetrics {
     }
 }
 
-/// What a process counts of one node, as it is told another process.
+/// Claims in one message to another process: it has room for some 700.
+const CLAIMS_TOLD: usize = 500;
+
+/// What a process is told by another one.
 #[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum PeerMessage {
+    /// What it counts.
+    Node(PeerNode),
+    /// What its splits claim.
+    Claims(Vec<(SplitId, Claimed)>),
+}
+
+/// What a process counts of one node, as it is told another process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PeerNode {
     /// Its place among the nodes of [`JobMetrics`].
     node: usize,
@@ -177,15 +219,17 @@ pub(crate) struct PeerNode {
     pub(crate) counters: NodeSnapshot,
 }
 
-impl PeerNode {
+impl PeerMessage {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("counters have a JSON form")
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<PeerNode> {
-        let mut node: PeerNode = serde_json::from_slice(bytes).ok()?;
-        node.counters.watermark = Watermark(node.watermark_ms);
-        Some(node)
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<PeerMessage> {
+        let mut message: PeerMessage = serde_json::from_slice(bytes).ok()?;
+        if let PeerMessage::Node(node) = &mut message {
+            node.counters.watermark = Watermark(node.watermark_ms);
+        }
+        Some(message)
     }
 }
 
@@ -277,15 +321,17 @@ fn watermark_ms<S: serde::Serializer>(watermark: &Watermark, serializer: S) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::{JobMetrics, NodeKind, NodeMetrics, PeerNode};
+    use super::{CLAIMS_TOLD, JobMetrics, NodeKind, NodeMetrics, PeerMessage};
+    use crate::claims::{Claim, ClaimState, Claims};
     use std::sync::atomic::Ordering;
+    use tidewheel_cluster::SIDE_MESSAGE_BYTES_MAX;
     use tidewheel_types::{OperatorId, Watermark};
 
     fn metrics(records_in: u64, watermark: Watermark) -> JobMetrics {
-        let nodes = ["first", "second"].map(|id| NodeMetrics::new(OperatorId::new(id), NodeKind::Operator));
+        let nodes = ["first", "second"].map(|id| NodeMetrics::new(OperatorId::new(id), NodeKind::Operator, Vec::new()));
         nodes[1].records_in.store(records_in, Ordering::Relaxed);
         nodes[1].set_watermark(watermark);
-        JobMetrics::new(nodes.to_vec())
+        JobMetrics::new(nodes.to_vec(), Claims::new(Vec::new(), 0))
     }
 
     #[test]
@@ -293,12 +339,24 @@ mod tests {
         let (own, other) = (metrics(3, Watermark(50)), metrics(4, Watermark::MAX));
         for _ in 0..2 {
             for node in other.own() {
-                own.told(1, PeerNode::from_bytes(&node.to_bytes()).unwrap());
+                own.told(1, PeerMessage::from_bytes(&PeerMessage::Node(node).to_bytes()).unwrap());
             }
         }
         let snapshot = own.snapshot();
         assert_eq!((snapshot.nodes[0].records_in, snapshot.nodes[1].records_in), (0, 7));
         assert_eq!(snapshot.nodes[1].watermark, Watermark(50), "the least; the end of time is not the beginning");
-        assert!(PeerNode::from_bytes(b"{}").is_none());
+        assert!(PeerMessage::from_bytes(b"{}").is_none());
+    }
+
+    #[test]
+    fn claims_of_any_number_of_splits_fit_messages() {
+        let metrics = metrics(0, Watermark::MIN);
+        let claim = Claim { state: ClaimState::Active, watermark_ms: i64::MIN };
+        let splits = u32::MAX - CLAIMS_TOLD as u32..u32::MAX;
+        metrics.claims.note(u32::MAX, splits.chain([0]).map(|split| (split, claim)), i64::MIN);
+        let messages: Vec<_> = metrics.own_claims().iter().map(PeerMessage::to_bytes).collect();
+        assert_eq!(messages.len(), 2);
+        assert!(messages.iter().all(|message| message.len() <= SIDE_MESSAGE_BYTES_MAX));
+        assert!(PeerMessage::from_bytes(&messages[0]).is_some());
     }
 }

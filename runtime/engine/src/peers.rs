@@ -7,7 +7,7 @@
 use crate::credit::{Credit, GiveBack};
 use crate::error::EngineError;
 use crate::fatal;
-use crate::metrics::{JobMetrics, PeerNode};
+use crate::metrics::{JobMetrics, PeerMessage};
 use std::any::Any;
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -118,17 +118,22 @@ fn count(side: Arc<SideChannels>, metrics: Arc<JobMetrics>) -> Result<(Sender<()
 }
 
 fn tell_counters(side: &SideChannels, metrics: &JobMetrics) {
-    for mut node in metrics.own() {
-        let mut told = side.send(0, &node.to_bytes());
-        if let Err(ClusterError::TooLarge { .. }) = told {
-            tracing::debug!("{:?} has too many metrics of its own to tell them all", node.counters.name);
-            node.counters.metrics.clear();
-            told = side.send(0, &node.to_bytes());
-        }
-        if let Err(error) = told {
+    let tell = |message: &PeerMessage| {
+        let told = side.send(0, &message.to_bytes());
+        if let Err(error) = &told {
             tracing::debug!("process 0 does not hear what is counted here: {error}");
         }
+        told
+    };
+    for mut node in metrics.own() {
+        let message = PeerMessage::Node(node.clone());
+        if let Err(ClusterError::TooLarge { .. }) = tell(&message) {
+            // Of these it has too many.
+            node.counters.metrics.clear();
+            let _ = tell(&PeerMessage::Node(node));
+        }
     }
+    metrics.own_claims().iter().for_each(|claims| _ = tell(claims));
 }
 
 /// What is done with what comes from other processes.
@@ -146,8 +151,8 @@ impl SideHandler for Handler {
     }
 
     fn message(&self, peer: usize, message: &[u8]) {
-        match PeerNode::from_bytes(message) {
-            Some(node) => self.metrics.told(peer, node),
+        match PeerMessage::from_bytes(message) {
+            Some(told) => self.metrics.told(peer, told),
             None => self.lost(LostPeer { process: peer, loss: Loss::Garbled }),
         }
     }

@@ -6,6 +6,7 @@
 mod native;
 mod resolve;
 
+use crate::alignment::Aligned;
 use crate::error::EngineError;
 use crate::metrics::NodeKind;
 use crate::operator::host_states;
@@ -21,7 +22,7 @@ use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::description::StateDecl;
-use tidewheel_types::job::{JobSpec, JoinKind, JoinSpec, OnError, WindowSpec};
+use tidewheel_types::job::{JobSpec, JoinKind, JoinSpec, OnError, RateLimit, WindowSpec};
 use tidewheel_types::selector::Selector;
 use tidewheel_types::shape::{Shape, ShapeError};
 
@@ -38,6 +39,8 @@ pub struct Plan {
     pub(crate) nodes: Vec<Node>,
     pub(crate) edges: Vec<Edge>,
     pub(crate) names: Arc<Names>,
+    /// Groups of sources that wait for each other.
+    pub(crate) alignment: Vec<Vec<u32>>,
 }
 
 impl Plan {
@@ -61,6 +64,15 @@ impl Plan {
     pub fn splits(&self) -> Splits {
         let sources = self.nodes.iter().filter_map(|node| match &node.role {
             Role::Source(source) => Some((node.id.to_string(), source.splits.clone())),
+            _ => None,
+        });
+        sources.collect()
+    }
+
+    /// The sources, in the order of the job file, and how much is read of each.
+    pub(crate) fn rate_limits(&self) -> Vec<(String, RateLimit)> {
+        let sources = self.nodes.iter().filter_map(|node| match &node.role {
+            Role::Source(source) => Some((node.id.to_string(), source.rate_limit)),
             _ => None,
         });
         sources.collect()
@@ -287,6 +299,9 @@ pub(crate) struct SourceNode {
     pub(crate) event_time: Option<Selector>,
     pub(crate) out_of_orderness_ms: i64,
     pub(crate) idle_after: Option<std::time::Duration>,
+    pub(crate) rate_limit: RateLimit,
+    /// Its group, and how far it may be ahead.
+    pub(crate) aligned: Option<Aligned>,
     /// Their names.
     pub(crate) splits: Vec<String>,
 }

@@ -6,14 +6,17 @@
 //! are at the end of an epoch is the cut of that epoch.
 
 mod epochs;
+mod limiter;
 mod split;
 
 pub(crate) use split::SplitTask;
 
+use crate::alignment::Aligned;
 use crate::checkpoint::Part;
 use crate::clock::{Alarm, Clock};
 use crate::error::EngineError;
 use crate::inbox::Input;
+use crate::metrics::JobMetrics;
 use crate::operator::rekey;
 use crate::outputs::Outputs;
 use crate::refuse::{Refusals, Refused};
@@ -22,6 +25,8 @@ use crate::streams::{CheckpointId, Command, Report};
 use crate::task::Frontier;
 use crate::watermark::{self, Progress, Update};
 use epochs::{Closed, Epochs};
+use limiter::Limiter;
+use std::sync::Arc;
 use std::time::Instant;
 use tidewheel_connectors::{ConnectorError, Malformed, NO_TIME};
 use tidewheel_types::selector::Selector;
@@ -47,6 +52,8 @@ pub(crate) struct SourceParts {
     pub(crate) splits: Vec<SplitTask>,
     pub(crate) key: Option<Selector>,
     pub(crate) event_time: Option<Selector>,
+    /// What it goes by if it waits for others.
+    pub(crate) aligned: Option<Aligned>,
     pub(crate) refusals: Refusals,
     pub(crate) outputs: Outputs,
     pub(crate) commands: Box<dyn Input<Vec<Command>>>,
@@ -54,6 +61,8 @@ pub(crate) struct SourceParts {
     pub(crate) reporter: Reporter,
     pub(crate) activator: Activator,
     pub(crate) clock: Clock,
+    /// Where those who ask find what the splits claim.
+    pub(crate) metrics: Arc<JobMetrics>,
 }
 
 /// An output beside the data.
@@ -83,6 +92,9 @@ pub(crate) struct SourceTask {
     /// Bytes this instance may read, and has read, in an epoch. Nothing, until the controller says how much.
     share: usize,
     read: usize,
+    limiter: Limiter,
+    /// It waits for that.
+    is_limited: bool,
     /// The job is being stopped: nothing is read any more.
     is_halted: bool,
     /// What has been reported in the open epoch.
@@ -94,18 +106,23 @@ pub(crate) struct SourceTask {
 
 impl SourceTask {
     pub(crate) fn new(parts: SourceParts) -> Self {
-        SourceTask {
+        let mut task = SourceTask {
             turn: 0,
             epochs: Epochs::default(),
             share: 0,
             read: 0,
+            limiter: Limiter::new(parts.clock.now_ms()),
+            is_limited: false,
             is_halted: false,
             reported: None,
             reported_end: false,
             sent: Progress::Active(i64::MIN),
             alarm: Alarm::default(),
             parts,
-        }
+        };
+        // Where a checkpoint has left them, some may be ahead of others.
+        task.align(Instant::now());
+        task
     }
 
     /// One activation. `frontiers` is that of the command stream.
@@ -126,6 +143,7 @@ impl SourceTask {
         let again = self.read_splits(now)?;
         self.parts.outputs.flush();
         self.report_changes(now);
+        self.note_claims(now);
         match again {
             true => self.parts.activator.activate(),
             false => self.set_alarm(now),
@@ -138,6 +156,15 @@ impl SourceTask {
         for command in commands {
             match command {
                 Command::Share(bytes) => self.share(bytes as usize, now),
+                Command::Align { group, lowest } => {
+                    if self.parts.aligned.as_mut().is_some_and(|aligned| aligned.told(group, lowest)) {
+                        self.align(now);
+                    }
+                }
+                Command::Limit { source, limit, instances } if source == self.parts.source => {
+                    self.limiter.set(limit, instances, self.parts.clock.now_ms());
+                }
+                Command::Limit { .. } => {}
                 Command::Halt { drain } => self.halt(drain),
                 Command::Checkpoint { checkpoint, .. } => self.record_positions(checkpoint, now),
                 Command::Complete(_) => {}
@@ -146,8 +173,19 @@ impl SourceTask {
         let progress = self.progress(now);
         if progress != self.sent {
             let SourceParts { source, worker, .. } = self.parts;
-            self.parts.watermarks.send(Update { source, worker, progress });
+            let update = Update { source, worker, progress };
+            self.parts.watermarks.send(update);
+            if self.parts.aligned.is_some() {
+                self.parts.reporter.send(Report::Progress(update));
+            }
             self.sent = progress;
+        }
+    }
+
+    /// Pauses the splits that are too far ahead of others, and goes on with those that are not any more.
+    fn align(&mut self, now: Instant) {
+        if let Some(bound) = self.parts.aligned.map(|aligned| aligned.bound()) {
+            self.parts.splits.iter_mut().for_each(|split| split.align(bound, now));
         }
     }
 
@@ -199,15 +237,30 @@ impl SourceTask {
         }
         for _ in 0..READS {
             let Some(split) = self.next_ready(now) else { return Ok(false) };
-            if self.read >= self.share || !self.parts.outputs.have_credit(self.epochs.open()) {
-                // The end of the epoch, or the edge that has room again, activates this task. That may be long in coming:
-                // all splits are looked at, as one that has something by now is not idle until then.
+            let bytes_max = self.bytes_max(now);
+            if bytes_max == 0 || !self.parts.outputs.have_credit(self.epochs.open()) {
+                // The end of the epoch, the alarm, or the edge that has room again activates this task. That may be long in
+                // coming: all splits are looked at, as one that has something by now is not idle until then.
                 self.parts.splits.iter_mut().for_each(|split| _ = split.is_ready(now));
                 return Ok(false);
             }
-            self.read_split(split, now)?;
+            self.read_split(split, bytes_max, now)?;
         }
         Ok(self.next_ready(now).is_some())
+    }
+
+    /// How much may be read now: of a piece, of the share of this epoch, of what the source is limited to.
+    fn bytes_max(&mut self, now: Instant) -> usize {
+        let bytes_max = READ_BYTES.min(self.share.saturating_sub(self.read));
+        if bytes_max == 0 {
+            return 0;
+        }
+        let limit = self.limiter.bytes_max(self.parts.clock.now_ms());
+        let was_limited = std::mem::replace(&mut self.is_limited, limit == 0);
+        if was_limited && !self.is_limited {
+            self.parts.splits.iter_mut().for_each(|split| split.go_on(now));
+        }
+        bytes_max.min(limit)
     }
 
     /// The next split in turn that has something to read.
@@ -216,22 +269,28 @@ impl SourceTask {
         (self.turn..self.turn + count).map(|at| at % count).find(|&at| self.parts.splits[at].is_ready(now))
     }
 
-    fn read_split(&mut self, index: usize, now: Instant) -> Result<(), EngineError> {
+    fn read_split(&mut self, index: usize, bytes_max: usize, now: Instant) -> Result<(), EngineError> {
         self.turn = index + 1;
         let mut batch = Batch::default();
         let mut malformed = Vec::new();
-        let bytes_max = READ_BYTES.min(self.share - self.read);
         let split = &mut self.parts.splits[index];
         split.read(now, bytes_max, &mut batch, &mut malformed).map_err(|error| self.failed(error))?;
 
         // At least 1: a split that brings nothing but malformed lines uses its budget too.
-        self.read += (batch.size_bytes() + malformed.iter().map(|line| line.bytes.len()).sum::<usize>()).max(1);
+        let malformed_bytes = malformed.iter().map(|line| line.bytes.len()).sum::<usize>();
+        self.read += (batch.size_bytes() + malformed_bytes).max(1);
+        let bytes = batch.keys.bytes().len() + batch.values.bytes().len() + malformed_bytes;
+        self.limiter.draw(batch.len() + malformed.len(), bytes);
         for Malformed { offset, bytes, reason } in malformed {
             let origin = Origin { offset, source: self.parts.source, split: self.parts.splits[index].number };
             self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value: &bytes, reason })?;
         }
         self.assign(&mut batch)?;
-        self.parts.splits[index].found(batch.times.iter().copied().max(), now);
+        let split = &mut self.parts.splits[index];
+        split.found(batch.times.iter().copied().max(), now);
+        if let Some(aligned) = &self.parts.aligned {
+            split.align(aligned.bound(), now);
+        }
         self.parts.outputs.emit(0, self.epochs.open(), batch);
         self.parts.refusals.emit(self.epochs.open(), &mut self.parts.outputs);
         Ok(())
@@ -278,7 +337,7 @@ impl SourceTask {
         let progress = self.progress(now);
         if progress == Progress::Ended && !self.reported_end && !self.is_halted {
             self.reported_end = true;
-            self.parts.reporter.send(Report::Ended);
+            self.parts.reporter.send(Report::Ended { source: self.parts.source });
         }
         let report = match () {
             () if self.read > 0 && self.read >= self.share => Report::Spent(self.epochs.open()),
@@ -291,9 +350,23 @@ impl SourceTask {
         }
     }
 
+    /// Notes what the splits say of their event time, for those who ask.
+    fn note_claims(&mut self, now: Instant) {
+        let splits = self.parts.splits.iter_mut();
+        let news: Vec<_> = splits.filter_map(|split| Some((split.number, split.news(now)?))).collect();
+        if !news.is_empty() {
+            self.parts.metrics.claims.note(self.parts.source, news, self.parts.clock.now_ms());
+        }
+    }
+
     /// Has this task activated at the first moment at which a split needs a look.
     fn set_alarm(&mut self, now: Instant) {
-        let first = self.parts.splits.iter().filter_map(|split| split.alarm(now)).min();
+        let (clock, now_ms) = (&self.parts.clock, self.parts.clock.now_ms());
+        // When it has passed, what it waits for by now is something else.
+        let limited = self.limiter.until_ms().filter(|&until| self.is_limited && until > now_ms);
+        let limited = limited.and_then(|until| clock.wait(until, now_ms));
+        let limited = limited.map(|wait| now + wait);
+        let first = self.parts.splits.iter().filter_map(|split| split.alarm(now)).chain(limited).min();
         if let Some(wait) = first.and_then(|at| self.alarm.set(at, now)) {
             self.parts.activator.activate_after(wait);
         }

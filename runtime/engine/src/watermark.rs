@@ -41,6 +41,8 @@ pub(crate) struct SplitClock {
     known_at: Instant,
     /// Whether its reader has nothing at hand, so that it goes on being without.
     waits: bool,
+    /// It is not to be read for a while, whatever it has: until then this clock stands still.
+    is_held: bool,
     ended: bool,
 }
 
@@ -53,6 +55,7 @@ impl SplitClock {
             without: Duration::ZERO,
             known_at: now,
             waits: false,
+            is_held: false,
             ended: false,
         }
     }
@@ -87,6 +90,20 @@ impl SplitClock {
         self.known_at = now;
     }
 
+    /// It is not to be read from now on.
+    pub(crate) fn hold(&mut self, now: Instant) {
+        if self.waits {
+            self.no_records(now);
+        }
+        self.is_held = true;
+    }
+
+    /// It may be read again.
+    pub(crate) fn release(&mut self, now: Instant) {
+        self.is_held = false;
+        self.known_at = now;
+    }
+
     /// Its reader has nothing at hand, after a read at `now`.
     pub(crate) fn wait(&mut self) {
         self.waits = true;
@@ -94,10 +111,10 @@ impl SplitClock {
 
     /// Its reader may have something again.
     pub(crate) fn wake(&mut self, now: Instant) {
-        if self.waits {
+        if self.waits && !self.is_held {
             self.no_records(now);
-            self.waits = false;
         }
+        self.waits = false;
     }
 
     pub(crate) fn end(&mut self) {
@@ -105,7 +122,8 @@ impl SplitClock {
     }
 
     pub(crate) fn progress(&self, now: Instant) -> Progress {
-        let since = if self.waits { now.saturating_duration_since(self.known_at) } else { Duration::ZERO };
+        let since =
+            if self.waits && !self.is_held { now.saturating_duration_since(self.known_at) } else { Duration::ZERO };
         match self.idle_after {
             _ if self.ended => Progress::Ended,
             Some(after) if self.without + since >= after => Progress::Idle,
@@ -115,11 +133,12 @@ impl SplitClock {
 
     /// When the split becomes idle if nobody looks at it before.
     pub(crate) fn idle_at(&self) -> Option<Instant> {
-        let after = self.idle_after.filter(|_| self.waits && !self.ended)?;
+        let after = self.idle_after.filter(|_| self.waits && !self.is_held && !self.ended)?;
         Some(self.known_at + after.saturating_sub(self.without))
     }
 
-    fn watermark(&self) -> Watermark {
+    /// Where it is, whether or not anybody waits for it.
+    pub(crate) fn watermark(&self) -> Watermark {
         self.largest.map_or(Watermark::MIN, |at| Watermark::bounded(EventTime(at), self.out_of_orderness_ms))
     }
 }
@@ -232,6 +251,26 @@ mod tests {
         assert_eq!(split.progress(after(129)), Progress::Active(99_999), "29 s without records");
         split.no_records(after(130));
         assert_eq!(split.progress(after(130)), Progress::Idle);
+    }
+
+    #[test]
+    fn the_clock_of_a_split_that_is_paused_stands_still_whether_it_has_anything_or_not() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut split = SplitClock::new(0, Some(Duration::from_secs(30)), start);
+        split.records(100_000, after(0));
+        split.wait();
+        split.hold(after(10));
+        assert_eq!((split.progress(after(500)), split.idle_at()), (Progress::Active(99_999), None));
+        split.release(after(500));
+        assert_eq!((split.progress(after(519)), split.idle_at()), (Progress::Active(99_999), Some(after(520))));
+        split.hold(after(519));
+        split.wake(after(700));
+        split.release(after(800));
+        split.no_records(after(800));
+        assert_eq!(split.progress(after(800)), Progress::Active(99_999), "29 s without records");
+        split.no_records(after(801));
+        assert_eq!(split.progress(after(801)), Progress::Idle);
     }
 
     fn progress() -> impl Strategy<Value = Progress> {

@@ -1,7 +1,9 @@
 //! The other end: a client that blocks, for the command line and for tests.
 
 use crate::error::ErrorBody;
-use crate::model::{CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, Taken};
+use crate::model::{
+    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, SourceRate, Taken, Watermarks,
+};
 use crate::{ApiError, ClientError, Fault, routes};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -56,6 +58,16 @@ impl Client {
     /// The checkpoints there are, and how they went.
     pub fn checkpoints(&mut self) -> Result<Checkpoints, ClientError> {
         self.get(routes::CHECKPOINTS)
+    }
+
+    /// Has it read no more than that of a source; gives what has been set.
+    pub fn rate(&mut self, rate: &SourceRate) -> Result<SourceRate, ClientError> {
+        self.post(routes::RATE, rate)
+    }
+
+    /// Where its watermarks stand, and what holds them back.
+    pub fn watermarks(&mut self) -> Result<Watermarks, ClientError> {
+        self.get(routes::WATERMARKS)
     }
 
     /// What the job counts.

@@ -1,7 +1,9 @@
 //! What a running job offers to those who speak to it.
 
 use crate::ApiError;
-use crate::model::{CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, Taken};
+use crate::model::{
+    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, SourceRate, Taken, Watermarks,
+};
 
 /// A running job. Methods are called on threads of the server, several at a time, and may block.
 pub trait JobApi: Send + Sync + 'static {
@@ -17,6 +19,12 @@ pub trait JobApi: Send + Sync + 'static {
 
     /// Takes a savepoint, and waits until it is finished. One at a time: a second one is refused as a conflict.
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError>;
+
+    /// Reads no more than that of a source from now on, also after restarts; gives what has been set.
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError>;
+
+    /// Where its watermarks stand, and what holds them back.
+    fn watermarks(&self) -> Result<Watermarks, ApiError>;
 
     /// What the job counts.
     fn metrics(&self) -> Result<Metrics, ApiError>;

@@ -195,6 +195,57 @@ pub struct Taken {
     pub was_restarting: bool,
 }
 
+/// How much is read of a source in a second at most, by all its instances together. Without both: as much as the job takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceRate {
+    /// The source.
+    pub source: String,
+    /// Records, more than 0.
+    pub records: Option<u64>,
+    /// Bytes of keys and values, more than 0.
+    pub bytes: Option<u64>,
+}
+
+/// What holds a job's watermarks back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermarks {
+    /// Of its operators and sinks, in the order of the job file.
+    pub parts: Vec<PartWatermark>,
+    /// What the splits of its sources say of their event time.
+    pub splits: Vec<SplitWatermark>,
+}
+
+/// The watermark of an operator or sink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartWatermark {
+    /// Its name in the job file.
+    pub name: String,
+    /// `operator` or `sink`.
+    pub kind: String,
+    /// Where its watermark stands; `None` before the first and after the last.
+    pub watermark: Option<i64>,
+    /// Whether that is after the last.
+    pub ended: bool,
+    /// The split whose watermark is the least of all it waits for; `None` when all are idle or have ended.
+    pub held_back_by: Option<SplitWatermark>,
+}
+
+/// What a split says of its event time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitWatermark {
+    /// The name of its source.
+    pub source: String,
+    /// Its own.
+    pub split: String,
+    /// `active`, `paused` (it waits for others of its alignment group), `idle` or `ended`.
+    pub state: String,
+    /// Its watermark; of one that is idle or has ended, where it was. `None` before its first record.
+    pub watermark: Option<i64>,
+    /// Since when both have been so.
+    pub since_ms: i64,
+}
+
 /// What a job counts: by name and labels, for a machine to read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {

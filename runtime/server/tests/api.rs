@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, InProgress, JobState, JobStatus, Metrics, Part, Process, Restart,
-    Savepoint, SavepointRequest, Taken,
+    Checkpoint, CheckpointRequest, Checkpoints, InProgress, JobState, JobStatus, Metrics, Part, PartWatermark, Process,
+    Restart, Savepoint, SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Client, ClientError, Fault, JobApi, Server};
 
@@ -57,6 +57,18 @@ fn status() -> JobStatus {
     }
 }
 
+fn watermarks() -> Watermarks {
+    let split = SplitWatermark {
+        source: "orders".to_owned(),
+        split: "memory-0".to_owned(),
+        state: "active".to_owned(),
+        watermark: None,
+        since_ms: 1_700_000_000_000,
+    };
+    let part = PartWatermark { name: "copy".to_owned(), kind: "operator".to_owned(), ..PartWatermark::default() };
+    Watermarks { parts: vec![PartWatermark { held_back_by: Some(split.clone()), ..part }], splits: vec![split] }
+}
+
 impl JobApi for FakeJob {
     fn status(&self) -> Result<JobStatus, ApiError> {
         Ok(status())
@@ -78,6 +90,14 @@ impl JobApi for FakeJob {
         let result = self.go_on.lock().unwrap().recv_timeout(LIMIT).expect("the test lets it go on");
         self.ended.send(()).unwrap();
         result.map(|()| Savepoint { url, checkpoint: checkpoint() })
+    }
+
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+        Ok(rate)
+    }
+
+    fn watermarks(&self) -> Result<Watermarks, ApiError> {
+        Ok(watermarks())
     }
 
     fn metrics(&self) -> Result<Metrics, ApiError> {
@@ -141,6 +161,9 @@ fn what_a_job_says_comes_through() {
     let checkpoints = client.checkpoints().unwrap();
     assert_eq!((checkpoints.completed, checkpoints.kept), (7, vec![checkpoint()]));
     assert_eq!(checkpoints.in_progress.unwrap().id, 8);
+    let rate = SourceRate { source: "lines".to_owned(), records: Some(7), bytes: None };
+    assert_eq!(client.rate(&rate).unwrap(), rate);
+    assert_eq!(client.watermarks().unwrap(), watermarks());
     assert_eq!(client.metrics().unwrap().job["epoch"], 4_711.0);
     fixture.go_on.send(Ok(())).unwrap();
     let request = SavepointRequest { to: Some("s3://bucket/x".to_owned()), stop: true, drain: true };

@@ -1,6 +1,7 @@
 //! Names → things: the making of a plan.
 
 use super::{Changed, Edge, Function, Latest, Node, Plan, Role, Route, SourceNode, Splits};
+use crate::alignment::Aligned;
 use crate::error::EngineError;
 use crate::operator::join::PairFormat;
 use crate::refuse::Names;
@@ -12,8 +13,8 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::job::{
-    ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobSpec, Keep, OnError, OperatorSpec, RestartStrategy,
-    SinkSpec, SourceSpec,
+    AlignmentSpec, ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobSpec, Keep, OnError, OperatorSpec,
+    RestartStrategy, SinkSpec, SourceSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -31,7 +32,8 @@ pub(super) fn plan(
     splits: Option<&Splits>,
 ) -> Result<Plan, EngineError> {
     refuse_restarts_from_nothing(spec)?;
-    let mut planner = Planner { spec, folder, registry, runtime, nodes: Vec::new(), edges: Vec::new() };
+    let alignment = Vec::new();
+    let mut planner = Planner { spec, folder, registry, runtime, nodes: Vec::new(), edges: Vec::new(), alignment };
     let mut names = Names::default();
     for source in &spec.sources {
         let known = splits.and_then(|splits| splits.get(source.id.as_str()));
@@ -50,6 +52,7 @@ pub(super) fn plan(
         nodes: planner.nodes,
         edges: planner.edges,
         names: Arc::new(names),
+        alignment: planner.alignment.into_iter().map(|(_, sources)| sources).collect(),
     })
 }
 
@@ -92,6 +95,8 @@ struct Planner<'a> {
     runtime: &'a Runtime,
     nodes: Vec<Node>,
     edges: Vec<Edge>,
+    /// Groups of sources that wait for each other, with their names.
+    alignment: Vec<(String, Vec<u32>)>,
 }
 
 impl Planner<'_> {
@@ -110,6 +115,7 @@ impl Planner<'_> {
             None => source.splits().map_err(failed)?,
         };
         let index = self.nodes.len() as u32;
+        let aligned = spec.watermark.alignment.as_ref().map(|alignment| self.align(index, alignment));
         self.nodes.push(Node {
             id: spec.id.clone(),
             role: Role::Source(SourceNode {
@@ -118,6 +124,8 @@ impl Planner<'_> {
                 event_time: spec.event_time.clone(),
                 out_of_orderness_ms: spec.watermark.out_of_orderness_ms,
                 idle_after: spec.watermark.idle_after_ms.map(Duration::from_millis),
+                rate_limit: spec.rate_limit,
+                aligned,
                 splits: splits.clone(),
             }),
             ports: vec![String::new(), DEAD_LETTER.to_owned()],
@@ -126,6 +134,17 @@ impl Planner<'_> {
             delay_ms: 0,
         });
         Ok(splits)
+    }
+
+    /// Puts a source into its group.
+    fn align(&mut self, source: u32, AlignmentSpec { group, max_drift_ms }: &AlignmentSpec) -> Aligned {
+        let known = self.alignment.iter().position(|(name, _)| name == group);
+        let number = known.unwrap_or_else(|| {
+            self.alignment.push((group.clone(), Vec::new()));
+            self.alignment.len() - 1
+        });
+        self.alignment[number].1.push(source);
+        Aligned::new(number as u32, *max_drift_ms)
     }
 
     fn operator(&mut self, spec: &OperatorSpec) -> Result<(), EngineError> {

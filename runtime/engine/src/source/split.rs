@@ -1,5 +1,6 @@
 //! One split on the worker that reads it.
 
+use crate::claims::{Claim, ClaimState};
 use crate::watermark::{Progress, SplitClock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,10 @@ pub(crate) struct SplitTask {
     state: State,
     /// Set by the waker.
     woken: Arc<AtomicBool>,
+    /// It is not read: it is too far ahead of others.
+    is_paused: bool,
+    /// What it has claimed last.
+    claimed: Option<Claim>,
 }
 
 impl SplitTask {
@@ -66,7 +71,8 @@ impl SplitTask {
         if has_ended {
             clock.end();
         }
-        Ok(SplitTask { name: name.to_owned(), number, reader, ended_at, clock, state, woken })
+        let name = name.to_owned();
+        Ok(SplitTask { name, number, reader, ended_at, clock, state, woken, is_paused: false, claimed: None })
     }
 
     /// What a checkpoint keeps of it: where it is, after the last record it has brought.
@@ -102,7 +108,18 @@ impl SplitTask {
             self.state = State::Ready;
             self.clock.wake(now);
         }
-        ready
+        ready && !self.is_paused
+    }
+
+    /// Is not to be read while its watermark is above `bound`.
+    pub(crate) fn align(&mut self, bound: i64, now: Instant) {
+        let is_ahead = self.clock.watermark().0 > bound;
+        match (self.is_paused, is_ahead) {
+            (false, true) => self.clock.hold(now),
+            (true, false) => self.clock.release(now),
+            _ => {}
+        }
+        self.is_paused = is_ahead;
     }
 
     /// It is read again after it was held back.
@@ -154,10 +171,23 @@ impl SplitTask {
         self.clock.progress(now)
     }
 
+    /// What it claims, for those who ask, if that is not what it did the last time.
+    pub(crate) fn news(&mut self, now: Instant) -> Option<Claim> {
+        let state = match self.clock.progress(now) {
+            Progress::Active(_) if self.is_paused => ClaimState::Paused,
+            Progress::Active(_) => ClaimState::Active,
+            Progress::Idle => ClaimState::Idle,
+            Progress::Ended => ClaimState::Ended,
+        };
+        let claim = Claim { state, watermark_ms: self.clock.watermark().0 };
+        let is_news = self.claimed.replace(claim) != Some(claim);
+        is_news.then_some(claim)
+    }
+
     /// When it next needs a look although nobody wakes it: at the end of a wait, or when it becomes idle.
     pub(crate) fn alarm(&self, now: Instant) -> Option<Instant> {
         let wait = match self.state {
-            State::Waiting(until) => Some(until),
+            State::Waiting(until) if !self.is_paused => Some(until),
             _ => None,
         };
         // What is past needs no alarm: the split is ready, or the engine holds it back and will activate the task.

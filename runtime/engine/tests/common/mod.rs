@@ -10,7 +10,8 @@ use tidewheel_cluster::{Meeting, Member, Secret, join};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_connectors::{Connector, Registry};
 use tidewheel_engine::{
-    CheckpointPolicy, Durability, EngineError, Job, JobControl, JobOptions, JobSnapshot, Plan, StartFrom,
+    CheckpointPolicy, Durability, EngineError, Job, JobControl, JobOptions, JobSnapshot, Plan, SplitSnapshot,
+    StartFrom, WatermarkSnapshot,
 };
 use tidewheel_guest::{Runtime, RuntimeOptions};
 use tidewheel_types::job::JobSpec;
@@ -103,6 +104,11 @@ impl Running {
     /// What it counts.
     pub(crate) fn counters(&self) -> JobSnapshot {
         self.0.metrics().snapshot()
+    }
+
+    /// Where its watermarks stand, and what its splits say.
+    pub(crate) fn watermarks(&self) -> (Vec<WatermarkSnapshot>, Vec<SplitSnapshot>) {
+        self.0.metrics().watermarks()
     }
 
     /// By which it is asked for snapshots.

@@ -20,10 +20,12 @@ pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, Res
 pub use error::{JobError, nearest};
 pub use join::{JoinKind, JoinSpec, JoinType};
 pub use options::Options;
+pub use units::parse_bytes;
 pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowClock, WindowSpec};
 
 use crate::description::TimerClock;
 use crate::{JsonPointer, OperatorId, Selector};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The output of a source or operator that takes its bad records, when `on-error = "dead-letter"`.
@@ -67,6 +69,8 @@ pub struct SourceSpec {
     pub key: Option<Selector>,
     /// How watermarks are made.
     pub watermark: WatermarkSpec,
+    /// How much is read in a second at most.
+    pub rate_limit: RateLimit,
     /// What becomes of malformed input.
     pub on_error: OnError,
     /// Line of the table.
@@ -74,12 +78,34 @@ pub struct SourceSpec {
 }
 
 /// How a source makes watermarks: `watermark = { out-of-orderness = "5s", idle-after = "30s" }`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatermarkSpec {
     /// How far a record may be behind the largest event time of its split without being late.
     pub out_of_orderness_ms: i64,
     /// After how long without records a split no longer holds the watermark back; `None`: never.
     pub idle_after_ms: Option<u64>,
+    /// Which sources it waits for; `None`: none.
+    pub alignment: Option<AlignmentSpec>,
+}
+
+/// How far a source may be ahead of others: `watermark = { alignment = "orders", max-drift = "1m" }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlignmentSpec {
+    /// Name of the group of sources that wait for each other.
+    pub group: String,
+    /// How far a split's watermark may be ahead of the least of the group before it is no longer read.
+    pub max_drift_ms: i64,
+}
+
+/// How much all instances of a source together read in a second at most: `rate-limit = { records = 1000, bytes = "1MiB" }`.
+/// `None`: as much as the job can take; a number is more than 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimit {
+    /// Records, those that are malformed included.
+    pub records: Option<u64>,
+    /// Bytes of their keys and values.
+    pub bytes: Option<u64>,
 }
 
 /// A step on the way of the records: `[operators.NAME]`.

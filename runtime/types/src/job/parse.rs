@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec, SourceSpec,
-    WatermarkSpec, durability, function, join, window,
+    AlignmentSpec, ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, RateLimit,
+    SinkSpec, SourceSpec, WatermarkSpec, durability, function, join, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -44,9 +44,10 @@ fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> 
     }
     let key = selector(&mut table, "key")?;
     let watermark = watermark(&mut table)?;
+    let rate_limit = rate_limit(&mut table)?;
     let on_error = on_error(&mut table)?;
-    let line = table.line();
-    Ok(SourceSpec { id: OperatorId::new(&name), connector, event_time, key, watermark, on_error, line, options: table })
+    let (id, line) = (OperatorId::new(&name), table.line());
+    Ok(SourceSpec { id, connector, event_time, key, watermark, rate_limit, on_error, line, options: table })
 }
 
 fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobError> {
@@ -176,13 +177,47 @@ pub(super) fn selector(table: &mut Options, key: &str) -> Result<Option<Selector
 
 fn watermark(table: &mut Options) -> Result<WatermarkSpec, JobError> {
     let Some(mut watermark) = table.take_table("watermark")? else { return Ok(WatermarkSpec::default()) };
-    let out_of_orderness_ms = take_event_time_span(&mut watermark, "out-of-orderness")?.unwrap_or(0);
+    let out_of_orderness_ms = take_event_time_span(&mut watermark, "out-of-orderness")?;
+    let is_ascending: Option<bool> = watermark.take("ascending")?;
     let idle_after_ms = watermark.take_millis("idle-after")?;
+    let alignment = alignment(&mut watermark)?;
     watermark.finish()?;
     if idle_after_ms == Some(0) {
         return Err(watermark.error("idle-after", "has to be more than 0"));
     }
-    Ok(WatermarkSpec { out_of_orderness_ms, idle_after_ms })
+    if is_ascending == Some(true) && out_of_orderness_ms.is_some() {
+        let error = watermark.error("ascending", "\"out-of-orderness\" says that times are not");
+        return Err(error.with_hint("remove one of the two"));
+    }
+    Ok(WatermarkSpec { out_of_orderness_ms: out_of_orderness_ms.unwrap_or(0), idle_after_ms, alignment })
+}
+
+/// `alignment = "orders", max-drift = "1m"`.
+fn alignment(watermark: &mut Options) -> Result<Option<AlignmentSpec>, JobError> {
+    let group: Option<String> = watermark.take("alignment")?;
+    let max_drift_ms = take_event_time_span(watermark, "max-drift")?;
+    match (group, max_drift_ms) {
+        (None, None) => Ok(None),
+        (Some(group), _) if !is_name(&group) => Err(watermark.error("alignment", not_a_name(&group))),
+        (Some(group), Some(max_drift_ms)) => Ok(Some(AlignmentSpec { group, max_drift_ms })),
+        (Some(_), None) => Err(watermark.missing("max-drift")),
+        (None, Some(_)) => Err(watermark.missing("alignment")),
+    }
+}
+
+/// `rate-limit = { records = 1000, bytes = "1MiB" }`.
+fn rate_limit(table: &mut Options) -> Result<RateLimit, JobError> {
+    let Some(mut limit) = table.take_table("rate-limit")? else { return Ok(RateLimit::default()) };
+    let spec = RateLimit { records: limit.take("records")?, bytes: limit.take_bytes("bytes")? };
+    limit.finish()?;
+    match spec {
+        RateLimit { records: Some(0), .. } => Err(limit.error("records", "has to be more than 0")),
+        RateLimit { bytes: Some(0), .. } => Err(limit.error("bytes", "has to be more than 0")),
+        RateLimit { records: None, bytes: None } => {
+            Err(table.error("rate-limit", "expected { records = NUMBER }, { bytes = \"SIZE\" } or both"))
+        }
+        spec => Ok(spec),
+    }
 }
 
 /// A length of event time, which is signed.

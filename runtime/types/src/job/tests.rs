@@ -6,7 +6,8 @@ mod settings;
 mod window;
 
 use super::{
-    ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, WatermarkSpec, WindowAssigner,
+    AlignmentSpec, ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, RateLimit,
+    WatermarkSpec, WindowAssigner,
 };
 use crate::Selector;
 use proptest::collection::vec;
@@ -32,7 +33,8 @@ connector  = "file"
 path       = "orders.jsonl"
 event-time = { json = "/ordered_at" }
 key        = { json = "/user_id" }
-watermark  = { out-of-orderness = "5s", idle-after = "30s" }
+watermark  = { out-of-orderness = "5s", idle-after = "30s", alignment = "shop", max-drift = "1m" }
+rate-limit = { records = 1000, bytes = "1MiB" }
 on-error   = "dead-letter"
 
 [sources.clicks]
@@ -73,7 +75,10 @@ fn a_job_file_with_everything() {
     assert_eq!((orders.id.as_str(), orders.connector.as_str(), orders.line), ("orders", "file", 14));
     assert_eq!(orders.event_time, Some(Selector::json("/ordered_at").unwrap()));
     assert_eq!(orders.key, Some(Selector::json("/user_id").unwrap()));
-    assert_eq!(orders.watermark, WatermarkSpec { out_of_orderness_ms: 5_000, idle_after_ms: Some(30_000) });
+    let alignment = Some(AlignmentSpec { group: "shop".to_owned(), max_drift_ms: 60_000 });
+    assert_eq!(orders.watermark, WatermarkSpec { out_of_orderness_ms: 5_000, idle_after_ms: Some(30_000), alignment });
+    assert_eq!(orders.rate_limit, RateLimit { records: Some(1_000), bytes: Some(1 << 20) });
+    assert_eq!(clicks.rate_limit, RateLimit::default());
     assert_eq!(orders.on_error, OnError::DeadLetter);
     assert_eq!(orders.options.require::<String>("path").unwrap(), "orders.jsonl");
     assert_eq!(orders.options.finish(), Ok(()));
@@ -83,7 +88,7 @@ fn a_job_file_with_everything() {
     assert_eq!(rates["bid"].as_integer(), Some(3));
 
     let [daily, rfm, spread] = spec.operators.as_slice() else { panic!("three operators") };
-    assert_eq!((daily.id.as_str(), component(daily).path.as_str(), daily.line), ("daily", "spend.wasm", 27));
+    assert_eq!((daily.id.as_str(), component(daily).path.as_str(), daily.line), ("daily", "spend.wasm", 28));
     assert_eq!(daily.inputs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["rfm", "spread"]);
     assert_eq!(daily.keys, [Selector::bytes("0..4").unwrap()]);
     let day = WindowAssigner::Tumbling { size_ms: 86_400_000, offset_ms: 28_800_000 };
@@ -101,6 +106,12 @@ fn a_job_file_with_everything() {
     assert_eq!(report.options.take::<String>("path").unwrap().as_deref(), Some("report/"));
     assert_eq!(bad.inputs[1].to_string(), "rfm.dead-letter");
     assert!(bad.inputs[1].is_dead_letter() && !bad.inputs[2].is_dead_letter());
+}
+
+#[test]
+fn ascending_times_are_not_out_of_order() {
+    let spec = JobSpec::parse(&with("key =", "watermark = { ascending = true }\nkey ="), "job.toml").unwrap();
+    assert_eq!(spec.sources[0].watermark, WatermarkSpec::default());
 }
 
 #[test]
@@ -236,12 +247,38 @@ const IN_VALUES: &[Mistake] = &[
         "key =",
         "watermark = { idle = '3s' }\nkey =",
         "4: unknown key \"idle\" in [sources.in.watermark]",
-        "the choices are \"out-of-orderness\" and \"idle-after\"",
+        "the choices are \"out-of-orderness\", \"ascending\", \"idle-after\", \"alignment\" and \"max-drift\"",
+    ),
+    (
+        "key =",
+        "rate-limit = { records = 0 }\nkey =",
+        "4: \"records\" in [sources.in.rate-limit]: has to be more than 0",
+        "",
+    ),
+    (
+        "key =",
+        "rate-limit = {}\nkey =",
+        "4: \"rate-limit\" in [sources.in]: expected { records = NUMBER }, { bytes = \"SIZE\" } or both",
+        "",
     ),
     (
         "key =",
         "watermark = { idle-after = '0s' }\nkey =",
         "4: \"idle-after\" in [sources.in.watermark]: has to be more than 0",
+        "",
+    ),
+    (
+        "key =",
+        "watermark = { ascending = true, out-of-orderness = '1s' }\nkey =",
+        "4: \"ascending\" in [sources.in.watermark]: \"out-of-orderness\" says that times are not",
+        "remove one of the two",
+    ),
+    ("key =", "watermark = { alignment = 'a' }\nkey =", "4: missing key \"max-drift\" in [sources.in.watermark]", ""),
+    ("key =", "watermark = { max-drift = '1m' }\nkey =", "4: missing key \"alignment\" in [sources.in.watermark]", ""),
+    (
+        "key =",
+        "watermark = { alignment = 'a b', max-drift = '1m' }\nkey =",
+        "4: \"alignment\" in [sources.in.watermark]: \"a b\" is not a name: expected letters, digits, \"-\" and \"_\"",
         "",
     ),
     (

@@ -11,12 +11,17 @@ use std::thread;
 use std::time::Duration;
 use tidewheel_checkpoint::{Store, savepoint};
 use tidewheel_cluster::Channel;
-use tidewheel_engine::{After, Answer, Job, JobControl, JobMetrics, JobSnapshot, NodeKind, SnapshotError};
+use tidewheel_engine::{
+    After, Answer, ClaimState, Job, JobControl, JobMetrics, JobSnapshot, LimitError, NodeKind, SnapshotError,
+    SplitSnapshot, WatermarkSnapshot,
+};
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, Savepoint, SavepointRequest, Taken,
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, PartWatermark, Savepoint,
+    SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault};
 use tidewheel_types::Watermark;
+use tidewheel_types::job::RateLimit;
 
 /// A running job, as it is seen from outside.
 pub(super) struct RunningJob {
@@ -91,6 +96,8 @@ impl RunningJob {
             Question::Checkpoints => serde_json::to_value(self.checkpoints()?),
             Question::Checkpoint(request) => serde_json::to_value(self.checkpoint(&request)?),
             Question::Savepoint(request) => serde_json::to_value(self.savepoint(request)?),
+            Question::Rate(rate) => serde_json::to_value(self.rate(rate)?),
+            Question::Watermarks => serde_json::to_value(self.watermarks()),
             Question::Metrics => serde_json::to_value(self.metrics()),
         };
         Ok(value.expect("an answer has a JSON form"))
@@ -171,6 +178,36 @@ impl RunningJob {
         Ok(Savepoint { url, checkpoint: self.done(&answer)? })
     }
 
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+        self.control.limit(&rate.source, rate_limit(&rate)).map_err(|error| {
+            let message = error.to_string();
+            match error {
+                LimitError::NoSource { nearest: Some(nearest), .. } => {
+                    ApiError::new(Fault::Missing, message).with_hint(format!("did you mean {nearest:?}?"))
+                }
+                LimitError::NoSource { nearest: None, .. } => ApiError::new(Fault::Missing, message),
+                LimitError::Zero => ApiError::new(Fault::Request, message),
+                LimitError::Ending => ApiError::new(Fault::Conflict, message),
+            }
+        })?;
+        Ok(rate)
+    }
+
+    fn watermarks(&self) -> Watermarks {
+        let (parts, splits) = self.metrics.watermarks();
+        let part = |part: WatermarkSnapshot| PartWatermark {
+            name: part.name,
+            kind: kind(part.kind),
+            watermark: watermark_ms(part.watermark),
+            ended: part.watermark == Watermark::MAX,
+            held_back_by: part.held_back_by.map(split_watermark),
+        };
+        Watermarks {
+            parts: parts.into_iter().map(part).collect(),
+            splits: splits.into_iter().map(split_watermark).collect(),
+        }
+    }
+
     fn metrics(&self) -> Metrics {
         let counters = self.metrics.snapshot();
         let mut metrics = Metrics::default();
@@ -211,18 +248,47 @@ fn after(stop: bool, drain: bool) -> Result<After, ApiError> {
 fn parts(counters: &JobSnapshot) -> Vec<Part> {
     let parts = counters.nodes.iter().map(|node| Part {
         name: node.name.clone(),
-        kind: match node.kind {
-            NodeKind::Source => "source",
-            NodeKind::Operator => "operator",
-            NodeKind::Sink => "sink",
-        }
-        .to_owned(),
+        kind: kind(node.kind),
         records_in: node.records_in,
         records_out: node.records_out,
         rejected: node.rejected,
         malformed: node.malformed,
         late: node.late,
-        watermark: Some(node.watermark).filter(|at| ![Watermark::MIN, Watermark::MAX].contains(at)).map(|at| at.0),
+        watermark: watermark_ms(node.watermark),
     });
     parts.collect()
+}
+
+/// The same for the engine.
+pub(super) fn rate_limit(rate: &SourceRate) -> RateLimit {
+    RateLimit { records: rate.records, bytes: rate.bytes }
+}
+
+fn kind(kind: NodeKind) -> String {
+    let word = match kind {
+        NodeKind::Source => "source",
+        NodeKind::Operator => "operator",
+        NodeKind::Sink => "sink",
+    };
+    word.to_owned()
+}
+
+fn watermark_ms(watermark: Watermark) -> Option<i64> {
+    Some(watermark).filter(|at| ![Watermark::MIN, Watermark::MAX].contains(at)).map(|at| at.0)
+}
+
+fn split_watermark(split: SplitSnapshot) -> SplitWatermark {
+    let state = match split.state {
+        ClaimState::Active => "active",
+        ClaimState::Paused => "paused",
+        ClaimState::Idle => "idle",
+        ClaimState::Ended => "ended",
+    };
+    SplitWatermark {
+        source: split.source,
+        split: split.split,
+        state: state.to_owned(),
+        watermark: watermark_ms(split.watermark),
+        since_ms: split.since_ms,
+    }
 }
