@@ -256,7 +256,9 @@ mod tests {
             for right in &ranked[at + 1..] {
                 for order in [[left, right], [right, left]] {
                     let mut sale = Sale { opens: 10, closes: 20, best: None };
-                    order.map(|offer| take(&mut sale, offer));
+                    for offer in order {
+                        take(&mut sale, offer);
+                    }
                     assert_eq!(sale.into_best().as_ref(), Some(left));
                 }
             }

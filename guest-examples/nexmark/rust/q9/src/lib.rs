@@ -167,11 +167,10 @@ mod tests {
     }
 
     fn won(bidder: u64, price: u64, date_time: u64) -> String {
-        format!(
-            r#"{{"id":5,"itemName":"vase","description":"old","initialBid":1,"reserve":2,"dateTime":100,"expires":200,"#
-        ) + &format!(
-            r#""seller":6,"category":7,"extra":"x","auction":5,"bidder":{bidder},"price":{price},"bid_dateTime":{date_time},"bid_extra":"y"}}"#
-        )
+        let auction = r#"{"id":5,"itemName":"vase","description":"old","initialBid":1,"reserve":2,"dateTime":100,"#;
+        let rest = r#""expires":200,"seller":6,"category":7,"extra":"x","auction":5,"#;
+        let bid = format!(r#""bidder":{bidder},"price":{price},"bid_dateTime":{date_time},"bid_extra":"y"}}"#);
+        [auction, rest, &bid].concat()
     }
 
     #[test]
