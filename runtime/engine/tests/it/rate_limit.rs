@@ -65,17 +65,16 @@ fn a_source_is_limited_while_it_runs() {
     wait_until("all is read", || split.waiting() == 0);
 
     job.control().limit("in", RateLimit { records: None, bytes: Some(1_000) }).expect("it runs");
-    // The limit is there when the epoch has ended in which it was sent.
-    let epoch = job.counters().epoch + 3;
+    // The limit is there when the epoch has ended in which it was sent; until then all of these are read.
     wait_until("it is limited", || {
         split.push(records(1));
-        job.counters().epoch >= epoch && split.waiting() > 10
+        split.waiting() > 100
     });
     let before = split.waiting();
     clock.set(10_000);
-    wait_until("a tenth of a second's bytes are read, which is one record", || split.waiting() < before);
+    wait_until("more may be read by then", || split.waiting() < before);
     split.end();
     job.control().limit("in", RateLimit::default()).expect("it runs");
     job.wait();
-    assert!(out.committed().len() > RECORDS + 10);
+    assert!(out.committed().len() > RECORDS + 100);
 }
