@@ -4,6 +4,8 @@ use crate::common::{TestJob, plan};
 use serde_json::Value;
 use tidewheel_connectors::Registry;
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySource};
+use tidewheel_engine::JobOptions;
+use tidewheel_state::BackendKind;
 use tidewheel_types::job::JobSpec;
 
 /// `WINDOW` is put in by the tests. The records have their keys from the start.
@@ -32,7 +34,10 @@ fn run(window: &str, workers: usize, records: Vec<MemoryRecord>) -> (Vec<(i64, S
     let source = MemorySource::of([records]);
     let (job, out) = TestJob::new(&JOB.replace("WINDOW", window)).source("in", &source).sink("out");
     let (job, letters) = job.sink("letters");
-    job.run(workers);
+    // One of its own: tests run beside each other.
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = (BackendKind::Memory, folder.path().join("state"));
+    job.start_with(JobOptions { state, ..JobOptions::workers(workers) }).wait();
     let told = |record: &MemoryRecord| {
         let words: Vec<&str> = record.text().splitn(3, ' ').collect();
         (record.time, String::from_utf8_lossy(&record.key).into_owned(), words[..2].join(" "))

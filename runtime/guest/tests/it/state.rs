@@ -146,10 +146,9 @@ impl Operator {
         writer.finish();
         let shape = CallShape { records: commands.len() as u32, groups: keys.len() as u32, windows: false };
         let output = self.instance.call(Export::Process, CALL, &frame, &shape)?;
-        let namespace = [0x80, 0, 0, 0, 0, 0, 0, 5];
         let mut writes = output.host_writes().map(|(group, state, write)| {
             let key = keys[group as usize].0.as_bytes();
-            (state, StateKey { hash: 0, key, namespace: &namespace }, write)
+            (state, StateKey { hash: 0, key, namespace: &[] }, write)
         });
         self.state.borrow_mut().write(&mut writes).unwrap();
         drop(writes);

@@ -53,6 +53,7 @@ use tidewheel_state::DueTimers;
 use tidewheel_types::Batch;
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{Panes, Trigger, WindowAssigner, WindowClock, WindowSpec};
+use tidewheel_types::keyed_state::StateIndex;
 use tumbling::Tumbling;
 
 /// Fewest records that are assigned at once where many windows fire in between.
@@ -100,9 +101,9 @@ impl Window {
         state: TaskState,
         metrics: Arc<NodeMetrics>,
     ) -> Self {
-        let state = WindowState::of_records(state, &function.description());
-        let fold = Box::new(Records::new(state.held));
-        Window::new(WindowTask { function, state }, fold, windows, late_port, metrics)
+        let list = StateIndex(function.description().states.len() as u32);
+        let task = WindowTask { function, state: WindowState::of_records(state, list) };
+        Window::new(task, Box::new(Records::new(list)), windows, late_port, metrics)
     }
 
     fn new(

@@ -7,7 +7,6 @@
 use super::assigner::damaged;
 use super::firing::{Fired, Firing};
 use super::fold::{Fold, Panes, TakenIn, Taking, WindowTask};
-use super::state::Held;
 use super::stored_record::{WindowRecords, encode};
 use crate::error::EngineError;
 use crate::inbox::Arrived;
@@ -58,8 +57,7 @@ struct Call {
 
 impl Records {
     /// In the lists of this state.
-    pub(super) fn new(held: Held) -> Self {
-        let Held::Records(list) = held else { unreachable!("these panes hold records") };
+    pub(super) fn new(list: StateIndex) -> Self {
         Records {
             list,
             elements: BytesColumn::default(),

@@ -4,7 +4,6 @@
 use crate::operator::TaskState;
 use std::cell::RefMut;
 use tidewheel_state::{Backend, Timers};
-use tidewheel_types::Description;
 use tidewheel_types::description::{StateDecl, StateKind, TimerClock};
 use tidewheel_types::keyed_state::StateIndex;
 
@@ -35,10 +34,9 @@ impl WindowState {
         WindowState { task, held: Held::Accumulator, kept: StateIndex(ACCUMULATOR.0 + 1) }
     }
 
-    /// Panes with records, beside the states of a component. The order is that of [`host_states`].
-    pub(super) fn of_records(task: TaskState, component: &Description) -> Self {
-        let own = component.states.len() as u32;
-        WindowState { task, held: Held::Records(StateIndex(own)), kept: StateIndex(own + 1) }
+    /// Panes with records in `list`: the first of the [`host_states`], which come behind those of the component.
+    pub(super) fn of_records(task: TaskState, list: StateIndex) -> Self {
+        WindowState { task, held: Held::Records(list), kept: StateIndex(list.0 + 1) }
     }
 
     pub(super) fn states(&self) -> RefMut<'_, Box<dyn Backend>> {

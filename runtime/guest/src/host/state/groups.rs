@@ -1,17 +1,17 @@
 //! The keys of a call's groups, kept from the call's input so that host functions can name state by group.
 
-use crate::frame::{Frame, column, i64_at, u32s};
+use crate::frame::{Frame, column, u32s};
 use crate::host::HostCallError;
 use tidewheel_types::BytesColumn;
 use tidewheel_types::key_group::hash_key;
 use tidewheel_types::keyed_state::StateKey;
 
-/// Keys and namespaces by group. Hashes are made when they are needed: most calls need none.
+/// Keys by group. Hashes are made when they are needed: most calls need none.
+///
+/// What a component declares belongs to a key, also where the group is a window of it.
 #[derive(Default)]
 pub(super) struct Groups {
     keys: BytesColumn,
-    /// Windows as namespaces; empty outside windows.
-    namespaces: Vec<[u8; 8]>,
 }
 
 impl Groups {
@@ -24,16 +24,12 @@ impl Groups {
         bytes.extend_from_slice(input.column(column::KEYS));
         // A frame whose keys do not fit would be the caller's fault. It leaves a call without groups, not with wrong ones.
         self.keys = BytesColumn::from_parts(ends, bytes).unwrap_or_default();
-        self.namespaces.clear();
-        let windows = input.column(column::WINDOWS).chunks_exact(16);
-        self.namespaces.extend(windows.map(|window| namespace(i64_at(window, 0))));
     }
 
     /// Whose state group `index` is.
     pub(super) fn key(&self, index: u32) -> StateKey<'_> {
         let key = self.keys.get(index as usize);
-        let namespace = self.namespaces.get(index as usize).map_or(&[][..], |namespace| namespace);
-        StateKey { hash: hash_key(key), key, namespace }
+        StateKey { hash: hash_key(key), key, namespace: &[] }
     }
 
     /// Whose state a group is that a guest has named.
@@ -60,25 +56,13 @@ impl Groups {
     }
 }
 
-/// The namespace of a window: its start, so that windows are in order of time as byte strings.
-fn namespace(start: i64) -> [u8; 8] {
-    (start as u64 ^ (1 << 63)).to_be_bytes()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Groups, namespace};
+    use super::Groups;
     use crate::frame::{Frame, FrameWriter, column};
 
     #[test]
-    fn namespaces_are_in_order_of_time() {
-        let starts = [i64::MIN, -1, 0, 1, i64::MAX];
-        assert!(starts.map(namespace).is_sorted());
-        assert_eq!(namespace(0), [0x80, 0, 0, 0, 0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn keys_and_windows_come_from_the_frame() {
+    fn keys_come_from_the_frame_and_windows_do_not_matter() {
         let mut frame = Vec::new();
         let mut writer = FrameWriter::new(&mut frame, &[column::KEY_ENDS, column::KEYS, column::WINDOWS]);
         writer.numbers(column::KEY_ENDS, &[1u32, 3]);
@@ -88,7 +72,7 @@ mod tests {
         let mut groups = Groups::default();
         groups.set(&Frame::read(&frame).unwrap());
         assert_eq!(groups.key(0).key, b"a");
-        assert_eq!((groups.key(1).key, groups.key(1).namespace), (&b"bb"[..], &namespace(-10)[..]));
+        assert_eq!((groups.key(1).key, groups.key(1).namespace), (&b"bb"[..], &[][..]));
         assert!(groups.checked_key(2).is_err());
         assert!(groups.checked("get", &[1, 0, 0, 0, 2, 0, 0, 0]).is_err());
         assert!(groups.checked("get", &[1, 0, 0]).is_err());
