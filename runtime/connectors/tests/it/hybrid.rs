@@ -62,10 +62,20 @@ fn read(folder: &Path, splits: u32, split: u32, bytes_max: usize, restarts: &[bo
         if *is_restart {
             let stored: Value = serde_json::from_str(&position.0.to_string()).expect("JSON");
             reader = open(Some(&Position(stored)));
-            assert_eq!(reader.position(), position);
+            // A file that is opened anew is looked at, also where nothing of it has been read.
+            assert_eq!(place(&reader.position()), place(&position));
         }
     }
     (batch, live)
+}
+
+/// Where a split is: in which part, which file, which line.
+fn place(position: &Position) -> Value {
+    let mut place = position.0.clone();
+    if let Some(position) = place.pointer_mut("/first/position").and_then(Value::as_object_mut) {
+        position.remove("file");
+    }
+    place
 }
 
 proptest! {
@@ -127,7 +137,7 @@ fn what_is_wrong_with_a_part_is_said_of_it() {
     let message =
         "job.toml:1: \"connector\" in [first]: there is no connector \"fiel\"\n\nhint: did you mean \"file\"?";
     assert_eq!(error(unknown), message);
-    let slip = "first = { connector = 'file', path = 'a' }\nthen = { connector = 'nexmark', evnets-max = 3 }";
+    let slip = "first = { connector = 'file', path = 'a.jsonl' }\nthen = { connector = 'nexmark', evnets-max = 3 }";
     assert!(error(slip).starts_with("job.toml:2: unknown key \"evnets-max\" in [then]"), "{}", error(slip));
     let nested = "first = { connector = 'hybrid' }\nthen = { connector = 'nexmark' }";
     assert!(error(nested).contains("there is no connector \"hybrid\""), "{}", error(nested));
