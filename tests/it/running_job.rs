@@ -11,7 +11,7 @@ use tidewheel_cluster::{DataFolder, Registration, Registry};
 use tidewheel_crash_points::{CrashPoint, VARIABLE, marker};
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, PartWatermark, Savepoint,
-    SavepointRequest, SplitWatermark, Taken, Watermarks,
+    SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault, JobApi, Server};
 use tidewheel_tests::survival::{committed, staged};
@@ -69,6 +69,14 @@ impl JobApi for FakeJob {
                 Err(ApiError::new(Fault::Job, "the store cannot be reached").with_hint("look at its address"))
             }
             to => Ok(Savepoint { url: format!("{}/7", to.as_deref().unwrap_or("/data")), checkpoint: checkpoint() }),
+        }
+    }
+
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+        self.note("rate", &rate);
+        match rate.source.as_str() {
+            "liens" => Err(ApiError::new(Fault::Missing, "the job has no source \"liens\"")),
+            _ => Ok(rate),
         }
     }
 
@@ -168,6 +176,26 @@ fn checkpoints_are_listed() {
     let json = fixture.run(&["checkpoints", "--json", fixture.data.to_str().unwrap()]);
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!((&json["completed"], &json["kept"][0]["epoch"]), (&json!(7), &json!(4_711)));
+}
+
+#[test]
+fn a_source_is_limited() {
+    let fixture = Fixture::new();
+    let rate = |arguments: &[&str]| fixture.run(&[&["rate", "copy", "lines"], arguments].concat());
+    assert_eq!(rate(&["--records", "1000"]), ended(0, "", "lines: at most 1,000 records a second\n"));
+    assert_eq!(fixture.asked(), [r#"rate {"source":"lines","records":1000,"bytes":null}"#]);
+    let both = rate(&["--records", "5", "--bytes", "1MiB"]);
+    assert_eq!(both, ended(0, "", "lines: at most 5 records and 1.0 MiB a second\n"));
+    assert_eq!(rate(&["--unlimited"]), ended(0, "", "lines is read without a limit\n"));
+    let json = ended(0, "{\"source\":\"lines\",\"records\":null,\"bytes\":512}\n", "");
+    assert_eq!(rate(&["--bytes", "512B", "--json"]), json);
+    fixture.asked();
+    for wrong in [&[][..], &["--records", "0"], &["--bytes", "5"], &["--unlimited", "--records", "1"]] {
+        assert_eq!(rate(wrong).code, 2, "{wrong:?}");
+    }
+    assert!(fixture.asked().is_empty());
+    let missing = fixture.run(&["rate", "copy", "liens", "--unlimited"]);
+    assert_eq!(missing, ended(1, "", "error: the job has no source \"liens\"\n"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use tidewheel_types::job::parse_bytes;
 
 /// Runs stream jobs whose operators are WebAssembly components.
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Checkpoints(Checkpoints),
     /// Show where a job's watermarks stand, and what holds them back.
     Watermarks(Watermarks),
+    /// Bound how much a running job reads of a source.
+    Rate(Rate),
     /// Take a savepoint of a running job.
     Savepoint(Savepoint),
     /// Stop a running job, all its output committed.
@@ -160,6 +163,36 @@ pub(crate) struct Checkpoints {
 pub(crate) struct Watermarks {
     /// The job's name, its data folder, or its job file.
     pub(crate) job: String,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rate {
+    /// The job's name, its data folder, or its job file.
+    pub(crate) job: String,
+
+    /// The source.
+    pub(crate) source: String,
+
+    /// At most so many records a second, over all workers.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        required_unless_present_any = ["bytes", "unlimited"]
+    )]
+    pub(crate) records: Option<u64>,
+
+    /// At most so many bytes of keys and values a second, such as 1MiB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) bytes: Option<u64>,
+
+    /// As much as the job can take.
+    #[arg(long, conflicts_with_all = ["records", "bytes"])]
+    pub(crate) unlimited: bool,
 
     /// Print one JSON object.
     #[arg(long)]

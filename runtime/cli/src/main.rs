@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Jobs(jobs) => commands::jobs::execute(jobs),
         Command::Checkpoints(checkpoints) => commands::checkpoints::execute(checkpoints),
         Command::Watermarks(watermarks) => commands::watermarks::execute(watermarks),
+        Command::Rate(rate) => commands::rate::execute(rate),
         Command::Savepoint(savepoint) => commands::savepoint::execute(savepoint),
         Command::Stop(stop) => commands::stop::execute(stop),
         Command::State(state) => commands::state::execute(state),

@@ -1,4 +1,4 @@
-//! Speaking to a running job from outside its workers: take a checkpoint, take a savepoint, stop.
+//! Speaking to a running job from outside its workers: take a checkpoint, take a savepoint, read no more than that, stop.
 
 use crate::streams::CheckpointId;
 use std::collections::VecDeque;
@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidewheel_types::Epoch;
+use tidewheel_types::job::{RateLimit, nearest};
 use timely::scheduling::SyncActivator;
 
 /// What a job does once the snapshot that was asked for is complete.
@@ -66,6 +67,25 @@ pub enum SnapshotError {
     Ending,
 }
 
+/// Why a source is not limited as was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// There is no such source.
+    #[error("the job has no source {name:?}")]
+    NoSource {
+        /// What was asked for.
+        name: String,
+        /// The source that was probably meant.
+        nearest: Option<String>,
+    },
+    /// Nothing at all would be read.
+    #[error("a limit has to be more than 0")]
+    Zero,
+    /// The job is ending, or has ended.
+    #[error("the job is ending")]
+    Ending,
+}
+
 /// The answer to a request, to be waited for.
 pub type Answer = Receiver<Result<SnapshotDone, SnapshotError>>;
 
@@ -88,6 +108,10 @@ pub struct JobControl {
 #[derive(Default)]
 struct Inner {
     requests: VecDeque<Request>,
+    /// The job's sources.
+    sources: Vec<String>,
+    /// New limits of these, which the controller has not taken.
+    limits: Vec<(u32, RateLimit)>,
     /// Of the controller, once it is there.
     controller: Option<SyncActivator>,
     /// The controller takes no more requests.
@@ -95,6 +119,38 @@ struct Inner {
 }
 
 impl JobControl {
+    /// That of a job with these sources.
+    pub(crate) fn new(sources: Vec<String>) -> JobControl {
+        let control = JobControl::default();
+        control.lock().sources = sources;
+        control
+    }
+
+    /// From now on no more is read of a source in a second than that.
+    pub fn limit(&self, source: &str, limit: RateLimit) -> Result<(), LimitError> {
+        let mut inner = self.lock();
+        let Some(place) = inner.sources.iter().position(|name| name == source) else {
+            let nearest = nearest(source, inner.sources.iter().map(String::as_str)).map(str::to_owned);
+            return Err(LimitError::NoSource { name: source.to_owned(), nearest });
+        };
+        if limit.records == Some(0) || limit.bytes == Some(0) {
+            return Err(LimitError::Zero);
+        }
+        if inner.is_closed {
+            return Err(LimitError::Ending);
+        }
+        inner.limits.push((place as u32, limit));
+        if let Some(controller) = &inner.controller {
+            let _ = controller.activate();
+        }
+        Ok(())
+    }
+
+    /// The limits that have been set since the last time, oldest first.
+    pub(crate) fn limits(&self) -> Vec<(u32, RateLimit)> {
+        std::mem::take(&mut self.lock().limits)
+    }
+
     /// Asks for a checkpoint, now, or for a savepoint at `savepoint`, a URL.
     pub fn snapshot(&self, savepoint: Option<String>, after: After) -> Answer {
         let (answer, receiver) = mpsc::channel();

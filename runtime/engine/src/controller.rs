@@ -8,7 +8,10 @@
 //! while the epoch before the last one is still open at a sink: so at most three are open at once. The end of an epoch
 //! may be a checkpoint: `snapshots.rs`.
 
+mod rate_limits;
 mod snapshots;
+
+pub(crate) use rate_limits::RateLimits;
 
 use crate::alignment::Alignment;
 use crate::checkpoint::{CheckpointPolicy, Publisher, Tasks};
@@ -68,8 +71,8 @@ pub(crate) struct ControllerParts {
     /// Those of this process.
     pub(crate) edges: Vec<Arc<Credit>>,
     pub(crate) metrics: Arc<JobMetrics>,
-    /// Number of source instances, over all workers.
-    pub(crate) source_instances: usize,
+    /// Also of sources without one.
+    pub(crate) limits: RateLimits,
     pub(crate) alignment: Alignment,
     pub(crate) tasks: Tasks,
     pub(crate) policy: CheckpointPolicy,
@@ -90,7 +93,6 @@ pub(crate) struct Controller {
     /// When something first happened in the open epoch.
     began: Option<Instant>,
     spent: bool,
-    ended: usize,
     budget: u64,
     /// The most that an edge of each other process carried in an epoch, as far as it has told.
     carried: BTreeMap<u32, u64>,
@@ -107,7 +109,6 @@ impl Controller {
             open: 0,
             began: None,
             spent: false,
-            ended: 0,
             budget: BUDGET_BYTES_START,
             carried: BTreeMap::new(),
             phase: Phase::Starting(parts.tasks.sinks),
@@ -122,6 +123,7 @@ impl Controller {
         for report in self.parts.reports.take() {
             self.read_report(report, now)?;
         }
+        self.take_limits(now);
         self.align(now);
         self.give_up_overdue(now)?;
         self.advance(now);
@@ -145,8 +147,8 @@ impl Controller {
             }
             Report::Carried { process, bytes } => _ = self.carried.insert(process, bytes),
             Report::Progress(update) => self.parts.alignment.update(update),
-            Report::Ended => {
-                self.ended += 1;
+            Report::Ended { source } => {
+                self.instance_ended(source);
                 self.snapshots.happened = true;
                 self.began.get_or_insert(now);
                 self.send_share();
@@ -177,12 +179,13 @@ impl Controller {
             Phase::Starting(0) if self.parts.is_ending => self.drain(None, now),
             Phase::Starting(0) => {
                 self.phase = Phase::Running;
+                self.send_limits();
                 // Sources read nothing before they have their share, and have it when this epoch is over.
                 self.send_share();
                 self.close_soon(now);
                 self.advance(now);
             }
-            Phase::Running if self.ended == self.parts.source_instances => {
+            Phase::Running if self.parts.limits.instances() == 0 => {
                 self.phase = Phase::Draining(self.open, None);
                 self.close_soon(now);
             }
@@ -277,10 +280,10 @@ impl Controller {
         if let Phase::Starting(_) = self.phase {
             return;
         }
-        let active = self.parts.source_instances - self.ended;
+        let active = self.parts.limits.instances();
         let share = match self.snapshots.room() {
             Room::Exhausted => 0,
-            Room::Enough | Room::Little => self.budget / active.max(1) as u64,
+            Room::Enough | Room::Little => self.budget / active.max(1),
         };
         self.send(Command::Share(share));
     }

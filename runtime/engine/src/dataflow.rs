@@ -4,7 +4,7 @@ use crate::alignment::Alignment;
 use crate::checkpoint::{Checkpoints, OwnStates, Tasks, Uploader, has_part};
 use crate::clock::Clock;
 use crate::control::JobControl;
-use crate::controller::{Controller, ControllerParts};
+use crate::controller::{Controller, ControllerParts, RateLimits};
 use crate::credit::Credit;
 use crate::error::EngineError;
 use crate::fatal;
@@ -65,11 +65,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Source instances of the job, over all workers.
-    fn source_instances(&self) -> usize {
-        self.nodes(|role| matches!(role, Role::Source(_)))
-    }
-
     /// Whether the worker at `index` tells process 0 for all workers of its process.
     fn is_spokesman(&self, index: usize) -> bool {
         self.process != 0 && index == self.process * (self.workers / self.processes)
@@ -137,7 +132,7 @@ fn controller<'a>(
                 activator: activator.clone(),
                 edges: shared.credits.clone(),
                 metrics: shared.job_metrics.clone(),
-                source_instances: shared.source_instances(),
+                limits: RateLimits::new(shared.plan.rate_limits().into_iter().map(|(_, limit)| limit), shared.workers),
                 alignment: Alignment::new(&shared.plan.alignment, shared.workers),
                 tasks: shared.tasks(),
                 policy: shared.checkpoints.policy(),
@@ -227,6 +222,7 @@ impl<'a> Graph<'a, '_> {
         let mut outputs = self.outputs(&mut builder, index, sync.clone());
         let (watermark_output, watermarks) = builder.new_output::<Vec<Update>>();
         let splits = self.open_splits(node, source, index as u32, &sync);
+        self.shared.clock.attach(sync);
         let refusals = self.refusals(index, None);
         let (worker, reporter, clock) = (self.scope.index() as u32, self.reporter.clone(), self.shared.clock.clone());
         let metrics = self.shared.job_metrics.clone();

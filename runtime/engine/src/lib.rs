@@ -44,7 +44,7 @@ mod error;
 pub use checkpoint::{CheckpointPolicy, Durability, StartFrom};
 pub use claims::{ClaimState, SplitSnapshot, WatermarkSnapshot};
 pub use clock::{Clock, ManualClock};
-pub use control::{After, Answer, JobControl, SnapshotDone, SnapshotError};
+pub use control::{After, Answer, JobControl, LimitError, SnapshotDone, SnapshotError};
 pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};
 pub use job::{Job, JobOptions, JobSummary};

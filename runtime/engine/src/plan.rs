@@ -21,7 +21,7 @@ use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Declared;
 use tidewheel_types::description::StateDecl;
-use tidewheel_types::job::{JobSpec, OnError, WindowAssigner, WindowSpec};
+use tidewheel_types::job::{JobSpec, OnError, RateLimit, WindowAssigner, WindowSpec};
 use tidewheel_types::selector::Selector;
 use tidewheel_types::shape::{NamedWindows, Shape, ShapeError, Windows};
 
@@ -63,6 +63,15 @@ impl Plan {
     pub fn splits(&self) -> Splits {
         let sources = self.nodes.iter().filter_map(|node| match &node.role {
             Role::Source(source) => Some((node.id.to_string(), source.splits.clone())),
+            _ => None,
+        });
+        sources.collect()
+    }
+
+    /// The sources, in the order of the job file, and how much is read of each.
+    pub(crate) fn rate_limits(&self) -> Vec<(String, RateLimit)> {
+        let sources = self.nodes.iter().filter_map(|node| match &node.role {
+            Role::Source(source) => Some((node.id.to_string(), source.rate_limit)),
             _ => None,
         });
         sources.collect()
@@ -238,6 +247,7 @@ pub(crate) struct SourceNode {
     pub(crate) event_time: Option<Selector>,
     pub(crate) out_of_orderness_ms: i64,
     pub(crate) idle_after: Option<std::time::Duration>,
+    pub(crate) rate_limit: RateLimit,
     /// Its group, and how far it may be ahead.
     pub(crate) aligned: Option<Aligned>,
     /// Their names.

@@ -142,7 +142,9 @@ impl Logic for SinkTask {
             Command::Checkpoint { .. } if self.staging.is_some() => return Ok(Flow::Waiting),
             Command::Checkpoint { checkpoint, .. } => self.staging = Some(*checkpoint),
             Command::Complete(checkpoint) => self.complete.push_back(*checkpoint),
-            Command::Share(_) | Command::Align { .. } | Command::Halt { .. } => return Ok(Flow::Done),
+            Command::Share(_) | Command::Align { .. } | Command::Limit { .. } | Command::Halt { .. } => {
+                return Ok(Flow::Done);
+            }
         }
         // At once: what is written from now on belongs to the next checkpoint.
         self.poll().map(|()| Flow::Done)

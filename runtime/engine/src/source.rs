@@ -6,6 +6,7 @@
 //! are at the end of an epoch is the cut of that epoch.
 
 mod epochs;
+mod limiter;
 mod split;
 
 pub(crate) use split::SplitTask;
@@ -24,6 +25,7 @@ use crate::streams::{CheckpointId, Command, Report};
 use crate::task::Frontier;
 use crate::watermark::{self, Progress, Update};
 use epochs::{Closed, Epochs};
+use limiter::Limiter;
 use std::sync::Arc;
 use std::time::Instant;
 use tidewheel_connectors::{ConnectorError, Malformed, NO_TIME};
@@ -90,6 +92,9 @@ pub(crate) struct SourceTask {
     /// Bytes this instance may read, and has read, in an epoch. Nothing, until the controller says how much.
     share: usize,
     read: usize,
+    limiter: Limiter,
+    /// It waits for that.
+    is_limited: bool,
     /// The job is being stopped: nothing is read any more.
     is_halted: bool,
     /// What has been reported in the open epoch.
@@ -106,6 +111,8 @@ impl SourceTask {
             epochs: Epochs::default(),
             share: 0,
             read: 0,
+            limiter: Limiter::new(parts.clock.now_ms()),
+            is_limited: false,
             is_halted: false,
             reported: None,
             reported_end: false,
@@ -154,6 +161,10 @@ impl SourceTask {
                         self.align(now);
                     }
                 }
+                Command::Limit { source, limit, instances } if source == self.parts.source => {
+                    self.limiter.set(limit, instances, self.parts.clock.now_ms());
+                }
+                Command::Limit { .. } => {}
                 Command::Halt { drain } => self.halt(drain),
                 Command::Checkpoint { checkpoint, .. } => self.record_positions(checkpoint, now),
                 Command::Complete(_) => {}
@@ -226,15 +237,30 @@ impl SourceTask {
         }
         for _ in 0..READS {
             let Some(split) = self.next_ready(now) else { return Ok(false) };
-            if self.read >= self.share || !self.parts.outputs.have_credit(self.epochs.open()) {
-                // The end of the epoch, or the edge that has room again, activates this task. That may be long in coming:
-                // all splits are looked at, as one that has something by now is not idle until then.
+            let bytes_max = self.bytes_max(now);
+            if bytes_max == 0 || !self.parts.outputs.have_credit(self.epochs.open()) {
+                // The end of the epoch, the alarm, or the edge that has room again activates this task. That may be long in
+                // coming: all splits are looked at, as one that has something by now is not idle until then.
                 self.parts.splits.iter_mut().for_each(|split| _ = split.is_ready(now));
                 return Ok(false);
             }
-            self.read_split(split, now)?;
+            self.read_split(split, bytes_max, now)?;
         }
         Ok(self.next_ready(now).is_some())
+    }
+
+    /// How much may be read now: of a piece, of the share of this epoch, of what the source is limited to.
+    fn bytes_max(&mut self, now: Instant) -> usize {
+        let bytes_max = READ_BYTES.min(self.share.saturating_sub(self.read));
+        if bytes_max == 0 {
+            return 0;
+        }
+        let limit = self.limiter.bytes_max(self.parts.clock.now_ms());
+        let was_limited = std::mem::replace(&mut self.is_limited, limit == 0);
+        if was_limited && !self.is_limited {
+            self.parts.splits.iter_mut().for_each(|split| split.go_on(now));
+        }
+        bytes_max.min(limit)
     }
 
     /// The next split in turn that has something to read.
@@ -243,16 +269,18 @@ impl SourceTask {
         (self.turn..self.turn + count).map(|at| at % count).find(|&at| self.parts.splits[at].is_ready(now))
     }
 
-    fn read_split(&mut self, index: usize, now: Instant) -> Result<(), EngineError> {
+    fn read_split(&mut self, index: usize, bytes_max: usize, now: Instant) -> Result<(), EngineError> {
         self.turn = index + 1;
         let mut batch = Batch::default();
         let mut malformed = Vec::new();
-        let bytes_max = READ_BYTES.min(self.share - self.read);
         let split = &mut self.parts.splits[index];
         split.read(now, bytes_max, &mut batch, &mut malformed).map_err(|error| self.failed(error))?;
 
         // At least 1: a split that brings nothing but malformed lines uses its budget too.
-        self.read += (batch.size_bytes() + malformed.iter().map(|line| line.bytes.len()).sum::<usize>()).max(1);
+        let malformed_bytes = malformed.iter().map(|line| line.bytes.len()).sum::<usize>();
+        self.read += (batch.size_bytes() + malformed_bytes).max(1);
+        let bytes = batch.keys.bytes().len() + batch.values.bytes().len() + malformed_bytes;
+        self.limiter.draw(batch.len() + malformed.len(), bytes);
         for Malformed { offset, bytes, reason } in malformed {
             let origin = Origin { offset, source: self.parts.source, split: self.parts.splits[index].number };
             self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value: &bytes, reason })?;
@@ -309,7 +337,7 @@ impl SourceTask {
         let progress = self.progress(now);
         if progress == Progress::Ended && !self.reported_end && !self.is_halted {
             self.reported_end = true;
-            self.parts.reporter.send(Report::Ended);
+            self.parts.reporter.send(Report::Ended { source: self.parts.source });
         }
         let report = match () {
             () if self.read > 0 && self.read >= self.share => Report::Spent(self.epochs.open()),
@@ -333,7 +361,12 @@ impl SourceTask {
 
     /// Has this task activated at the first moment at which a split needs a look.
     fn set_alarm(&mut self, now: Instant) {
-        let first = self.parts.splits.iter().filter_map(|split| split.alarm(now)).min();
+        let (clock, now_ms) = (&self.parts.clock, self.parts.clock.now_ms());
+        // When it has passed, what it waits for by now is something else.
+        let limited = self.limiter.until_ms().filter(|&until| self.is_limited && until > now_ms);
+        let limited = limited.and_then(|until| clock.wait(until, now_ms));
+        let limited = limited.map(|wait| now + wait);
+        let first = self.parts.splits.iter().filter_map(|split| split.alarm(now)).chain(limited).min();
         if let Some(wait) = first.and_then(|at| self.alarm.set(at, now)) {
             self.parts.activator.activate_after(wait);
         }

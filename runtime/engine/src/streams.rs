@@ -4,6 +4,7 @@ use crate::watermark::Update;
 use serde::{Deserialize, Serialize};
 use tidewheel_connectors::Room;
 use tidewheel_types::Epoch;
+use tidewheel_types::job::RateLimit;
 
 /// Numbers a job's checkpoints, in rising order over all its attempts.
 pub(crate) type CheckpointId = u64;
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     /// The least watermark of a group of sources that wait for each other; the largest there is if none has to be waited
     /// for.
     Align { group: u32, lowest: i64 },
+    /// From the next epoch on, the instances of a source, so many, read no more than this in a second together.
+    Limit { source: u32, limit: RateLimit, instances: u64 },
     /// No source reads any more: the job is being stopped. With `drain` event time ends, so that everything fires.
     Halt { drain: bool },
     /// The end of this epoch is a checkpoint: sources record their positions, operators freeze what has changed, sinks
@@ -36,8 +39,8 @@ pub(crate) enum Report {
     Carried { process: u32, bytes: u64 },
     /// A source instance that is in a group has come further.
     Progress(Update),
-    /// A source instance's last split has ended.
-    Ended,
+    /// The last split of an instance of a source has ended.
+    Ended { source: u32 },
     /// A sink has settled what an earlier attempt left: the sources may begin.
     Ready,
     /// A task's part of a checkpoint is safe; as JSON, which says of itself what it is.

@@ -2,7 +2,7 @@
 
 use crate::error::ErrorBody;
 use crate::model::{
-    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, Taken, Watermarks,
+    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, SourceRate, Taken, Watermarks,
 };
 use crate::{ApiError, ClientError, Fault, routes};
 use bytes::Bytes;
@@ -58,6 +58,11 @@ impl Client {
     /// The checkpoints there are, and how they went.
     pub fn checkpoints(&mut self) -> Result<Checkpoints, ClientError> {
         self.get(routes::CHECKPOINTS)
+    }
+
+    /// Has it read no more than that of a source; gives what has been set.
+    pub fn rate(&mut self, rate: &SourceRate) -> Result<SourceRate, ClientError> {
+        self.post(routes::RATE, rate)
     }
 
     /// Where its watermarks stand, and what holds them back.

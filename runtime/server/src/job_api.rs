@@ -2,7 +2,7 @@
 
 use crate::ApiError;
 use crate::model::{
-    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, Taken, Watermarks,
+    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, SourceRate, Taken, Watermarks,
 };
 
 /// A running job. Methods are called on threads of the server, several at a time, and may block.
@@ -19,6 +19,9 @@ pub trait JobApi: Send + Sync + 'static {
 
     /// Takes a savepoint, and waits until it is finished. One at a time: a second one is refused as a conflict.
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError>;
+
+    /// Reads no more than that of a source from now on, also after restarts; gives what has been set.
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError>;
 
     /// Where its watermarks stand, and what holds them back.
     fn watermarks(&self) -> Result<Watermarks, ApiError>;

@@ -195,6 +195,18 @@ pub struct Taken {
     pub was_restarting: bool,
 }
 
+/// How much is read of a source in a second at most, by all its instances together. Without both: as much as the job takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceRate {
+    /// The source.
+    pub source: String,
+    /// Records, more than 0.
+    pub records: Option<u64>,
+    /// Bytes of keys and values, more than 0.
+    pub bytes: Option<u64>,
+}
+
 /// What holds a job's watermarks back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermarks {

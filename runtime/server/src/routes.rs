@@ -15,6 +15,7 @@ pub(crate) const JOB: &str = "/v1/job";
 pub(crate) const CHECKPOINTS: &str = "/v1/job/checkpoints";
 pub(crate) const CHECKPOINT: &str = "/v1/job/checkpoint";
 pub(crate) const SAVEPOINTS: &str = "/v1/job/savepoints";
+pub(crate) const RATE: &str = "/v1/job/rate";
 pub(crate) const WATERMARKS: &str = "/v1/job/watermarks";
 pub(crate) const METRICS: &str = "/v1/job/metrics";
 
@@ -33,6 +34,7 @@ pub(crate) fn router(api: Arc<dyn JobApi>) -> Router {
             SAVEPOINTS,
             post(async |State(api): Api, body: Bytes| answer(move || api.savepoint(request(&body)?)).await),
         )
+        .route(RATE, post(async |State(api): Api, body: Bytes| answer(move || api.rate(request(&body)?)).await))
         .route(WATERMARKS, get(async |State(api): Api| answer(move || api.watermarks()).await))
         .route(METRICS, get(async |State(api): Api| answer(move || api.metrics()).await))
         .fallback(nothing_there)
@@ -66,7 +68,7 @@ fn request<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
 async fn nothing_there(method: Method, uri: Uri) -> ApiError {
     let error = ApiError::new(Fault::Missing, format!("there is no {method} {}", uri.path()));
     error.with_hint(format!(
-        "ask for GET {JOB}, GET {CHECKPOINTS}, POST {CHECKPOINT}, POST {SAVEPOINTS}, GET {WATERMARKS} or \
+        "ask for GET {JOB}, GET {CHECKPOINTS}, POST {CHECKPOINT}, POST {SAVEPOINTS}, POST {RATE}, GET {WATERMARKS} or \
          GET {METRICS}"
     ))
 }

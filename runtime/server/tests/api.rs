@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, InProgress, JobState, JobStatus, Metrics, Part, PartWatermark, Process,
-    Restart, Savepoint, SavepointRequest, SplitWatermark, Taken, Watermarks,
+    Restart, Savepoint, SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Client, ClientError, Fault, JobApi, Server};
 
@@ -92,6 +92,10 @@ impl JobApi for FakeJob {
         result.map(|()| Savepoint { url, checkpoint: checkpoint() })
     }
 
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+        Ok(rate)
+    }
+
     fn watermarks(&self) -> Result<Watermarks, ApiError> {
         Ok(watermarks())
     }
@@ -157,6 +161,8 @@ fn what_a_job_says_comes_through() {
     let checkpoints = client.checkpoints().unwrap();
     assert_eq!((checkpoints.completed, checkpoints.kept), (7, vec![checkpoint()]));
     assert_eq!(checkpoints.in_progress.unwrap().id, 8);
+    let rate = SourceRate { source: "lines".to_owned(), records: Some(7), bytes: None };
+    assert_eq!(client.rate(&rate).unwrap(), rate);
     assert_eq!(client.watermarks().unwrap(), watermarks());
     assert_eq!(client.metrics().unwrap().job["epoch"], 4_711.0);
     fixture.go_on.send(Ok(())).unwrap();

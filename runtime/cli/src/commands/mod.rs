@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod checkpoints;
 pub(crate) mod inspect;
 pub(crate) mod jobs;
+pub(crate) mod rate;
 pub(crate) mod run;
 pub(crate) mod savepoint;
 pub(crate) mod state;

@@ -104,7 +104,7 @@ impl Controller {
 
     /// Begins the checkpoint after which the job ends.
     pub(super) fn begin_last(&mut self, request: Option<Request>, now: Instant) {
-        if self.ended == self.parts.source_instances {
+        if self.parts.limits.instances() == 0 {
             self.snapshots.event_time = EventTimeEnd::Finished;
         }
         let checkpoint = self.begin(request, now);

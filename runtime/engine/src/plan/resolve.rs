@@ -123,6 +123,7 @@ impl Planner<'_> {
                 event_time: spec.event_time.clone(),
                 out_of_orderness_ms: spec.watermark.out_of_orderness_ms,
                 idle_after: spec.watermark.idle_after_ms.map(Duration::from_millis),
+                rate_limit: spec.rate_limit,
                 aligned,
                 splits: splits.clone(),
             }),

@@ -13,6 +13,7 @@ mod native;
 mod order;
 mod poison;
 mod processing_time;
+mod rate_limit;
 mod room;
 mod savepoint;
 mod watermarks;

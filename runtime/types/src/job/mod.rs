@@ -18,10 +18,12 @@ mod window;
 pub use durability::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
 pub use error::{JobError, nearest};
 pub use options::Options;
+pub use units::parse_bytes;
 pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowClock, WindowSpec};
 
 use crate::description::TimerClock;
 use crate::{JsonPointer, OperatorId, Selector};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The output of a source or operator that takes its bad records, when `on-error = "dead-letter"`.
@@ -65,6 +67,8 @@ pub struct SourceSpec {
     pub key: Option<Selector>,
     /// How watermarks are made.
     pub watermark: WatermarkSpec,
+    /// How much is read in a second at most.
+    pub rate_limit: RateLimit,
     /// What becomes of malformed input.
     pub on_error: OnError,
     /// Line of the table.
@@ -89,6 +93,17 @@ pub struct AlignmentSpec {
     pub group: String,
     /// How far a split's watermark may be ahead of the least of the group before it is no longer read.
     pub max_drift_ms: i64,
+}
+
+/// How much all instances of a source together read in a second at most: `rate-limit = { records = 1000, bytes = "1MiB" }`.
+/// `None`: as much as the job can take; a number is more than 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimit {
+    /// Records, those that are malformed included.
+    pub records: Option<u64>,
+    /// Bytes of their keys and values.
+    pub bytes: Option<u64>,
 }
 
 /// A step on the way of the records: `[operators.NAME]`.

@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    AlignmentSpec, ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, SinkSpec,
-    SourceSpec, WatermarkSpec, durability, function, window,
+    AlignmentSpec, ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, RateLimit,
+    SinkSpec, SourceSpec, WatermarkSpec, durability, function, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -44,9 +44,10 @@ fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> 
     }
     let key = selector(&mut table, "key")?;
     let watermark = watermark(&mut table)?;
+    let rate_limit = rate_limit(&mut table)?;
     let on_error = on_error(&mut table)?;
-    let line = table.line();
-    Ok(SourceSpec { id: OperatorId::new(&name), connector, event_time, key, watermark, on_error, line, options: table })
+    let (id, line) = (OperatorId::new(&name), table.line());
+    Ok(SourceSpec { id, connector, event_time, key, watermark, rate_limit, on_error, line, options: table })
 }
 
 fn operator((name, mut table): (String, Options)) -> Result<OperatorSpec, JobError> {
@@ -159,6 +160,21 @@ fn alignment(watermark: &mut Options) -> Result<Option<AlignmentSpec>, JobError>
         (Some(group), Some(max_drift_ms)) => Ok(Some(AlignmentSpec { group, max_drift_ms })),
         (Some(_), None) => Err(watermark.missing("max-drift")),
         (None, Some(_)) => Err(watermark.missing("alignment")),
+    }
+}
+
+/// `rate-limit = { records = 1000, bytes = "1MiB" }`.
+fn rate_limit(table: &mut Options) -> Result<RateLimit, JobError> {
+    let Some(mut limit) = table.take_table("rate-limit")? else { return Ok(RateLimit::default()) };
+    let spec = RateLimit { records: limit.take("records")?, bytes: limit.take_bytes("bytes")? };
+    limit.finish()?;
+    match spec {
+        RateLimit { records: Some(0), .. } => Err(limit.error("records", "has to be more than 0")),
+        RateLimit { bytes: Some(0), .. } => Err(limit.error("bytes", "has to be more than 0")),
+        RateLimit { records: None, bytes: None } => {
+            Err(table.error("rate-limit", "expected { records = NUMBER }, { bytes = \"SIZE\" } or both"))
+        }
+        spec => Ok(spec),
     }
 }
 

@@ -6,8 +6,8 @@ mod settings;
 mod window;
 
 use super::{
-    AlignmentSpec, ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, WatermarkSpec,
-    WindowAssigner,
+    AlignmentSpec, ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, RateLimit,
+    WatermarkSpec, WindowAssigner,
 };
 use crate::Selector;
 use proptest::collection::vec;
@@ -34,6 +34,7 @@ path       = "orders.jsonl"
 event-time = { json = "/ordered_at" }
 key        = { json = "/user_id" }
 watermark  = { out-of-orderness = "5s", idle-after = "30s", alignment = "shop", max-drift = "1m" }
+rate-limit = { records = 1000, bytes = "1MiB" }
 on-error   = "dead-letter"
 
 [sources.clicks]
@@ -76,6 +77,8 @@ fn a_job_file_with_everything() {
     assert_eq!(orders.key, Some(Selector::json("/user_id").unwrap()));
     let alignment = Some(AlignmentSpec { group: "shop".to_owned(), max_drift_ms: 60_000 });
     assert_eq!(orders.watermark, WatermarkSpec { out_of_orderness_ms: 5_000, idle_after_ms: Some(30_000), alignment });
+    assert_eq!(orders.rate_limit, RateLimit { records: Some(1_000), bytes: Some(1 << 20) });
+    assert_eq!(clicks.rate_limit, RateLimit::default());
     assert_eq!(orders.on_error, OnError::DeadLetter);
     assert_eq!(orders.options.require::<String>("path").unwrap(), "orders.jsonl");
     assert_eq!(orders.options.finish(), Ok(()));
@@ -85,7 +88,7 @@ fn a_job_file_with_everything() {
     assert_eq!(rates["bid"].as_integer(), Some(3));
 
     let [daily, rfm, spread] = spec.operators.as_slice() else { panic!("three operators") };
-    assert_eq!((daily.id.as_str(), component(daily).path.as_str(), daily.line), ("daily", "spend.wasm", 27));
+    assert_eq!((daily.id.as_str(), component(daily).path.as_str(), daily.line), ("daily", "spend.wasm", 28));
     assert_eq!(daily.inputs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["rfm", "spread"]);
     assert_eq!(daily.key, Some(Selector::bytes("0..4").unwrap()));
     let day = WindowAssigner::Tumbling { size_ms: 86_400_000, offset_ms: 28_800_000 };
@@ -239,6 +242,18 @@ const IN_VALUES: &[Mistake] = &[
         "watermark = { idle = '3s' }\nkey =",
         "4: unknown key \"idle\" in [sources.in.watermark]",
         "the choices are \"out-of-orderness\", \"idle-after\", \"alignment\" and \"max-drift\"",
+    ),
+    (
+        "key =",
+        "rate-limit = { records = 0 }\nkey =",
+        "4: \"records\" in [sources.in.rate-limit]: has to be more than 0",
+        "",
+    ),
+    (
+        "key =",
+        "rate-limit = {}\nkey =",
+        "4: \"rate-limit\" in [sources.in]: expected { records = NUMBER }, { bytes = \"SIZE\" } or both",
+        "",
     ),
     (
         "key =",

@@ -11,8 +11,8 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| format!("{text:?} is a negative duration"))
 }
 
-/// Reads a number of bytes.
-pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+/// Reads a number of bytes; what is wrong with it is said without a final dot.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let expected =
         || format!("{text:?} is not a size: expected one such as \"512B\", \"256KiB\", \"16MiB\" or \"1GiB\"");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

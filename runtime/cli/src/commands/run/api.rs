@@ -12,15 +12,16 @@ use std::time::Duration;
 use tidewheel_checkpoint::{Store, savepoint};
 use tidewheel_cluster::Channel;
 use tidewheel_engine::{
-    After, Answer, ClaimState, Job, JobControl, JobMetrics, JobSnapshot, NodeKind, SnapshotError, SplitSnapshot,
-    WatermarkSnapshot,
+    After, Answer, ClaimState, Job, JobControl, JobMetrics, JobSnapshot, LimitError, NodeKind, SnapshotError,
+    SplitSnapshot, WatermarkSnapshot,
 };
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, PartWatermark, Savepoint,
-    SavepointRequest, SplitWatermark, Taken, Watermarks,
+    SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault};
 use tidewheel_types::Watermark;
+use tidewheel_types::job::RateLimit;
 
 /// A running job, as it is seen from outside.
 pub(super) struct RunningJob {
@@ -95,6 +96,7 @@ impl RunningJob {
             Question::Checkpoints => serde_json::to_value(self.checkpoints()?),
             Question::Checkpoint(request) => serde_json::to_value(self.checkpoint(&request)?),
             Question::Savepoint(request) => serde_json::to_value(self.savepoint(request)?),
+            Question::Rate(rate) => serde_json::to_value(self.rate(rate)?),
             Question::Watermarks => serde_json::to_value(self.watermarks()),
             Question::Metrics => serde_json::to_value(self.metrics()),
         };
@@ -176,6 +178,21 @@ impl RunningJob {
         Ok(Savepoint { url, checkpoint: self.done(&answer)? })
     }
 
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+        self.control.limit(&rate.source, rate_limit(&rate)).map_err(|error| {
+            let message = error.to_string();
+            match error {
+                LimitError::NoSource { nearest: Some(nearest), .. } => {
+                    ApiError::new(Fault::Missing, message).with_hint(format!("did you mean {nearest:?}?"))
+                }
+                LimitError::NoSource { nearest: None, .. } => ApiError::new(Fault::Missing, message),
+                LimitError::Zero => ApiError::new(Fault::Request, message),
+                LimitError::Ending => ApiError::new(Fault::Conflict, message),
+            }
+        })?;
+        Ok(rate)
+    }
+
     fn watermarks(&self) -> Watermarks {
         let (parts, splits) = self.metrics.watermarks();
         let part = |part: WatermarkSnapshot| PartWatermark {
@@ -240,6 +257,11 @@ fn parts(counters: &JobSnapshot) -> Vec<Part> {
         watermark: watermark_ms(node.watermark),
     });
     parts.collect()
+}
+
+/// The same for the engine.
+pub(super) fn rate_limit(rate: &SourceRate) -> RateLimit {
+    RateLimit { records: rate.records, bytes: rate.bytes }
 }
 
 fn kind(kind: NodeKind) -> String {

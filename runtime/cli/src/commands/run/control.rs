@@ -6,7 +6,7 @@
 use super::start::{Question, Reply};
 use crate::commands::{checkpoints, now_ms};
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tidewheel_checkpoint::Store;
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Process, Restart, Savepoint,
-    SavepointRequest, Taken, Watermarks,
+    SavepointRequest, SourceRate, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault, JobApi};
 
@@ -56,6 +56,8 @@ struct State {
     /// The way to worker process 0, while there is one.
     ask: Option<Ask>,
     restarts: Vec<Restart>,
+    /// How much is read of sources for which somebody has said so: later attempts are told.
+    rates: BTreeMap<String, SourceRate>,
     /// Number of questions so far, and who waits for the answer to which.
     asked: u64,
     waiting: HashMap<u64, Waiting>,
@@ -113,6 +115,7 @@ impl Control {
             pids: Vec::new(),
             ask: None,
             restarts: Vec::new(),
+            rates: BTreeMap::new(),
             asked: 0,
             waiting: HashMap::new(),
             stoppers: 0,
@@ -146,6 +149,11 @@ impl Control {
             state.has_stopped |= is_stop && reply.is_ok();
             let _ = answer.send(reply);
         }
+    }
+
+    /// How much is read of sources for which somebody has said so.
+    pub(super) fn rates(&self) -> Vec<SourceRate> {
+        self.lock().rates.values().cloned().collect()
     }
 
     /// Whether somebody has been told that the job has stopped. Everything is committed then: if its process dies before it
@@ -351,6 +359,12 @@ impl JobApi for Control {
 
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError> {
         self.ask_worker(Question::Savepoint(request), None)
+    }
+
+    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+        let set: SourceRate = self.ask_worker(Question::Rate(rate), Some(ANSWER_MAX))?;
+        self.lock().rates.insert(set.source.clone(), set.clone());
+        Ok(set)
     }
 
     fn watermarks(&self) -> Result<Watermarks, ApiError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tidewheel_cluster::Member;
 use tidewheel_engine::Splits;
 use tidewheel_server::ApiError;
-use tidewheel_server::model::{CheckpointRequest, SavepointRequest};
+use tidewheel_server::model::{CheckpointRequest, SavepointRequest, SourceRate};
 
 /// What a worker process is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +34,7 @@ pub(super) enum Question {
     Checkpoints,
     Checkpoint(CheckpointRequest),
     Savepoint(SavepointRequest),
+    Rate(SourceRate),
     Watermarks,
     Metrics,
 }
@@ -44,7 +45,9 @@ impl Question {
         match self {
             Question::Checkpoint(request) => request.stop,
             Question::Savepoint(request) => request.stop,
-            Question::Status | Question::Checkpoints | Question::Watermarks | Question::Metrics => false,
+            Question::Status | Question::Checkpoints | Question::Rate(_) | Question::Watermarks | Question::Metrics => {
+                false
+            }
         }
     }
 }
@@ -78,6 +81,8 @@ pub(super) struct Start {
     pub(super) is_restart: bool,
     /// When the job was started.
     pub(super) started_ms: i64,
+    /// How much is read of sources for which somebody has said so since.
+    pub(super) rates: Vec<SourceRate>,
 }
 
 /// What an attempt starts from.

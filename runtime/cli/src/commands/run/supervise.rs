@@ -323,6 +323,7 @@ impl Supervised<'_> {
             is_ending: restore.is_some_and(|restore| restore.manifest.drained && self.is_ours(&restore.manifest)),
             is_restart: self.attempts.is_some(),
             started_ms: self.started_ms,
+            rates: self.control.rates(),
         }
     }
 }

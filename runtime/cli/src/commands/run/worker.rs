@@ -1,6 +1,6 @@
 //! A worker process of a job with checkpoints: what its supervisor tells it, made into a running job.
 
-use super::api::{Answering, RunningJob};
+use super::api::{self, Answering, RunningJob};
 use super::start::{FromWorker, Origin, Start, ToWorker};
 use super::{finish, supervise};
 use crate::args::Run;
@@ -99,6 +99,10 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
     if start.member.process != 0 {
         job.wait();
         return Ok(());
+    }
+    for rate in &start.rates {
+        // It was taken by an earlier attempt of the same job.
+        let _ = job.control().limit(&rate.source, api::rate_limit(rate));
     }
     let answering = Answering::start(channel, RunningJob::new(&spec.name, start, run, &job, store));
     let live = if run.quiet || run.json { None } else { LiveLine::start(job.metrics()) };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_checkpoint::Store;
-use tidewheel_server::model::{CheckpointRequest, JobState, SavepointRequest, Taken};
+use tidewheel_server::model::{CheckpointRequest, JobState, SavepointRequest, SourceRate, Taken};
 use tidewheel_server::{ApiError, Fault, JobApi};
 
 /// How long a test waits for what has to happen.
@@ -83,6 +83,24 @@ fn a_question_is_answered_by_the_worker_and_by_no_other() {
     control.answered(number + 1, Ok(json!({})));
     control.answered(number, Err(ApiError::new(Fault::Job, "the disk is full")));
     assert_eq!(refused(savepoint.join().unwrap(), Fault::Job), "the disk is full");
+}
+
+#[test]
+fn a_rate_that_the_worker_takes_is_told_to_later_attempts() {
+    let control = control();
+    let asked = run(&control, 1);
+    let limit = |source: &str, records, reply: &dyn Fn(SourceRate) -> Result<serde_json::Value, ApiError>| {
+        let (asking, rate) = (Arc::clone(&control), SourceRate { source: source.to_owned(), records, bytes: None });
+        let set = thread::spawn(move || asking.rate(rate));
+        let (number, Question::Rate(rate)) = asked.recv_timeout(LIMIT).unwrap() else { panic!("it asks for the rate") };
+        control.answered(number, reply(rate));
+        set.join().unwrap()
+    };
+    let takes = |rate| Ok(json!(rate));
+    limit("lines", Some(7), &takes).unwrap();
+    refused(limit("liens", None, &|_| Err(ApiError::new(Fault::Missing, "no such source"))), Fault::Missing);
+    let set = limit("lines", Some(9), &takes).unwrap();
+    assert_eq!(control.rates(), [set]);
 }
 
 #[test]
