@@ -140,14 +140,19 @@ pub(super) fn selector(table: &mut Options, key: &str) -> Result<Option<Selector
 
 fn watermark(table: &mut Options) -> Result<WatermarkSpec, JobError> {
     let Some(mut watermark) = table.take_table("watermark")? else { return Ok(WatermarkSpec::default()) };
-    let out_of_orderness_ms = take_event_time_span(&mut watermark, "out-of-orderness")?.unwrap_or(0);
+    let out_of_orderness_ms = take_event_time_span(&mut watermark, "out-of-orderness")?;
+    let is_ascending: Option<bool> = watermark.take("ascending")?;
     let idle_after_ms = watermark.take_millis("idle-after")?;
     let alignment = alignment(&mut watermark)?;
     watermark.finish()?;
     if idle_after_ms == Some(0) {
         return Err(watermark.error("idle-after", "has to be more than 0"));
     }
-    Ok(WatermarkSpec { out_of_orderness_ms, idle_after_ms, alignment })
+    if is_ascending == Some(true) && out_of_orderness_ms.is_some() {
+        let error = watermark.error("ascending", "\"out-of-orderness\" says that times are not");
+        return Err(error.with_hint("remove one of the two"));
+    }
+    Ok(WatermarkSpec { out_of_orderness_ms: out_of_orderness_ms.unwrap_or(0), idle_after_ms, alignment })
 }
 
 /// `alignment = "orders", max-drift = "1m"`.

@@ -109,6 +109,12 @@ fn a_job_file_with_everything() {
 }
 
 #[test]
+fn ascending_times_are_not_out_of_order() {
+    let spec = JobSpec::parse(&with("key =", "watermark = { ascending = true }\nkey ="), "job.toml").unwrap();
+    assert_eq!(spec.sources[0].watermark, WatermarkSpec::default());
+}
+
+#[test]
 fn what_is_not_said_has_a_default() {
     let spec = JobSpec::parse(&with("", ""), "job.toml").unwrap();
     assert_eq!(spec.max_parallelism, 128);
@@ -241,7 +247,7 @@ const IN_VALUES: &[Mistake] = &[
         "key =",
         "watermark = { idle = '3s' }\nkey =",
         "4: unknown key \"idle\" in [sources.in.watermark]",
-        "the choices are \"out-of-orderness\", \"idle-after\", \"alignment\" and \"max-drift\"",
+        "the choices are \"out-of-orderness\", \"ascending\", \"idle-after\", \"alignment\" and \"max-drift\"",
     ),
     (
         "key =",
@@ -260,6 +266,12 @@ const IN_VALUES: &[Mistake] = &[
         "watermark = { idle-after = '0s' }\nkey =",
         "4: \"idle-after\" in [sources.in.watermark]: has to be more than 0",
         "",
+    ),
+    (
+        "key =",
+        "watermark = { ascending = true, out-of-orderness = '1s' }\nkey =",
+        "4: \"ascending\" in [sources.in.watermark]: \"out-of-orderness\" says that times are not",
+        "remove one of the two",
     ),
     ("key =", "watermark = { alignment = 'a' }\nkey =", "4: missing key \"max-drift\" in [sources.in.watermark]", ""),
     ("key =", "watermark = { max-drift = '1m' }\nkey =", "4: missing key \"alignment\" in [sources.in.watermark]", ""),
