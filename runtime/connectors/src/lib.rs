@@ -22,6 +22,7 @@ mod transaction;
 
 mod discard;
 mod file;
+mod hybrid;
 pub mod memory;
 mod nexmark;
 mod stdio;

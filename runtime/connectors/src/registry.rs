@@ -2,6 +2,7 @@
 
 use crate::discard::Discard;
 use crate::file::File;
+use crate::hybrid::Hybrid;
 use crate::nexmark::Nexmark;
 use crate::stdio::{Stdin, Stdout};
 use crate::{ConnectorError, Sink, Source};
@@ -33,6 +34,13 @@ impl Registry {
 
     /// The connectors that come with Tidewheel.
     pub fn built_in() -> Self {
+        let mut registry = Registry::plain();
+        registry.register("hybrid", Hybrid);
+        registry
+    }
+
+    /// Those of them that are made of no others.
+    pub(crate) fn plain() -> Self {
         let mut registry = Registry::empty();
         registry.register("discard", Discard);
         registry.register("file", File);

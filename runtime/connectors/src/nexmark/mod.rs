@@ -46,7 +46,9 @@ impl Connector for Nexmark {
 /// What the options say.
 #[derive(Clone, Debug)]
 struct Settings {
-    /// Number of events over all splits; the greatest number there is for no end.
+    /// The first event: those before it have been had from elsewhere.
+    events_from: u64,
+    /// Number of events over all splits, with those before the first; the greatest number there is for no end.
     events_max: u64,
     splits: u32,
     parameters: Parameters,
@@ -78,6 +80,7 @@ impl Wanted {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            events_from: 0,
             events_max: u64::MAX,
             splits: 1,
             parameters: Parameters { seed: 42, interval_us: 100, keyspace: 0 },
@@ -95,6 +98,7 @@ impl Settings {
         let kinds = [("person", Kind::Person), ("auction", Kind::Auction), ("bid", Kind::Bid)];
         let formats = [("packed", Format::Packed), ("json", Format::Json)];
         Ok(Settings {
+            events_from: take_number(options, "events-from", 0..=u64::MAX / 2)?.unwrap_or(default.events_from),
             events_max: take_number(options, "events-max", 0..=u64::MAX)?.unwrap_or(default.events_max),
             splits: take_number(options, "splits", 1..=SPLITS_MAX)?.unwrap_or(default.splits),
             parameters: Parameters {
@@ -107,6 +111,14 @@ impl Settings {
             rate: take_number(options, "rate", 1..=RATE_MAX)?,
             format: options.take_choice("format", &formats)?.unwrap_or(default.format),
         })
+    }
+}
+
+impl Settings {
+    /// The first event of a split.
+    fn first_of(&self, split: SplitIndex) -> u64 {
+        let (splits, split) = (u64::from(self.splits), u64::from(split.0));
+        self.events_from + (split + splits - self.events_from % splits) % splits
     }
 }
 
@@ -137,7 +149,7 @@ impl Source for NexmarkSource {
     ) -> Result<Box<dyn SplitReader>, ConnectorError> {
         let next = match position {
             Some(position) => position.read::<EventPosition>(&format!("nexmark-{}", split.0))?.next,
-            None => u64::from(split.0),
+            None => self.settings.first_of(split),
         };
         Ok(Box::new(Reader::new(self.settings.clone(), self.pace.clone(), source, split, next)))
     }

@@ -3,6 +3,7 @@
 mod file_sink;
 mod file_source;
 mod harness;
+mod hybrid;
 mod memory;
 mod nexmark;
 mod outbox;

@@ -88,7 +88,10 @@ fn a_slow_sink_fills_up() {
 fn it_is_registered_under_any_name() {
     let mut registry = Registry::built_in();
     registry.register("numbers", MemoryConnector::source(MemorySource::new(3)));
-    assert_eq!(registry.names().collect::<Vec<_>>(), ["discard", "file", "nexmark", "numbers", "stdin", "stdout"]);
+    assert_eq!(
+        registry.names().collect::<Vec<_>>(),
+        ["discard", "file", "hybrid", "nexmark", "numbers", "stdin", "stdout"]
+    );
     let numbers = registry.get("numbers").expect("registered");
     let source = numbers.source(&mut options(""), Path::new("")).expect("a source");
     assert_eq!(source.splits().expect("splits"), ["memory-0", "memory-1", "memory-2"]);
