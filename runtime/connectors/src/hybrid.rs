@@ -61,6 +61,10 @@ impl Source for HybridSource {
         self.then.use_splits(names);
     }
 
+    fn is_bounded(&self) -> bool {
+        self.first.is_bounded() && self.then.is_bounded()
+    }
+
     fn open(
         &self,
         source: u32,

@@ -24,6 +24,11 @@ pub trait Source: Send + Sync {
     /// Some may be gone by now; one that is opened has to be there. For sources that may find others.
     fn use_splits(&self, _names: &[String]) {}
 
+    /// Whether its splits end by themselves.
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
     /// Starts to read a split, from its beginning or from where a reader of it was. `source` is the source's place in
     /// the job, for the records' origins.
     fn open(

@@ -245,7 +245,8 @@ pub(crate) struct SourceNode {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) key: Option<Selector>,
     pub(crate) event_time: Option<Selector>,
-    pub(crate) out_of_orderness_ms: i64,
+    /// None in a batch job: there is no watermark before the end.
+    pub(crate) out_of_orderness_ms: Option<i64>,
     pub(crate) idle_after: Option<std::time::Duration>,
     pub(crate) rate_limit: RateLimit,
     /// Its group, and how far it may be ahead.

@@ -28,12 +28,12 @@ pub(crate) struct Update {
 }
 
 /// The watermark of one split: the largest event time seen, less the out-of-orderness, less 1 ms; idle when it has been
-/// without records for a while.
+/// without records for a while. Without an out-of-orderness it has none before its end.
 ///
 /// A split is without records between two reads that find none, and while its reader waits for more. It is not while it
 /// has something to read and waits for its turn, for the next epoch or for credit: then nobody knows.
 pub(crate) struct SplitClock {
-    out_of_orderness_ms: i64,
+    out_of_orderness_ms: Option<i64>,
     idle_after: Option<Duration>,
     largest: Option<i64>,
     /// For how long it is known to have been without records, up to `known_at`.
@@ -47,7 +47,7 @@ pub(crate) struct SplitClock {
 }
 
 impl SplitClock {
-    pub(crate) fn new(out_of_orderness_ms: i64, idle_after: Option<Duration>, now: Instant) -> Self {
+    pub(crate) fn new(out_of_orderness_ms: Option<i64>, idle_after: Option<Duration>, now: Instant) -> Self {
         SplitClock {
             out_of_orderness_ms,
             idle_after,
@@ -139,7 +139,10 @@ impl SplitClock {
 
     /// Where it is, whether or not anybody waits for it.
     pub(crate) fn watermark(&self) -> Watermark {
-        self.largest.map_or(Watermark::MIN, |at| Watermark::bounded(EventTime(at), self.out_of_orderness_ms))
+        match (self.largest, self.out_of_orderness_ms) {
+            (Some(at), Some(out_of_orderness_ms)) => Watermark::bounded(EventTime(at), out_of_orderness_ms),
+            _ => Watermark::MIN,
+        }
     }
 }
 
@@ -216,7 +219,7 @@ mod tests {
     fn a_split_is_behind_its_largest_time_and_idle_after_a_while() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut split = SplitClock::new(5_000, Some(Duration::from_secs(30)), start);
+        let mut split = SplitClock::new(Some(5_000), Some(Duration::from_secs(30)), start);
         assert_eq!(split.progress(start), Progress::Active(i64::MIN));
         split.records(100_000, after(1));
         split.records(90_000, after(2));
@@ -241,7 +244,7 @@ mod tests {
     fn the_clock_of_a_split_that_is_held_back_stands_still() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut split = SplitClock::new(0, Some(Duration::from_secs(30)), start);
+        let mut split = SplitClock::new(Some(0), Some(Duration::from_secs(30)), start);
         split.records(100_000, after(1));
         split.held_until(after(100));
         split.no_records(after(129));
@@ -254,7 +257,7 @@ mod tests {
     fn the_clock_of_a_split_that_is_paused_stands_still_whether_it_has_anything_or_not() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut split = SplitClock::new(0, Some(Duration::from_secs(30)), start);
+        let mut split = SplitClock::new(Some(0), Some(Duration::from_secs(30)), start);
         split.records(100_000, after(0));
         split.wait();
         split.hold(after(10));
@@ -268,6 +271,16 @@ mod tests {
         assert_eq!(split.progress(after(800)), Progress::Active(99_999), "29 s without records");
         split.no_records(after(801));
         assert_eq!(split.progress(after(801)), Progress::Idle);
+    }
+
+    #[test]
+    fn a_split_of_a_batch_job_has_no_watermark_before_its_end() {
+        let start = Instant::now();
+        let mut split = SplitClock::new(None, None, start);
+        split.records(100_000, start);
+        assert_eq!(split.progress(start), Progress::Active(i64::MIN));
+        split.end();
+        assert_eq!(split.progress(start), Progress::Ended);
     }
 
     fn progress() -> impl Strategy<Value = Progress> {

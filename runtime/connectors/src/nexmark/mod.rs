@@ -140,6 +140,10 @@ impl Source for NexmarkSource {
         Ok((0..splits).map(|split| format!("nexmark-{split}-of-{splits}")).collect())
     }
 
+    fn is_bounded(&self) -> bool {
+        self.settings.events_max < u64::MAX
+    }
+
     fn open(
         &self,
         source: u32,

@@ -12,7 +12,7 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::job::{
-    AlignmentSpec, ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobSpec, Keep, OnError, OperatorSpec,
+    AlignmentSpec, ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobMode, JobSpec, Keep, OnError, OperatorSpec,
     RestartStrategy, SinkSpec, SourceSpec,
 };
 use tidewheel_types::{OperatorId, World};
@@ -106,6 +106,11 @@ impl Planner<'_> {
         let failed = |error| connector_error(&spec.id, error);
         let source = connector.source(&mut options, self.folder).map_err(failed)?;
         options.finish()?;
+        let is_batch = self.spec.mode == JobMode::Batch;
+        if is_batch && !source.is_bounded() {
+            let message = format!("[sources.{}] has no end, and a job with mode = \"batch\" fires at its end", spec.id);
+            return Err(self.wrong(spec.line, message));
+        }
         let splits = match known {
             Some(known) => {
                 source.use_splits(known);
@@ -121,8 +126,8 @@ impl Planner<'_> {
                 source,
                 key: spec.key.clone(),
                 event_time: spec.event_time.clone(),
-                out_of_orderness_ms: spec.watermark.out_of_orderness_ms,
-                idle_after: spec.watermark.idle_after_ms.map(Duration::from_millis),
+                out_of_orderness_ms: (!is_batch).then_some(spec.watermark.out_of_orderness_ms),
+                idle_after: spec.watermark.idle_after_ms.filter(|_| !is_batch).map(Duration::from_millis),
                 rate_limit: spec.rate_limit,
                 aligned,
                 splits: splits.clone(),

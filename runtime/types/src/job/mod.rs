@@ -36,6 +36,8 @@ pub struct JobSpec {
     pub name: String,
     /// The job file, as the user named it.
     pub file: String,
+    /// Whether results come on the way or at the end.
+    pub mode: JobMode,
     /// Number of key groups; fixed for the life of the job's state.
     pub max_parallelism: u16,
     /// When and where checkpoints are taken; `None`: never.
@@ -50,6 +52,16 @@ pub struct JobSpec {
     pub operators: Vec<OperatorSpec>,
     /// Sinks, in file order.
     pub sinks: Vec<SinkSpec>,
+}
+
+/// When a job fires and takes checkpoints: `mode = "batch"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobMode {
+    /// As event time goes on.
+    #[default]
+    Streaming,
+    /// At the end of the input, which there has to be.
+    Batch,
 }
 
 /// Where records come from: `[sources.NAME]`.

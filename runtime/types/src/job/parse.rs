@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    AlignmentSpec, ExchangeKind, InputRef, JobError, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, RateLimit,
-    SinkSpec, SourceSpec, WatermarkSpec, durability, function, window,
+    AlignmentSpec, ExchangeKind, InputRef, JobError, JobMode, JobSpec, LimitsSpec, OnError, OperatorSpec, Options,
+    RateLimit, SinkSpec, SourceSpec, WatermarkSpec, durability, function, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -18,6 +18,8 @@ pub(super) fn job(mut root: Options, file: &str) -> Result<JobSpec, JobError> {
     if !is_name(&name) {
         return Err(root.error("name", not_a_name(&name)));
     }
+    let modes = [("streaming", JobMode::Streaming), ("batch", JobMode::Batch)];
+    let mode = root.take_choice("mode", &modes)?.unwrap_or_default();
     let max_parallelism = root.take::<Value>("max-parallelism")?.map(|value| match value {
         Value::Integer(groups @ 1..) if groups as u64 <= MAX_PARALLELISM_MAX => Ok(groups as u16),
         other => Err(root.error("max-parallelism", format!("{other} is not a number from 1 to {MAX_PARALLELISM_MAX}"))),
@@ -30,7 +32,8 @@ pub(super) fn job(mut root: Options, file: &str) -> Result<JobSpec, JobError> {
     let state = durability::state(&mut root)?;
     let restart = durability::restart(&mut root, checkpoint.is_some())?;
     root.finish()?;
-    Ok(JobSpec { name, file: file.to_owned(), max_parallelism, checkpoint, state, restart, sources, operators, sinks })
+    let file = file.to_owned();
+    Ok(JobSpec { name, file, mode, max_parallelism, checkpoint, state, restart, sources, operators, sinks })
 }
 
 fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> {

@@ -6,8 +6,8 @@ mod settings;
 mod window;
 
 use super::{
-    AlignmentSpec, ComponentSpec, ExchangeKind, JobSpec, LimitsSpec, OnError, OperatorSpec, Options, RateLimit,
-    WatermarkSpec, WindowAssigner,
+    AlignmentSpec, ComponentSpec, ExchangeKind, JobMode, JobSpec, LimitsSpec, OnError, OperatorSpec, Options,
+    RateLimit, WatermarkSpec, WindowAssigner,
 };
 use crate::Selector;
 use proptest::collection::vec;
@@ -117,7 +117,9 @@ fn ascending_times_are_not_out_of_order() {
 #[test]
 fn what_is_not_said_has_a_default() {
     let spec = JobSpec::parse(&with("", ""), "job.toml").unwrap();
-    assert_eq!(spec.max_parallelism, 128);
+    assert_eq!((spec.max_parallelism, spec.mode), (128, JobMode::Streaming));
+    let spec = JobSpec::parse(&with("name =", "mode = 'batch'\nname ="), "job.toml").unwrap();
+    assert_eq!(spec.mode, JobMode::Batch);
     assert_eq!(spec.sources[0].on_error, OnError::Fail);
     assert_eq!(spec.operators[0].on_error, OnError::Fail);
 }
@@ -163,7 +165,7 @@ const IN_TABLES: &[Mistake] = &[
         "name = 'job'",
         "name = 'job'\nworker = 3",
         "2: unknown key \"worker\"",
-        "the choices are \"name\", \"max-parallelism\", \"sources\", \"operators\", \"sinks\", \"checkpoint\", \"state\" and \"restart\"",
+        "the choices are \"name\", \"mode\", \"max-parallelism\", \"sources\", \"operators\", \"sinks\", \"checkpoint\", \"state\" and \"restart\"",
     ),
     ("[sinks.out]", "[sink.out]", "8: unknown key \"sink\"", "did you mean \"sinks\"?"),
     ("[sinks.out]", "[[sinks]]", "8: \"sinks\": invalid type: array, expected a table", ""),

@@ -17,7 +17,7 @@ use tidewheel_cluster::{Channel, ClusterError, LastWords, Meeting, Peers, join, 
 use tidewheel_crash_points::CrashPoint;
 use tidewheel_engine::{CheckpointPolicy, Clock, Durability, EngineError, Job, JobOptions, StartFrom};
 use tidewheel_state::{BackendKind, SharedMemory};
-use tidewheel_types::job::{BackendSpec, CheckpointSpec};
+use tidewheel_types::job::{BackendSpec, CheckpointSpec, JobMode};
 
 /// How long a process waits for the others: one on another machine may have to notice first that an attempt is over, and
 /// to wait before the next.
@@ -77,7 +77,7 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
     let checkpoint = spec.checkpoint.as_ref().context("the job has no [checkpoint]")?;
     let store = supervise::open_store(checkpoint, &run.job, &start.folder.join("checkpoints"))?;
     let durability = Durability {
-        policy: policy(checkpoint),
+        policy: policy(checkpoint, spec.mode),
         keep: checkpoint.keep as usize,
         origin: origin(start, &store)?,
         store: store.clone(),
@@ -122,9 +122,10 @@ pub(super) fn backend(spec: BackendSpec) -> BackendKind {
     }
 }
 
-fn policy(checkpoint: &CheckpointSpec) -> CheckpointPolicy {
+fn policy(checkpoint: &CheckpointSpec, mode: JobMode) -> CheckpointPolicy {
     CheckpointPolicy {
-        interval: Some(Duration::from_millis(checkpoint.interval_ms)),
+        // In a batch job the last one is enough.
+        interval: (mode == JobMode::Streaming).then_some(Duration::from_millis(checkpoint.interval_ms)),
         min_pause: Duration::from_millis(checkpoint.min_pause_ms),
         timeout: Duration::from_millis(checkpoint.timeout_ms),
         tolerable_failures: checkpoint.tolerable_failures,
