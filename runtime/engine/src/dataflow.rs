@@ -301,7 +301,7 @@ impl<'a> Graph<'a, '_> {
                     let task = self.aggregates(index, aggregates);
                     self.aggregating(index, node, task, windows);
                 }
-                Role::Join(join, format) => {
+                Role::Join(join, format, _) => {
                     let (state, refusals) = (self.state(node), self.refusals(index, None));
                     let late = (node.late_port(), shared.metrics[index].clone());
                     let join = Join::new(node.id.clone(), (*join, *format), state, refusals, late);

@@ -154,7 +154,10 @@ impl Plan {
                 Role::Window(_, windows) | Role::ProcessWindow(_, windows) | Role::Aggregate(_, windows) => {
                     windows.shape()
                 }
-                Role::Join(join, _) => join.shape(),
+                Role::Join(join, _, inputs) => {
+                    let shape = join.shape();
+                    Shape { rules: format!("{} of {inputs}", shape.rules), ..shape }
+                }
                 Role::Changed(changed) => changed.shape(),
                 Role::Latest(latest) => latest.shape(),
                 _ => return None,
@@ -214,8 +217,8 @@ pub(crate) enum Role {
     Window(Function, WindowSpec),
     /// World `keyed` with windows.
     ProcessWindow(Function, WindowSpec),
-    /// Pairs the records of two inputs.
-    Join(JoinSpec, PairFormat),
+    /// Pairs the records of two inputs, which are so called.
+    Join(JoinSpec, PairFormat, String),
     /// Windows over aggregates that need no component.
     Aggregate(Arc<Aggregates>, WindowSpec),
     Filter(Arc<Filter>),
@@ -266,7 +269,7 @@ impl Role {
     /// How far behind the watermark results may be: that of who reads them is behind by so much.
     pub(crate) fn delay_ms(&self) -> i64 {
         match self {
-            Role::Join(join, _) => join.delay_ms(),
+            Role::Join(join, ..) => join.delay_ms(),
             // What passes at the end of a time has the time of its record.
             Role::Latest(latest) => latest.within_ms,
             _ => 0,
@@ -275,7 +278,7 @@ impl Role {
 
     /// Whether every worker keeps all of its state.
     pub(crate) fn is_broadcast(&self) -> bool {
-        matches!(self, Role::Join(join, _) if join.kind == JoinKind::Lookup)
+        matches!(self, Role::Join(join, ..) if join.kind == JoinKind::Lookup)
     }
 
     /// To which worker the records of an input go, if the role says so.

@@ -248,7 +248,9 @@ impl Planner<'_> {
     fn add_join(&mut self, spec: &OperatorSpec, format: PairFormat) -> Result<usize, EngineError> {
         let join = spec.join.ok_or_else(|| self.wrong(spec.line, "there is no \"join\"".to_owned()))?;
         let ports = vec![String::new(), LATE.to_owned(), DEAD_LETTER.to_owned()];
-        self.add_node(spec, Role::Join(join, format), ports, true)
+        // What waits is kept by side.
+        let inputs = spec.inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        self.add_node(spec, Role::Join(join, format, inputs), ports, true)
     }
 
     /// Adds a node and its edges, with re-keying nodes before it if the job asks for them; returns it.
