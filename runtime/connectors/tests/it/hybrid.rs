@@ -67,6 +67,16 @@ fn read(folder: &Path, splits: u32, split: u32, bytes_max: usize, restarts: &[bo
     (batch, live)
 }
 
+/// Where a split is: in which part, which file, which line. A file that is opened anew is looked at sooner or later, also
+/// where nothing of it has been read.
+fn place(position: &Value) -> Value {
+    let mut place = position.clone();
+    if let Some(position) = place.pointer_mut("/first/position").and_then(Value::as_object_mut) {
+        position.remove("file");
+    }
+    place
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
@@ -112,7 +122,8 @@ fn history_is_what_was_there_when_the_job_began() {
 
     let mut later = position.0.clone();
     later["first"]["left"] = json!([]);
-    assert_eq!(open(&later).expect("it opens").position().0, later, "what has come since is not read");
+    let opened = open(&later).expect("it opens").position();
+    assert_eq!(place(&opened.0), place(&later), "what has come since is not read");
     fs::remove_file(folder.path().join("0.jsonl")).expect("removed");
     let error = open(&later).err().expect("it is gone").to_string();
     assert!(error.starts_with("0.jsonl: is gone, and has not been read to its end\n\nhint: put it back"), "{error}");
