@@ -1,5 +1,6 @@
 //! Tests of more than one crate, and of the whole program as a process.
 
+mod cases;
 mod changed_job;
 mod check;
 mod cli;

@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Find everything that is wrong with a job without running it.
     Check(Check),
+    /// Test an operator against its cases.
+    Test(Test),
     /// Show what a component says of itself.
     Inspect(Inspect),
     /// List the jobs that run on this machine.
@@ -124,6 +126,21 @@ pub(crate) struct Check {
 
     /// Print what becomes of the states as one JSON object on stdout.
     #[arg(long, requires = "from_savepoint")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// A project, whose cases are the files `tests/*.toml`, or one case.
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+
+    /// Test this component.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
+
+    /// Print a JSON list.
+    #[arg(long)]
     pub(crate) json: bool,
 }
 

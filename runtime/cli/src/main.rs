@@ -21,6 +21,7 @@ mod values;
 
 use args::{Arguments, Command};
 use clap::Parser;
+use commands::test::TestsFailed;
 use std::process::ExitCode;
 use tidewheel_engine::EngineError;
 use tidewheel_server::{ClientError, Fault};
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(run) => commands::run::execute(run),
         Command::Check(check) => commands::check::execute(check),
+        Command::Test(test) => commands::test::execute(test, arguments.log_level),
         Command::Inspect(inspect) => commands::inspect::execute(inspect),
         Command::Jobs(jobs) => commands::jobs::execute(jobs),
         Command::Checkpoints(checkpoints) => commands::checkpoints::execute(checkpoints),
@@ -62,7 +64,7 @@ fn is_failure(error: &anyhow::Error) -> bool {
         ClientError::Refused(refused) => refused.fault != Fault::Request,
         _ => true,
     });
-    of_client || error.is::<JobFailed>()
+    of_client || error.is::<JobFailed>() || error.is::<TestsFailed>()
 }
 
 /// A job failed while it ran, or while its workers were started.

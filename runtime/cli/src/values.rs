@@ -24,6 +24,22 @@ pub(crate) fn value(format: &str, schema: &str, bytes: &[u8]) -> Value {
     decoded.unwrap_or_else(|| in_hex(bytes))
 }
 
+/// The bytes of a value in a format that its value says all of; none where it does not, or where it is of another type.
+pub(crate) fn encode(format: &str, value: &Value) -> Option<Vec<u8>> {
+    match (format, value) {
+        ("json", value) => serde_json::to_vec(value).ok(),
+        ("msgpack", value) => rmp_serde::to_vec_named(value).ok(),
+        ("text" | "raw" | "", Value::String(text)) => Some(text.clone().into_bytes()),
+        ("", value) => serde_json::to_vec(value).ok(),
+        _ => None,
+    }
+}
+
+/// A time in milliseconds, as a text where it is one that people write.
+pub(crate) fn time(ms: i64) -> Value {
+    Timestamp::from_millisecond(ms).map_or(ms.into(), |time| time.to_string().into())
+}
+
 /// A key of a record or of a map: text if it is readable as such, else hex.
 pub(crate) fn key(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
@@ -57,10 +73,7 @@ pub(crate) fn cell(value: &Value) -> String {
 
 /// A time in milliseconds in a cell of a table; nothing stays nothing.
 pub(crate) fn time_cell(value: &Value) -> String {
-    match value.as_i64().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
-        Some(time) => time.to_string(),
-        None => cell(value),
-    }
+    value.as_i64().map_or_else(|| cell(value), |ms| cell(&time(ms)))
 }
 
 /// Reads pairs of hexadecimal digits.
@@ -71,7 +84,8 @@ pub(crate) fn from_hex(digits: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|&[high, low]| Some((digit(high)? << 4 | digit(low)?) as u8)).collect()
 }
 
-fn in_hex(bytes: &[u8]) -> Value {
+/// `{ "hex": "00ff" }`.
+pub(crate) fn in_hex(bytes: &[u8]) -> Value {
     let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({ "hex": digits })
 }

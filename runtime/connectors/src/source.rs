@@ -29,6 +29,11 @@ pub trait Source: Send + Sync {
         true
     }
 
+    /// Whether its records have keys although the job file does not say where.
+    fn has_keys(&self) -> bool {
+        false
+    }
+
     /// Starts to read a split, from its beginning or from where a reader of it was. `source` is the source's place in
     /// the job, for the records' origins.
     fn open(
@@ -79,6 +84,12 @@ pub trait SplitReader {
         batch: &mut Batch,
         malformed: &mut Vec<Malformed>,
     ) -> Result<ReadStatus, ConnectorError>;
+
+    /// The watermark behind everything that the last read has brought, ms, where it is in the split itself; otherwise it is
+    /// reckoned from the records' event times.
+    fn watermark(&self) -> Option<i64> {
+        None
+    }
 
     /// Where it is, after everything that the last read has brought: a reader opened there goes on with what comes next.
     fn position(&self) -> Position;

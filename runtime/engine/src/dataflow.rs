@@ -62,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     pub(crate) control: JobControl,
     pub(crate) clock: Clock,
+    pub(crate) fresh_instances: bool,
     pub(crate) checkpoints: Checkpoints,
 }
 
@@ -445,6 +446,7 @@ impl<'a> Graph<'a, '_> {
         let refusals = self.refusals(index, Some(component.digest().to_owned()));
         let callee = Callee::Component(instance);
         FunctionTask::new(id.clone(), component.description(), callee, function.limits, refusals, worker)
+            .with_fresh_instances(self.shared.fresh_instances)
     }
 
     /// Aggregates that need no component, on this worker.

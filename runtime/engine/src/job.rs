@@ -36,13 +36,16 @@ pub struct JobOptions {
     pub durability: Option<Durability>,
     /// What processing time is read from.
     pub clock: Clock,
+    /// Every call of a component is made in a fresh instance and gets one record, so that whatever an instance keeps
+    /// shows. For tests of components.
+    pub fresh_instances: bool,
 }
 
 impl JobOptions {
     /// So many worker threads, state in memory, nothing kept, and the machine's clock.
     pub fn workers(workers: usize) -> JobOptions {
         let state = (BackendKind::Memory, PathBuf::new());
-        JobOptions { workers, peers: None, state, durability: None, clock: Clock::System }
+        JobOptions { workers, peers: None, state, durability: None, clock: Clock::System, fresh_instances: false }
     }
 }
 
@@ -94,6 +97,7 @@ impl Job {
             workers,
             control: control.clone(),
             clock: options.clock,
+            fresh_instances: options.fresh_instances,
             checkpoints: Checkpoints::new(&plan, workers, options.state, options.durability),
             plan,
         });

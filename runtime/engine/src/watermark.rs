@@ -36,6 +36,8 @@ pub(crate) struct SplitClock {
     out_of_orderness_ms: Option<i64>,
     idle_after: Option<Duration>,
     largest: Option<i64>,
+    /// What the split itself says, if it does.
+    told: Option<i64>,
     /// For how long it is known to have been without records, up to `known_at`.
     without: Duration,
     known_at: Instant,
@@ -52,6 +54,7 @@ impl SplitClock {
             out_of_orderness_ms,
             idle_after,
             largest: None,
+            told: None,
             without: Duration::ZERO,
             known_at: now,
             waits: false,
@@ -77,6 +80,11 @@ impl SplitClock {
     pub(crate) fn records(&mut self, largest: i64, now: Instant) {
         self.largest = self.largest.max(Some(largest));
         (self.without, self.known_at) = (Duration::ZERO, now);
+    }
+
+    /// The split itself says what its watermark is.
+    pub(crate) fn tell(&mut self, watermark: i64) {
+        self.told = self.told.max(Some(watermark));
     }
 
     /// A read has found no record.
@@ -139,6 +147,9 @@ impl SplitClock {
 
     /// Where it is, whether or not anybody waits for it.
     pub(crate) fn watermark(&self) -> Watermark {
+        if let Some(told) = self.told {
+            return Watermark(told);
+        }
         match (self.largest, self.out_of_orderness_ms) {
             (Some(at), Some(out_of_orderness_ms)) => Watermark::bounded(EventTime(at), out_of_orderness_ms),
             _ => Watermark::MIN,

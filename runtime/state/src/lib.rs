@@ -48,6 +48,6 @@ pub use key_codec::{EntryKey, PROCESSING_TIMERS, StateId, TIMERS};
 pub use memory::MemoryState;
 pub use snapshot::{LocalFile, SnapshotWriter};
 pub use state_table::{StateTable, StoredState};
-pub use timers::{DueTimers, TimerChange, Timers};
+pub use timers::{DueTimers, TimerChange, Timers, timers_of_row};
 pub use ttl::{StateTime, Ttl, TtlClock, TtlRefresh};
 pub use value_codec::ValueHead;

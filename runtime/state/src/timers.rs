@@ -18,6 +18,7 @@ use crate::rows::RowId;
 pub use due::DueTimers;
 use queue::Queue;
 use row::TimerRow;
+pub use row::timers_of_row;
 use std::hint::black_box;
 use tidewheel_types::key_group::hash_key;
 use tidewheel_types::keyed_state::StateKey;

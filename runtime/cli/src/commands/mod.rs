@@ -9,6 +9,7 @@ pub(crate) mod run;
 pub(crate) mod savepoint;
 pub(crate) mod state;
 pub(crate) mod stop;
+pub(crate) mod test;
 pub(crate) mod watermarks;
 
 mod running;

@@ -1,6 +1,6 @@
 //! `tidewheel state`: what is in a savepoint.
 
-pub(super) mod entries;
+pub(crate) mod entries;
 
 use crate::args::{State, StateCount, StateExport, StateGet, StateList, StateScan};
 use crate::render::{self, Align};

@@ -11,6 +11,7 @@ use tidewheel_types::{Batch, Origin, SplitIndex};
 #[derive(Clone)]
 pub struct MemorySource {
     splits: Arc<[MemorySplit]>,
+    is_explicit: bool,
 }
 
 /// One split: what is pushed here the source yields. Clones are the same split.
@@ -32,6 +33,8 @@ struct State {
 enum Input {
     Record(MemoryRecord),
     Malformed(Malformed),
+    /// Of an explicit source.
+    Watermark(i64),
     /// Happens once: a job that is restarted because of it goes on.
     Failure(Option<String>),
 }
@@ -39,7 +42,12 @@ enum Input {
 impl MemorySource {
     /// A source with this many splits, all empty and open.
     pub fn new(splits: usize) -> Self {
-        MemorySource { splits: (0..splits).map(|_| MemorySplit::default()).collect() }
+        MemorySource { splits: (0..splits).map(|_| MemorySplit::default()).collect(), is_explicit: false }
+    }
+
+    /// The same, whose records have keys, and whose watermarks are pushed like records.
+    pub fn explicit(splits: usize) -> Self {
+        MemorySource { is_explicit: true, ..MemorySource::new(splits) }
     }
 
     /// A source that yields these records, one list per split, and ends.
@@ -50,7 +58,7 @@ impl MemorySource {
             split.end();
             split
         });
-        MemorySource { splits: splits.collect() }
+        MemorySource { splits: splits.collect(), is_explicit: false }
     }
 
     /// Split `index`.
@@ -79,6 +87,11 @@ impl MemorySplit {
         self.add([Input::Malformed(malformed)]);
     }
 
+    /// Adds a watermark, ms, of a source whose watermarks are explicit.
+    pub fn push_watermark(&self, watermark: i64) {
+        self.add([Input::Watermark(watermark)]);
+    }
+
     /// Lets the reader fail, one time, as if `what` had stopped, when everything before has been read.
     pub fn fail(&self, what: &str) {
         self.add([Input::Failure(Some(what.to_owned()))]);
@@ -103,7 +116,7 @@ impl MemorySplit {
             match &mut input {
                 Input::Record(record) => record.origin.offset = offset,
                 Input::Malformed(malformed) => malformed.offset = offset,
-                Input::Failure(_) => {}
+                Input::Failure(_) | Input::Watermark(_) => {}
             }
             state.inputs.push(input);
         }
@@ -130,6 +143,10 @@ impl Source for MemorySource {
         Ok((0..self.splits.len()).map(|split| format!("memory-{split}")).collect())
     }
 
+    fn has_keys(&self) -> bool {
+        self.is_explicit
+    }
+
     fn open(
         &self,
         source: u32,
@@ -143,7 +160,8 @@ impl Source for MemorySource {
         state.waker = Some(waker);
         state.next = next;
         drop(state);
-        Ok(Box::new(Reader { source, split: split.0, next, memory }))
+        let watermark = self.is_explicit.then_some(i64::MIN);
+        Ok(Box::new(Reader { source, split: split.0, next, memory, watermark }))
     }
 }
 
@@ -153,6 +171,8 @@ struct Reader {
     /// Its own: a reader of an earlier attempt may live on.
     next: usize,
     memory: MemorySplit,
+    /// None if it is reckoned from the records.
+    watermark: Option<i64>,
 }
 
 impl SplitReader for Reader {
@@ -180,6 +200,9 @@ impl SplitReader for Reader {
                     bytes += input.bytes.len() + RECORD_OVERHEAD_BYTES;
                     malformed.push(input.clone());
                 }
+                Some(Input::Watermark(watermark)) => {
+                    self.watermark = self.watermark.map(|before| before.max(*watermark));
+                }
                 Some(Input::Failure(what)) => {
                     if let Some(what) = what.take() {
                         return Err(ConnectorError::Stopped { what });
@@ -190,6 +213,10 @@ impl SplitReader for Reader {
             }
         }
         Ok(ReadStatus::Ready)
+    }
+
+    fn watermark(&self) -> Option<i64> {
+        self.watermark
     }
 
     fn position(&self) -> Position {

@@ -38,6 +38,8 @@ pub(crate) struct FunctionTask {
     records: CallSize,
     groups: CallSize,
     retry: Retry,
+    /// Every call gets one record or timer, in an instance of its own.
+    fresh_instances: bool,
     /// The frame under construction; reused from call to call.
     pub(super) frame: Vec<u8>,
 }
@@ -97,8 +99,14 @@ impl FunctionTask {
             records: size.clone(),
             groups: size,
             retry: Retry::default(),
+            fresh_instances: false,
             frame: Vec::new(),
         }
+    }
+
+    /// The same, whose calls get one record or timer each, in an instance of its own, if so.
+    pub(crate) fn with_fresh_instances(self, fresh_instances: bool) -> Self {
+        FunctionTask { fresh_instances, ..self }
     }
 
     /// Number of states that ride.
@@ -129,7 +137,7 @@ impl FunctionTask {
     /// The records of a batch that the next call should get.
     pub(super) fn piece(&self, arrived: &Arrived) -> Range<usize> {
         let (batch, start) = (&arrived.batch, arrived.done);
-        let end = arrived.cuts.end().unwrap_or(batch.len()).min(start + self.records.records());
+        let end = arrived.cuts.end().unwrap_or(batch.len()).min(start + self.call_max(Pieces::Records));
         let all = start..end;
         if batch.size_bytes() <= CALL_BYTES_MAX {
             return all;
@@ -139,13 +147,22 @@ impl FunctionTask {
 
     /// The timers or windows of a round, `start` of which have fired, that the next call should get.
     pub(super) fn piece_of_round(&self, keys: &BytesColumn, start: usize, cuts: &Cuts) -> Range<usize> {
-        let end = cuts.end().unwrap_or(keys.len()).min(start + self.groups.records());
+        let end = cuts.end().unwrap_or(keys.len()).min(start + self.call_max(Pieces::Groups));
         fitting(start..end, |timer| keys.range(timer).len())
     }
 
     /// As many timers or windows as a round should have.
     pub(super) fn round_max(&self) -> usize {
         self.groups.records()
+    }
+
+    /// As many records, timers or windows as a call should get.
+    fn call_max(&self, pieces: Pieces) -> usize {
+        match pieces {
+            _ if self.fresh_instances => 1,
+            Pieces::Records => self.records.records(),
+            Pieces::Groups => self.groups.records(),
+        }
     }
 
     /// The part of `piece` that a frame should hold, now that the state is known that rides along.
@@ -175,7 +192,7 @@ impl FunctionTask {
         at: &Moment,
     ) -> Result<Called, EngineError> {
         let Attempt { pieces, piece, cuts, .. } = &attempt;
-        if cuts.is_searching() {
+        if cuts.is_searching() || self.fresh_instances {
             // In a fresh instance: nothing that came before may be to blame. Starting it has the whole deadline.
             let deadline_ms = cuts.deadline_ms(piece.len(), self.limits.deadline_ms_max);
             self.callee.begin_anew(deadline_ms).map_err(|error| self.failed(error))?;

@@ -389,7 +389,7 @@ impl Planner<'_> {
     /// A keyed operator that reads straight from a source without a key would see one single key.
     fn demand_key(&self, from: usize, spec: &OperatorSpec, input: &InputRef) -> Result<(), EngineError> {
         match &self.nodes[from].role {
-            Role::Source(source) if source.key.is_none() => Err(self.wrong(
+            Role::Source(source) if source.key.is_none() && !source.source.has_keys() => Err(self.wrong(
                 input.line,
                 format!(
                     "[operators.{}] works by key, and its input {:?} has none: add key = {{ json = \"/…\" }} to either",

@@ -155,6 +155,9 @@ impl SplitTask {
                 State::Ended
             }
         };
+        if let Some(watermark) = reader.watermark() {
+            self.clock.tell(watermark);
+        }
         Ok(())
     }
 

@@ -13,7 +13,12 @@ const STORED_TIMER_BYTES: usize = 10;
 
 /// The timers, as slot and time, that [`TimerRow::store`] wrote, at least one; `None` if these bytes are not that.
 pub(super) fn stored_timers(stored: &[u8]) -> Option<impl Iterator<Item = (u16, i64)>> {
-    let timers = stored.strip_prefix(&HEAD)?;
+    timers_of_row(stored.strip_prefix(&HEAD)?)
+}
+
+/// The timers, as slot and time, of a key and namespace in a snapshot's [`Row`](crate::Row), whose payload this is;
+/// `None` if it is not of timers.
+pub fn timers_of_row(timers: &[u8]) -> Option<impl Iterator<Item = (u16, i64)>> {
     let is_whole = !timers.is_empty() && timers.len() % STORED_TIMER_BYTES == 0;
     let timer = |bytes: &[u8]| {
         let (slot, time) = bytes.split_first_chunk().expect("a timer has 10 bytes");

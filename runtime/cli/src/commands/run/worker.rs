@@ -15,7 +15,7 @@ use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_checkpoint::{CheckpointError, Log, Store};
 use tidewheel_cluster::{Channel, ClusterError, LastWords, Meeting, Peers, join, listen};
 use tidewheel_crash_points::CrashPoint;
-use tidewheel_engine::{CheckpointPolicy, Clock, Durability, EngineError, Job, JobOptions, StartFrom};
+use tidewheel_engine::{CheckpointPolicy, Durability, EngineError, Job, JobOptions, StartFrom};
 use tidewheel_state::{BackendKind, SharedMemory};
 use tidewheel_types::job::{BackendSpec, CheckpointSpec, JobMode};
 
@@ -88,11 +88,10 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
         is_ending: start.is_ending,
     };
     let options = JobOptions {
-        workers: run.workers.get(),
         peers,
         state: (backend(spec.state.backend), start.folder.join("state")),
         durability: Some(durability),
-        clock: Clock::System,
+        ..JobOptions::workers(run.workers.get())
     };
     CrashPoint::BeforeRestore.reached();
     let job = Job::start(plan, options).map_err(JobFailed::Engine)?;

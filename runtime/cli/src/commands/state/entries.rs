@@ -12,25 +12,25 @@ use tidewheel_types::job::nearest;
 use tidewheel_types::key_group::{KeyGroup, KeyGroups, hash_key};
 
 /// A savepoint.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     url: String,
     savepoint: Savepoint,
 }
 
 /// A state in it, with its operator.
 #[derive(Clone, Copy)]
-pub(super) struct StoredIn<'a> {
-    pub(super) operator: &'a str,
+pub(crate) struct StoredIn<'a> {
+    pub(crate) operator: &'a str,
     pub(super) entry: &'a StateEntry,
 }
 
 impl Opened {
-    pub(super) fn open(url: &str) -> Result<Opened> {
+    pub(crate) fn open(url: &str) -> Result<Opened> {
         Ok(Opened { url: url.to_owned(), savepoint: open(url)? })
     }
 
     /// All states, by operator.
-    pub(super) fn states(&self) -> Vec<StoredIn<'_>> {
+    pub(crate) fn states(&self) -> Vec<StoredIn<'_>> {
         let operators = self.savepoint.manifest.operators.iter();
         operators
             .flat_map(|(operator, state)| state.states.iter().map(move |entry| StoredIn { operator, entry }))
@@ -58,7 +58,7 @@ impl Opened {
     }
 
     /// Goes through all rows of an operator.
-    pub(super) fn each_of_operator(
+    pub(crate) fn each_of_operator(
         &self,
         operator: &str,
         mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
@@ -121,24 +121,24 @@ impl StoredIn<'_> {
     }
 
     /// Whether a row of its operator is one of its entries.
-    pub(super) fn has(&self, row: &Row<'_>) -> bool {
+    pub(crate) fn has(&self, row: &Row<'_>) -> bool {
         matches!(row.kind, RowKind::State(_)) && row.state == self.entry.name
     }
 }
 
 /// An entry, decoded.
-pub(super) struct Entry {
-    key: Value,
-    window: Value,
+pub(crate) struct Entry {
+    pub(crate) key: Value,
+    pub(crate) window: Value,
     /// A map's key, or a list's index.
-    place: Value,
-    value: Value,
+    pub(crate) place: Value,
+    pub(crate) value: Value,
     version: u32,
     expires: Value,
 }
 
 impl Entry {
-    pub(super) fn new(state: &StoredIn<'_>, row: &Row<'_>) -> Entry {
+    pub(crate) fn new(state: &StoredIn<'_>, row: &Row<'_>) -> Entry {
         let StateEntry { kind, format, schema, version, .. } = state.entry;
         // Of an older version only a format that describes itself says what it holds.
         let schema = if row.version == *version { schema.as_str() } else { "" };
