@@ -73,7 +73,9 @@ fn help_is_complete() {
     let folder = folder_with(&[]);
     let help = run(folder.path(), &["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for command in ["run", "check", "test", "inspect", "jobs", "checkpoints", "savepoint", "stop", "state"] {
+    for command in
+        ["run", "check", "inspect", "new", "build", "test", "dev", "jobs", "checkpoints", "savepoint", "stop", "state"]
+    {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{}", help.stdout);
         assert_eq!(run(folder.path(), &[command, "--help"]).code, 0);
     }

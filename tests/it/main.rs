@@ -22,3 +22,4 @@ mod survival;
 mod swap;
 mod tidy;
 mod untrusted;
+mod writing;

@@ -23,8 +23,14 @@ pub(crate) enum Command {
     Run(Run),
     /// Find everything that is wrong with a job without running it.
     Check(Check),
+    /// Make an operator: a project that builds, passes its tests and runs.
+    New(New),
+    /// Build the operators of a project.
+    Build(Build),
     /// Test an operator against its cases.
     Test(Test),
+    /// Run a job, and build its operators again when they are edited.
+    Dev(Dev),
     /// Show what a component says of itself.
     Inspect(Inspect),
     /// List the jobs that run on this machine.
@@ -130,12 +136,95 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The folder of the project; its last part is the project's name.
+    #[arg(value_name = "NAME")]
+    pub(crate) folder: PathBuf,
+
+    /// The language.
+    #[arg(long, value_enum)]
+    pub(crate) lang: Lang,
+
+    /// What the operator is: of records alone, with state per key, or with windows.
+    #[arg(long, value_enum, default_value_t = WorldName::Keyed)]
+    pub(crate) world: WorldName,
+
+    /// Take the SDK from this checkout of tidewheel's repository, not the published one.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lang {
+    Rust,
+}
+
+impl Lang {
+    /// As it is written on the command line, and its folder among the SDKs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Lang::Rust => "rust",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WorldName {
+    Stateless,
+    Keyed,
+    Aggregate,
+}
+
+impl WorldName {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            WorldName::Stateless => "stateless",
+            WorldName::Keyed => "keyed",
+            WorldName::Aggregate => "aggregate",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// The project.
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
+
+    /// Where the components go, each under the name of its operator; the project's folder if not given.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// The job file.
+    pub(crate) job: PathBuf,
+
+    /// Number of worker threads.
+    #[arg(short, long, default_value = "1")]
+    pub(crate) workers: NonZeroUsize,
+
+    /// Where the sources of an operator are; if not given, beside its component.
+    #[arg(long = "source", value_name = "OPERATOR=FOLDER")]
+    pub(crate) sources: Vec<String>,
+
+    /// What is not restored when the job goes on, and gone then: OPERATOR.STATE, OPERATOR for all of its states.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_drop: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Test {
     /// A project, whose cases are the files `tests/*.toml`, or one case.
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
 
-    /// Test this component.
+    /// Test this component; if not given, the one that a case names, or else the one that is built of the project.
     #[arg(long, value_name = "FILE")]
     pub(crate) component: Option<PathBuf>,
 

@@ -23,6 +23,7 @@ use args::{Arguments, Command};
 use clap::Parser;
 use commands::test::TestsFailed;
 use std::process::ExitCode;
+use tidewheel_build::BuildError;
 use tidewheel_engine::EngineError;
 use tidewheel_server::{ClientError, Fault};
 
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Run(run) => commands::run::execute(run),
         Command::Check(check) => commands::check::execute(check),
+        Command::New(new) => commands::new::execute(new),
+        Command::Build(build) => commands::build::execute(build),
+        Command::Dev(dev) => commands::dev::execute(dev, arguments.log_level),
         Command::Test(test) => commands::test::execute(test, arguments.log_level),
         Command::Inspect(inspect) => commands::inspect::execute(inspect),
         Command::Jobs(jobs) => commands::jobs::execute(jobs),
@@ -64,7 +68,7 @@ fn is_failure(error: &anyhow::Error) -> bool {
         ClientError::Refused(refused) => refused.fault != Fault::Request,
         _ => true,
     });
-    of_client || error.is::<JobFailed>() || error.is::<TestsFailed>()
+    of_client || error.is::<JobFailed>() || error.is::<TestsFailed>() || error.is::<BuildFailed>()
 }
 
 /// A job failed while it ran, or while its workers were started.
@@ -86,6 +90,18 @@ impl std::fmt::Display for JobFailed {
 }
 
 impl std::error::Error for JobFailed {}
+
+/// The compiler of an operator's language has refused it, and said why.
+#[derive(Debug)]
+struct BuildFailed(BuildError);
+
+impl std::fmt::Display for BuildFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BuildFailed {}
 
 /// `error: `, what went wrong with its causes, and after a blank line the way out, if one is known.
 fn describe(error: &anyhow::Error) -> String {

@@ -4,6 +4,8 @@ use crate::terminal;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 /// From now on either signal ends the process, with the exit code that shells expect (128 and the signal's number).
@@ -19,4 +21,13 @@ pub(crate) fn end_on_signal() -> Result<()> {
     };
     thread::Builder::new().name("signals".to_owned()).spawn(watch).context("cannot start a thread")?;
     Ok(())
+}
+
+/// From now on either signal sets the flag, and does nothing else.
+pub(crate) fn note_signals() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot listen for signals")?;
+    }
+    Ok(flag)
 }

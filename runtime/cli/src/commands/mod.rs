@@ -1,9 +1,12 @@
 //! The commands, one file each, and what they share.
 
+pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod dev;
 pub(crate) mod inspect;
 pub(crate) mod jobs;
+pub(crate) mod new;
 pub(crate) mod rate;
 pub(crate) mod run;
 pub(crate) mod savepoint;

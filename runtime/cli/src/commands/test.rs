@@ -21,6 +21,7 @@ use session::{Bench, Instances};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tidewheel_build::Language;
 use tidewheel_guest::Runtime;
 use tidewheel_types::job::nearest;
 
@@ -64,6 +65,10 @@ pub(crate) fn execute(test: &Test, log_level: LogLevel) -> Result<()> {
 /// Runs all cases of a folder, each in a process.
 fn run_all(test: &Test, log_level: LogLevel) -> Result<Vec<CaseReport>> {
     let cases = cases(&test.path)?;
+    let built = match &test.component {
+        Some(component) => vec![component.clone()],
+        None => build(&test.path)?,
+    };
     let program = std::env::current_exe().context("cannot find the program that is running")?;
     let run = |file: PathBuf| {
         let mut command = Command::new(&program);
@@ -71,8 +76,11 @@ fn run_all(test: &Test, log_level: LogLevel) -> Result<Vec<CaseReport>> {
         if let Some(level) = log_level.to_possible_value() {
             command.args(["--log-level", level.get_name()]);
         }
-        if let Some(component) = &test.component {
-            command.arg("--component").arg(component);
+        if test.component.is_some() || !names_component(&file) {
+            match only_one(&built) {
+                Ok(component) => _ = command.arg("--component").arg(component),
+                Err(error) => return Ok(CaseReport::error(&file, error.to_string())),
+            }
         }
         let ended = command.output().context("cannot start a process for a case")?;
         let reports: Option<Vec<CaseReport>> = serde_json::from_slice(&ended.stdout).ok();
@@ -81,6 +89,31 @@ fn run_all(test: &Test, log_level: LogLevel) -> Result<Vec<CaseReport>> {
         }))
     };
     cases.into_iter().map(run).collect()
+}
+
+/// Builds the project in a folder, if there is one.
+fn build(folder: &Path) -> Result<Vec<PathBuf>> {
+    match Language::of(folder) {
+        Some(_) => Ok(super::build::project(folder, folder)?.into_iter().map(|built| built.path).collect()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Whether a case says which component it is of. One that cannot be read says so when it is run.
+fn names_component(file: &Path) -> bool {
+    let keys: Option<toml::Table> = std::fs::read_to_string(file).ok().and_then(|text| toml::from_str(&text).ok());
+    keys.is_none_or(|keys| keys.contains_key("component"))
+}
+
+/// The component of cases that name none.
+fn only_one(built: &[PathBuf]) -> Result<&PathBuf> {
+    match built {
+        [component] => Ok(component),
+        _ => bail!(
+            "nothing says which component the case is of\n\nhint: begin the case with component = \"…\", a path from its \
+             folder"
+        ),
+    }
 }
 
 /// The cases of a project.
@@ -131,16 +164,15 @@ fn run_case(test: &Test, text: &str) -> Result<CaseReport> {
     Ok(CaseReport::new(&case, fresh, kept))
 }
 
-/// Where the component of a case is: the one it names, or the one that is asked for.
+/// Where the component of a case is: the one that is asked for, or that it names, or else that of its project.
 fn component(test: &Test, case: &Case) -> Result<PathBuf> {
-    if let Some(component) = &test.component {
-        return Ok(std::path::absolute(component)?);
-    }
     let folder = test.path.parent().unwrap_or(Path::new(""));
-    match case.keys.get("component").and_then(toml::Value::as_str) {
-        Some(component) => Ok(std::path::absolute(folder.join(component))?),
-        None => bail!(case.error(1, "nothing says which component the case is of").with_hint("add component = \"…\"")),
-    }
+    let component = match (&test.component, case.keys.get("component").and_then(toml::Value::as_str)) {
+        (Some(component), _) => component.clone(),
+        (None, Some(component)) => folder.join(component),
+        (None, None) => only_one(&build(&folder.join(".."))?)?.clone(),
+    };
+    std::path::absolute(&component).with_context(|| format!("cannot find {}", component.display()))
 }
 
 /// Runs the steps of a case, until one comes otherwise than expected.

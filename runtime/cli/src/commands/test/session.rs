@@ -8,6 +8,7 @@ use super::observed::{self, Observed, Taken};
 use crate::values;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fmt::Write;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -55,7 +56,9 @@ pub(super) struct Bench {
 /// A job that runs.
 pub(super) struct Session {
     bench: Bench,
-    job: Job,
+    /// Not waited for unless it has been asked to end: where it hangs, that would take for ever, and the process ends with its
+    /// case.
+    job: ManuallyDrop<Job>,
     clock: ManualClock,
     now: i64,
     watermark: i64,
@@ -83,9 +86,6 @@ impl Bench {
             push(&mut text, &format!("[sources.{name}]\nconnector = 'given {name}'"));
         }
         push(&mut text, &format!("[operators.{operator}]"));
-        if !case.keys.contains_key("component") {
-            push(&mut text, &format!("component = {}", quoted(&path.to_string_lossy())));
-        }
         if !case.keys.contains_key("input") {
             let names: Vec<String> = inputs.iter().map(|name| quoted(name)).collect();
             push(&mut text, &format!("input = [{}]", names.join(", ")));
@@ -99,7 +99,8 @@ impl Bench {
             let of = if name.is_empty() { operator.clone() } else { format!("{operator}.{name}") };
             push(&mut text, &format!("[sinks.output-{place}]\nconnector = 'taken {place}'\ninput = {}", quoted(&of)));
         }
-        let spec = JobSpec::parse(&text, &case.file.to_string_lossy());
+        let component_set = format!("operators.{operator}.component={}", quoted(&path.to_string_lossy()));
+        let spec = JobSpec::parse_with(&text, &case.file.to_string_lossy(), &[component_set]);
         let spec = spec.map_err(|error| JobError { line: error.line.saturating_sub(before), ..error })?;
         refuse_records_without_key(case, &spec.operators[0], component)?;
 
@@ -130,7 +131,7 @@ impl Bench {
         };
         let job = Job::start(plan, options)?;
         let taken = vec![0; self.outputs.len()];
-        Ok(Session { bench: self, job, clock, now, watermark: i64::MIN, folder, savepoints: 0, taken })
+        Ok(Session { bench: self, job: ManuallyDrop::new(job), clock, now, watermark: i64::MIN, folder, savepoints: 0, taken })
     }
 
     /// The format and schema of the values of an input.
@@ -211,7 +212,7 @@ impl Session {
         // Asked for a stop it ends without bringing event time to its end: nothing more fires.
         let stopped = self.job.control().snapshot(None, After::Stop { drain: false }).recv_timeout(STEP_MAX);
         stopped.context("the job does not end")??;
-        self.job.wait();
+        ManuallyDrop::into_inner(self.job).wait();
         Ok(())
     }
 

@@ -1,0 +1,28 @@
+//! `tidewheel build`: components of a project's sources, by the toolchain of its language.
+
+use crate::args::Build;
+use crate::{BuildFailed, render, terminal};
+use anyhow::Result;
+use std::path::Path;
+use tidewheel_build::{BuildError, Built, Project};
+
+/// Builds the project's operators, and prints where they are.
+pub(crate) fn execute(build: &Build) -> Result<()> {
+    for built in project(&build.folder, build.out.as_deref().unwrap_or(&build.folder))? {
+        let note = if built.changed { "" } else { ", as before" };
+        terminal::print(&format!("{}\n", built.path.display()))?;
+        let size = render::bytes(u64::try_from(built.bytes).unwrap_or(u64::MAX));
+        terminal::say(&format!("{}: {size}{note}", built.path.display()));
+    }
+    Ok(())
+}
+
+/// Builds the project in a folder, its components into another.
+pub(super) fn project(folder: &Path, out: &Path) -> Result<Vec<Built>> {
+    let project = Project::open(folder)?;
+    project.build(out).map_err(|error| match error {
+        // It was rightly asked for, and the compiler has said what is wrong.
+        error @ BuildError::Failed { .. } => BuildFailed(error).into(),
+        error => error.into(),
+    })
+}
