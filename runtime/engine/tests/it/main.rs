@@ -6,6 +6,7 @@ mod common;
 mod batch;
 mod credit;
 mod dead_letter;
+mod early_windows;
 mod idle;
 mod join;
 mod late;
