@@ -2,6 +2,7 @@
 
 mod durability;
 mod function;
+mod join;
 mod settings;
 mod window;
 
