@@ -157,7 +157,8 @@ impl SourceTask {
             match command {
                 Command::Share(bytes) => self.share(bytes as usize, now),
                 Command::Align { group, lowest } => {
-                    if self.parts.aligned.as_mut().is_some_and(|aligned| aligned.told(group, lowest)) {
+                    let instance = (self.parts.source, self.parts.worker);
+                    if self.parts.aligned.as_mut().is_some_and(|aligned| aligned.told(group, lowest, instance)) {
                         self.align(now);
                     }
                 }
@@ -179,12 +180,13 @@ impl SourceTask {
                 self.parts.reporter.send(Report::Progress(update));
             }
             self.sent = progress;
+            self.align(now);
         }
     }
 
     /// Pauses the splits that are too far ahead of others, and goes on with those that are not any more.
     fn align(&mut self, now: Instant) {
-        if let Some(bound) = self.parts.aligned.map(|aligned| aligned.bound()) {
+        if let Some(bound) = self.parts.aligned.map(|aligned| aligned.bound(self.progress(now))) {
             self.parts.splits.iter_mut().for_each(|split| split.align(bound, now));
         }
     }
@@ -288,9 +290,7 @@ impl SourceTask {
         self.assign(&mut batch)?;
         let split = &mut self.parts.splits[index];
         split.found(batch.times.iter().copied().max(), now);
-        if let Some(aligned) = &self.parts.aligned {
-            split.align(aligned.bound(), now);
-        }
+        self.align(now);
         self.parts.outputs.emit(0, self.epochs.open(), batch);
         self.parts.refusals.emit(self.epochs.open(), &mut self.parts.outputs);
         Ok(())
