@@ -131,6 +131,53 @@ fn what_is_remembered_is_in_savepoints() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
+/// Counts of the bids of auctions in windows.
+const COUNTS: &str = r#"name = "counts"
+
+[sources.bids]
+connector = "nexmark"
+events = ["bid"]
+rate = 20000
+format = "json"
+key = { json = "/auction" }
+
+[operators.counts]
+aggregate = { bids = "count" }
+window = { tumbling = "1s" }
+input = "bids"
+
+[sinks.out]
+connector = "file"
+input = "counts"
+path = "out/"
+
+[checkpoint]
+interval = "50ms"
+"#;
+
+/// Nothing is begun, and all that is wrong is told, once.
+#[test]
+fn a_snapshot_that_does_not_fit_is_told_once() {
+    let folder = folder_with(&[("job.toml", COUNTS)]);
+    let running = Running::start(folder.path(), &[]);
+    wait_until("it has committed something", || !finished(&folder.path().join("out")).is_empty());
+    let url = url(&tell(folder.path(), &["stop", ".tidewheel/counts", "--savepoint", "--json"]));
+    running.wait(folder.path());
+    let other = ["--set", "operators.counts.window.tumbling='2s'", "--set", "max-parallelism=64"];
+    let from = ["--from-savepoint", &url];
+    let checked = run(folder.path(), &[&["check", "job.toml"][..], &other, &from].concat());
+    assert_eq!((checked.code, checked.stdout.matches("refused").count()), (2, 2), "{}", checked.stdout);
+    let anew = ["run", "job.toml", "--data-dir", "next"];
+    let ran = run(folder.path(), &[&anew[..], &other, &from].concat());
+    // From its own newest checkpoint.
+    let again = run(folder.path(), &[&["run", "job.toml"][..], &other].concat());
+    for ended in [checked, ran, again] {
+        let windows = "its windows are 1000 ms long in the snapshot, and the job declares 2000 ms long";
+        let told = [windows, "max-parallelism = 64", "error: "].map(|text| ended.stderr.matches(text).count());
+        assert_eq!((ended.code, told), (2, [1, 1, 2]), "{}", ended.stderr);
+    }
+}
+
 /// Bids of every bidder in some windows, without a component.
 const BIDS_OF_BIDDERS: &str = r#"name = "bids"
 

@@ -65,10 +65,17 @@ impl Manifest {
             .map(|(id, operator)| (OperatorId::new(id), operator.states.iter().map(StoredState::from).collect()))
             .collect();
         let sinks = self.sinks.iter().filter(|(_, sink)| sink.has_staged());
+        // Where event time has ended few wait for theirs.
+        let has_ended = self.finished || self.drained;
+        let shapes = self.operators.iter().filter_map(|(id, operator)| {
+            let shape = operator.shape.as_ref().filter(|shape| !has_ended || shape.outlives_event_time);
+            Some((OperatorId::new(id), shape?.clone()))
+        });
         Stored {
             max_parallelism: (!operators.is_empty()).then_some(self.max_parallelism),
             sources: sources.collect(),
             operators,
+            shapes: shapes.collect(),
             sinks: sinks.map(|(id, _)| OperatorId::new(id)).collect(),
         }
     }

@@ -20,7 +20,7 @@ use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
-use tidewheel_types::contract::Declared;
+use tidewheel_types::contract::{Contract, Declared};
 use tidewheel_types::description::StateDecl;
 use tidewheel_types::job::{JobSpec, JoinKind, JoinSpec, OnError, RateLimit, WindowSpec};
 use tidewheel_types::selector::Selector;
@@ -121,8 +121,14 @@ impl Plan {
             states.is_empty() && self.nodes.iter().any(is_join)
         };
         let states = states.filter(|state| !is_function_of_join(state));
-        let mut declared =
-            Declared { max_parallelism: self.max_parallelism, operators: states.collect(), ..Declared::default() };
+        let without_component = self.nodes.iter().filter(|node| node.role.is_native()).map(|node| node.id.clone());
+        let mut declared = Declared {
+            max_parallelism: self.max_parallelism,
+            operators: states.collect(),
+            without_component: without_component.collect(),
+            shapes: self.shapes().map(|(id, shape)| (id.clone(), shape)).collect(),
+            ..Declared::default()
+        };
         for node in &self.nodes {
             match &node.role {
                 Role::Source(source) => declared.sources.push((node.id.clone(), source.splits.clone())),
@@ -133,15 +139,10 @@ impl Plan {
         declared
     }
 
-    /// Whether the timers and windows that wait in a snapshot mean the same in this job. Where event time has ended
-    /// few do.
-    pub fn check_shapes(&self, snapshot: &Manifest) -> Result<(), ShapeError> {
-        let has_ended = snapshot.finished || snapshot.drained;
-        self.shapes().try_for_each(|(id, shape)| {
-            let stored = snapshot.operators.get(id.as_str()).and_then(|operator| operator.shape.as_ref());
-            let stored = stored.filter(|stored| !has_ended || stored.outlives_event_time);
-            stored.map_or(Ok(()), |stored| shape.check(id, stored))
-        })
+    /// Whether the timers and windows that wait in a snapshot mean the same in this job.
+    pub(crate) fn check_shapes(&self, snapshot: &Manifest) -> Result<(), ShapeError> {
+        let mut errors = Contract::new(&self.declared(), &snapshot.stored()).shapes;
+        if errors.is_empty() { Ok(()) } else { Err(errors.swap_remove(0)) }
     }
 
     /// The operators with their timers and windows.
@@ -259,6 +260,11 @@ impl Role {
                 Some(states.chain(host_states(matches!(self, Role::ProcessWindow(..)))).collect())
             }
         }
+    }
+
+    /// Whether it keeps state that no component declares.
+    fn is_native(&self) -> bool {
+        matches!(self, Role::Join(..) | Role::Aggregate(..) | Role::Changed(_) | Role::Latest(_))
     }
 
     /// Whether it has windows.
