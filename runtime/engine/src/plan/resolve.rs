@@ -329,6 +329,9 @@ impl Planner<'_> {
         }
         match (world, &spec.window) {
             (World::Aggregate, None) => does_not_fit("it needs a \"window\", such as window = { tumbling = \"10s\" }"),
+            (World::Keyed, None) if function.component.description().needs_window() => does_not_fit(
+                "it sees all records of a window, so it needs a \"window\", such as window = { tumbling = \"10s\" }",
+            ),
             (World::Stateless, Some(_)) => does_not_fit("only worlds aggregate and keyed take a \"window\""),
             (World::Keyed, Some(_)) if !function.component.description().timers.is_empty() => does_not_fit(
                 "it has timers, and with a \"window\" nothing but windows fires: remove the one or the other",
