@@ -178,6 +178,40 @@ fn a_snapshot_that_does_not_fit_is_told_once() {
     }
 }
 
+/// Each window fires once, whatever the order, and the one checkpoint is that of the end.
+#[test]
+fn a_batch_job_fires_once_at_the_end() {
+    let bids = |mode: &str| {
+        format!(
+            "name = \"batch\"\nmode = \"{mode}\"\n[sources.bids]\nconnector = \"file\"\npath = \"bids.jsonl\"\n\
+             event-time = {{ json = \"/at\" }}\nkey = {{ json = \"/auction\" }}\nrate-limit = {{ records = 5000 }}\n\
+             watermark = {{ out-of-orderness = \"0s\" }}\n\
+             [operators.counts]\ninput = \"bids\"\naggregate = {{ bids = \"count\" }}\n\
+             window = {{ tumbling = \"1s\", allowed-lateness = \"1h\" }}\n\
+             [sinks.out]\nconnector = \"file\"\ninput = \"counts\"\npath = \"out/\"\n[checkpoint]\ninterval = \"10ms\"\n"
+        )
+    };
+    // From late to early: 100 of each second.
+    let lines = (0..2_000).rev().map(|number| format!("{{\"at\":{},\"auction\":7}}", number * 10));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    let ran = ["batch", "streaming"].map(|mode| {
+        let folder = folder_with(&[("job.toml", &bids(mode)), ("bids.jsonl", &lines)]);
+        let ended = run(folder.path(), &["run", "job.toml", "--quiet"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let slots = std::fs::read_dir(folder.path().join(".tidewheel/batch/checkpoints/slots")).expect("slots");
+        let names = slots.flatten().map(|slot| slot.file_name().to_string_lossy().into_owned());
+        let digits = names.map(|name| name.chars().filter(char::is_ascii_digit).collect::<String>());
+        let newest = digits.filter_map(|digits| digits.parse::<u64>().ok()).max();
+        (committed(&folder.path().join("out")), newest)
+    });
+    let [(batch, batch_slot), (streaming, streaming_slot)] = ran;
+    assert_eq!(batch.len(), 20, "{batch:?}");
+    assert!(batch.iter().all(|result| result.contains("\"bids\":100}")), "{batch:?}");
+    // That the attempt has begun, its last checkpoint, and that its output is committed.
+    assert_eq!(batch_slot, Some(3));
+    assert!(streaming.len() > 20 && streaming_slot > Some(3), "{} results, slot {streaming_slot:?}", streaming.len());
+}
+
 /// Bids of every bidder in some windows, without a component.
 const BIDS_OF_BIDDERS: &str = r#"name = "bids"
 
