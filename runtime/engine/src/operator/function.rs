@@ -206,7 +206,8 @@ impl FunctionTask {
         let seed = xxh3_64_with_seed(&self.calls.to_le_bytes(), self.seed);
         let call = Call { now: at.now, watermark: at.watermark.0, seed };
         let windows = attempt.export == Export::Process && attempt.pieces == Pieces::Groups;
-        let shape = CallShape { records: attempt.records as u32, groups: attempt.groups as u32, windows };
+        let (records, groups) = (attempt.records as u32, attempt.groups as u32);
+        let shape = CallShape { records, groups, windows, in_source: false };
         let output = self.callee.call((attempt.export, call), &self.frame, &shape, &self.description)?;
         let (bytes, bytes_max) = (emit::bytes_max(&output, from), self.limits.output_bytes_max * INHERITED_FACTOR);
         if bytes as u64 > bytes_max {
