@@ -100,7 +100,7 @@ impl Crossing {
     fn cross(&mut self, batch: &Batch, cells: &Cells) -> (Output, Batch) {
         self.write_frame(batch, cells);
         let groups = if self.kind == Kind::Count { batch.len() as u32 } else { 0 };
-        let shape = CallShape { records: batch.len() as u32, groups, windows: false };
+        let shape = CallShape { records: batch.len() as u32, groups, ..CallShape::default() };
         let call = Call { now: 0, watermark: i64::MIN, seed: 1 };
         let output = self.instance.call(Export::Process, call, &self.frame, &shape).expect("a call that returns");
         let emitted = emitted(&output, batch);

@@ -15,7 +15,7 @@ use tidewheel_server::model::{
 };
 use tidewheel_server::{ApiError, Fault, JobApi, Server};
 use tidewheel_tests::survival::{committed, staged};
-use tidewheel_tests::{Ended, folder_with, repo_root, tidewheel};
+use tidewheel_tests::{Ended, folder_with, guest, repo_root, tidewheel};
 
 /// A job that notes what it is asked for.
 #[derive(Default)]
@@ -383,6 +383,41 @@ impl Drop for RealJob {
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();
     }
+}
+
+/// A source whose component says how far event time has come, in history and after it; another keeps the job going.
+#[test]
+fn a_watermark_that_a_component_makes_is_shown() {
+    let lines = format!(
+        "[sources.lines]\nconnector = \"hybrid\"\nfirst = {{ connector = \"file\", path = \"history.txt\" }}\n\
+         then = {{ connector = \"file\", path = \"in.txt\" }}\nevent-time = {{ component = {:?} }}\n\
+         watermark = {{ punctuated = true }}\n\n[operators.count]",
+        guest("marks")
+    );
+    let seen = "[sinks.seen]\nconnector = \"discard\"\ninput = \"lines\"\n\n[checkpoint]";
+    let text = patient().replacen("[operators.count]", &lines, 1).replacen("[checkpoint]", seen, 1);
+    let lines = [("history.txt", "one at:9000 to:a mark:1500\n"), ("in.txt", "two at:2000 to:a mark:1000\n")];
+    let mut job = RealJob::start_in(folder_with(&[("job.toml", &text), lines[0], lines[1]]), "");
+    job.wait_until("the lines are read", |status| {
+        let read = |part: &Value| part["name"] == "lines" && part["records_out"] == 2;
+        status["parts"].as_array().is_some_and(|parts| parts.iter().any(read))
+    });
+    let began = Instant::now();
+    let split = loop {
+        let shown: Value = serde_json::from_str(&job.run(&["watermarks", "patient", "--json"]).stdout).unwrap();
+        let splits = shown["splits"].as_array().unwrap();
+        let split = splits.iter().find(|split| split["source"] == "lines" && split["state"] == "ended").cloned();
+        match split {
+            Some(split) => break split,
+            None => assert!(began.elapsed() < TIMEOUT, "waited in vain until the lines have ended: {shown}"),
+        }
+    };
+    assert_eq!((&split["split"], &split["watermark"]), (&json!("in.txt"), &json!(1_500)));
+    let shown = job.run(&["watermarks", "patient"]).stdout;
+    let line = shown.lines().find(|line| line.starts_with("lines ")).expect("the split is shown");
+    assert!(line.contains("1970-01-01T00:00:01Z"), "{shown}");
+    assert_eq!(job.run(&["stop", "patient"]).code, 0);
+    assert_eq!(job.end().0, Some(0));
 }
 
 fn signal(name: &str, pid: &str) {

@@ -97,6 +97,9 @@ pub struct SplitState {
     pub position: serde_json::Value,
     /// The largest event time of its records, ms.
     pub largest: Option<i64>,
+    /// The highest mark that its source's component has made, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked: Option<i64>,
     /// Whether it was without records.
     pub idle: bool,
     /// Whether it had come to its end.

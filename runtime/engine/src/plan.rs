@@ -12,6 +12,7 @@ use crate::metrics::NodeKind;
 use crate::operator::host_states;
 use crate::operator::join::{self, PairFormat};
 use crate::refuse::Names;
+use crate::watermark::WatermarkStrategy;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -167,7 +168,7 @@ impl Plan {
         })
     }
 
-    /// The operators with their components, in the order data flows.
+    /// The sources and operators with their components, in the order data flows.
     pub fn components(&self) -> impl Iterator<Item = (&OperatorId, &Component)> {
         self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, &function.component)))
     }
@@ -232,9 +233,10 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The user's function, of an operator that calls one.
+    /// The user's function, of a source or operator that calls one.
     pub(crate) fn function(&self) -> Option<&Function> {
         match self {
+            Role::Source(source) => source.component.as_ref(),
             Role::Stateless(function)
             | Role::Keyed(function)
             | Role::Window(function, _)
@@ -306,8 +308,9 @@ pub(crate) struct SourceNode {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) key: Option<Selector>,
     pub(crate) event_time: Option<Selector>,
-    /// None in a batch job: there is no watermark before the end.
-    pub(crate) out_of_orderness_ms: Option<i64>,
+    /// Of world `stateless`: makes records of what was read.
+    pub(crate) component: Option<Function>,
+    pub(crate) watermarks: WatermarkStrategy,
     pub(crate) idle_after: Option<std::time::Duration>,
     pub(crate) rate_limit: RateLimit,
     /// Its group, and how far it may be ahead.

@@ -38,6 +38,8 @@ pub(crate) struct FunctionTask {
     records: CallSize,
     groups: CallSize,
     retry: Retry,
+    /// It is the component of a source, and may make marks.
+    in_source: bool,
     /// The frame under construction; reused from call to call.
     pub(super) frame: Vec<u8>,
 }
@@ -97,8 +99,14 @@ impl FunctionTask {
             records: size.clone(),
             groups: size,
             retry: Retry::default(),
+            in_source: false,
             frame: Vec::new(),
         }
+    }
+
+    /// The same, of a source.
+    pub(crate) fn in_source(self) -> Self {
+        FunctionTask { in_source: true, ..self }
     }
 
     /// Number of states that ride.
@@ -206,7 +214,8 @@ impl FunctionTask {
         let seed = xxh3_64_with_seed(&self.calls.to_le_bytes(), self.seed);
         let call = Call { now: at.now, watermark: at.watermark.0, seed };
         let windows = attempt.export == Export::Process && attempt.pieces == Pieces::Groups;
-        let shape = CallShape { records: attempt.records as u32, groups: attempt.groups as u32, windows };
+        let (records, groups) = (attempt.records as u32, attempt.groups as u32);
+        let shape = CallShape { records, groups, windows, in_source: self.in_source };
         let output = self.callee.call((attempt.export, call), &self.frame, &shape, &self.description)?;
         let (bytes, bytes_max) = (emit::bytes_max(&output, from), self.limits.output_bytes_max * INHERITED_FACTOR);
         if bytes as u64 > bytes_max {

@@ -20,6 +20,7 @@ mod processing_time;
 mod rate_limit;
 mod room;
 mod savepoint;
+mod source_component;
 mod watermarks;
 mod windows;
 mod workers;
