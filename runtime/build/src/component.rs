@@ -205,7 +205,7 @@ mod tests {
         assert!(matches!(of_module(&wat::parse_str("(module)").unwrap()), Err(ComponentError::NoWorld)));
         assert!(matches!(of_module(b"text"), Err(ComponentError::NotWebAssembly { .. })));
         let two = module(r#"(func (export "tidewheel:operator/processor@0.1.0#migrate"))"#);
-        assert!(matches!(of_module(&two), Err(ComponentError::TwoWorlds { first: "stateless", second: "keyed" })));
+        assert!(matches!(of_module(&two), Err(ComponentError::TwoWorlds { first: "keyed", second: "stateless" })));
     }
 
     #[test]
