@@ -17,7 +17,7 @@ void exports_tidewheel_operator_processor_describe(exports_tidewheel_operator_pr
   *count = (tidewheel_operator_description_state_decl_t){
       .kind = TIDEWHEEL_OPERATOR_DESCRIPTION_STATE_KIND_VALUE, .version = 1, .oldest = 1, .rides = true};
   keyed_string_dup(&count->name, "count");
-  keyed_string_dup(&count->format, "json");
+  keyed_string_dup(&count->format, "postcard");
   keyed_string_dup(&count->schema, "u64");
   description->states = (tidewheel_operator_description_list_state_decl_t){count, 1};
 }
@@ -45,16 +45,21 @@ static void emit(counted_t *out, uint32_t record, bytes_t word, uint64_t count) 
   append_word(&out->sources, record);
 }
 
-static uint64_t read_count(bytes_t json) {
+// Postcard writes a number seven bits a byte, the lowest first.
+static uint64_t read_count(bytes_t cell) {
   uint64_t count = 0;
-  for (size_t at = 0; at < json.len; at++) count = 10 * count + (json.at[at] - '0');
+  for (size_t at = 0; at < cell.len; at++) count |= (uint64_t)(cell.at[at] & 0x7f) << (7 * at);
   return count;
+}
+
+static void append_count(growing_t *column, uint64_t count) {
+  for (; count >= 0x80; count >>= 7) append(column, &(uint8_t){(uint8_t)(0x80 | count)}, 1);
+  append(column, &(uint8_t){(uint8_t)count}, 1);
 }
 
 // Operation 0, put, is in the upper four bits of the group.
 static void put_count(counted_t *out, uint32_t group, uint64_t count) {
-  char number[24];
-  append(&out->write_bytes, number, (size_t)snprintf(number, sizeof number, "%" PRIu64, count));
+  append_count(&out->write_bytes, count);
   append_word(&out->writes, group);
   append_word(&out->writes, (uint32_t)out->write_bytes.len);
 }

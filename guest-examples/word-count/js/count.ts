@@ -10,7 +10,7 @@ export const processor = {
     inputs: [{ name: 'main', format: 'text', schema: '' }],
     outputs: [{ name: 'main', format: 'json', schema: 'WordCount' }],
     states: [{
-      name: 'count', kind: 'value', format: 'json', schema: 'u64', version: 1, oldest: 1, rides: true, ttlMs: 0, options: [],
+      name: 'count', kind: 'value', format: 'postcard', schema: 'u64', version: 1, oldest: 1, rides: true, ttlMs: 0, options: [],
     }],
     timers: [], options: [],
   }),
@@ -27,7 +27,7 @@ export const processor = {
       const word = decodeUtf8(words.entry(Column.keyEnds, Column.keys, group));
       // There is one state, so a group has one cell, of the same index.
       const cell = words.cell(group);
-      let count: number = cell === undefined ? 0 : JSON.parse(decodeUtf8(cell));
+      let count = cell === undefined ? 0 : readCount(cell);
       for (; record < words.word(Column.recordEnds, group); record++) {
         count += 1;
         sources.word(record);
@@ -36,7 +36,7 @@ export const processor = {
       }
       // Operation 0, put, is in the upper four bits.
       writes.word(group);
-      writeBytes.append(encodeUtf8(JSON.stringify(count)));
+      writeBytes.append(encodeCount(count));
       writes.word(writeBytes.length);
     }
     return writeFrame([
@@ -47,6 +47,17 @@ export const processor = {
   onTimer: () => failed('there are no timers'),
   migrate: () => failed('there is no older version'),
 };
+
+/** Postcard writes a number seven bits a byte, the lowest first. */
+function readCount(cell: Uint8Array): number {
+  return cell.reduceRight((count, byte) => count * 0x80 + (byte & 0x7f), 0);
+}
+
+function encodeCount(count: number): Uint8Array {
+  const bytes: number[] = [];
+  for (; count >= 0x80; count = Math.floor(count / 0x80)) bytes.push(0x80 | (count & 0x7f));
+  return Uint8Array.of(...bytes, count);
+}
 
 /** The call fails as a whole, and the job with it. */
 function failed(message: string): never {
