@@ -96,6 +96,20 @@ def find_role(source: str, file: str) -> tuple[Kind, str]:
     return kind, name
 
 
+def find_operators(folder: Path) -> list[Path]:
+    """The modules in a folder that have an operator; others are what operators import, and tests."""
+    return [path for path in sorted(folder.glob("*.py")) if _has_operator(path)]
+
+
+def _has_operator(path: Path) -> bool:
+    source = path.read_text(encoding="utf-8")
+    try:
+        classes = [statement for statement in ast.parse(source, str(path)).body if isinstance(statement, ast.ClassDef)]
+    except SyntaxError as error:
+        raise BuildError(f"{path}:{error.lineno}: {error.msg}") from None
+    return any(_kind_of(decorator) is not None for each in classes for decorator in each.decorator_list)
+
+
 def _kind_of(decorator: ast.expr) -> Kind | None:
     """`keyed` of `@keyed`, `@keyed(…)` and `@tidewheel.keyed`."""
     if isinstance(decorator, ast.Call):
@@ -145,12 +159,19 @@ def build(source: Path, output: Path, wit: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tidewheel.build", description="Make a component of a module.")
-    parser.add_argument("source", type=Path, help="the module with the operator")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the component to write")
-    parser.add_argument("--wit", type=Path, required=True, help="the folder with the contract, operator.wit")
+    parser.add_argument("source", type=Path, help="the module with the operator; with --list a folder")
+    parser.add_argument("-o", "--output", type=Path, help="the component to write")
+    parser.add_argument("--wit", type=Path, help="the folder with the contract, operator.wit")
+    parser.add_argument("--list", action="store_true", help="name the modules in the folder that have an operator")
     given = parser.parse_args(arguments)
+    if not given.list and (given.output is None or given.wit is None):
+        parser.error("a module needs --output and --wit")
     try:
-        build(given.source, given.output, given.wit)
+        if given.list:
+            for module in find_operators(given.source):
+                print(module.stem)
+        else:
+            build(given.source, given.output, given.wit)
     except (BuildError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
