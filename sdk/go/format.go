@@ -51,6 +51,11 @@ func codecOf[T any](format string) (*codec[T], error) {
 			format = "json"
 		}
 	}
+	if encodes {
+		if own, err := encodedCodec[T](); err != nil || own.name == format {
+			return own, err
+		}
+	}
 	switch format {
 	case "json":
 		return jsonCodec[T](), nil
@@ -71,6 +76,27 @@ func codecOf[T any](format string) (*codec[T], error) {
 	}
 	return nil, fmt.Errorf("there is no format %q: expected json, postcard, fixed, text or raw", format)
 }
+
+// Encode writes a value in a format, as an operator writes it: for tests, and for programs that read what operators keep.
+func Encode[T any](format string, value T) ([]byte, error) {
+	codec, err := codecOf[T](format)
+	if err != nil {
+		return nil, err
+	}
+	return codec.append(nil, value)
+}
+
+// Decode reads a value in a format.
+func Decode[T any](format string, bytes []byte) (value T, err error) {
+	codec, err := codecOf[T](format)
+	if err != nil {
+		return value, err
+	}
+	return codec.decode(bytes)
+}
+
+// DecodeKey reads the key of an entry of a [Map].
+func DecodeKey[K MapKey](bytes []byte) (K, error) { return keyCodecOf[K]().read(bytes) }
 
 // notValid says that bytes are not what their format says, or that a value is not.
 func notValid(format string, cause error) error {

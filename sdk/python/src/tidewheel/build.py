@@ -6,6 +6,8 @@ with one that exports what the class's world must have.
 
 import argparse
 import ast
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -146,11 +148,18 @@ def build(source: Path, output: Path, wit: Path) -> None:
     kind, _ = find_role(source.read_text(encoding="utf-8"), str(source))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, f"{APP}.py").write_text(exports(source.stem, kind), encoding="utf-8")
+        # The module is run to be put into the component, and sees folders it is given, but nothing that they link to.
+        for linked in source.resolve().parent.glob("*.py"):
+            if linked.is_symlink():
+                shutil.copy(linked, folder)
         made = Path(folder, "made.wasm")
         paths = [folder, str(source.resolve().parent), str(Path(__file__).resolve().parent.parent)]
         command = [str(find_componentize_py()), "-q", "-d", str(wit), "-w", _WORLDS[kind], "componentize"]
         command += [argument for path in paths for argument in ("-p", path)]
-        ended = subprocess.run([*command, APP, "-o", str(made)], check=False, capture_output=True, text=True)
+        environment = {**os.environ, "RUST_BACKTRACE": "0"}
+        ended = subprocess.run(
+            [*command, APP, "-o", str(made)], check=False, capture_output=True, text=True, env=environment
+        )
         if ended.returncode != 0:
             raise BuildError(f"componentize-py could not make a component of {source}:\n{ended.stdout}{ended.stderr}".strip())
         output.write_bytes(made.read_bytes())
