@@ -122,11 +122,14 @@ fn build_c_and_javascript() -> Result<()> {
     Ok(())
 }
 
-/// When the newest file in a folder, and below it, was written.
+/// When the newest file in a folder, and below it, was written; what Python keeps for itself there does not count.
 fn newest(folder: &Path) -> Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
+        if path.ends_with("__pycache__") {
+            continue;
+        }
         newest = newest.max(if path.is_dir() { self::newest(&path)? } else { fs::metadata(&path)?.modified()? });
     }
     Ok(newest)

@@ -153,23 +153,34 @@ fn test_go() -> Result<()> {
 fn test_python() -> Result<()> {
     install_python()?;
     let sdk = repository().join("sdk/python");
-    let (examples, cache) = (repository().join("guest-examples"), environment()?.join("cache"));
-    let mut folders = vec![sdk.clone()];
-    folders.extend(["word-count", "rfm", "swap"].map(|example| examples.join(example).join("python")));
-    for folder in folders {
-        let tool = |module: &str| -> Result<Command> {
-            let mut command = Command::new(python_program()?);
-            command.args(["-m", module]).current_dir(&folder);
-            command.env("PYTHONPATH", sdk.join("src")).env("PYTHONDONTWRITEBYTECODE", "1");
-            Ok(command)
-        };
-        let settings = sdk.join("pyproject.toml");
-        chores::run(tool("pytest")?.args(["--quiet", "-p", "no:cacheprovider", "--rootdir", "."]))?;
-        let mypy_cache = cache.join(folder.strip_prefix(repository())?);
-        let mut mypy = tool("mypy")?;
-        mypy.arg("--strict").arg("--config-file").arg(&settings).arg("--cache-dir").arg(&mypy_cache);
-        chores::run(mypy.env("MYPYPATH", sdk.join("src")).arg("."))?;
-        chores::run(tool("pyright")?.arg("--project").arg(&settings).arg(&folder))?;
+    test_python_in(&sdk, &sdk.join("src"))?;
+    for example in ["word-count", "rfm", "swap"] {
+        test_python_in(&repository().join("guest-examples").join(example).join("python"), &sdk.join("src"))?;
+    }
+    let python = python_program()?;
+    for settings in ["sdk/python/pyproject.toml", "guest-examples/pyrightconfig.json"] {
+        let mut pyright = Command::new(&python);
+        pyright.args(["-m", "pyright", "--pythonpath"]).arg(&python).arg("--project");
+        chores::run(pyright.arg(repository().join(settings)))?;
     }
     Ok(())
+}
+
+/// Tests and checks a folder; `sdk` is where the SDK's package lies. What the tools keep for the next time is beside the
+/// virtual environment.
+fn test_python_in(folder: &Path, sdk: &Path) -> Result<()> {
+    let python = python_program()?;
+    let kept = environment()?.join("checked").join(folder.strip_prefix(repository())?);
+    fs::create_dir_all(&kept)?;
+    let tool = |module: &str| {
+        let mut command = Command::new(&python);
+        command.args(["-m", module]).current_dir(folder);
+        command.env("PYTHONPATH", sdk).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("HYPOTHESIS_STORAGE_DIRECTORY", kept.join("hypothesis"));
+        command
+    };
+    chores::run(tool("pytest").args(["--quiet", "-p", "no:cacheprovider", "--rootdir", "."]))?;
+    let mut mypy = tool("mypy");
+    mypy.args(["--strict", "--python-version", "3.11", "--cache-dir"]).arg(&kept).arg(".");
+    chores::run(mypy.env("MYPYPATH", sdk))
 }
