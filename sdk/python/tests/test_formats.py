@@ -97,10 +97,12 @@ def test_bytes_of_another_format_are_refused(of: Any, format: Format, data: byte
 
 
 def test_a_format_refuses_what_it_cannot_hold() -> None:
-    for of, format, value in [(U8, POSTCARD, 256), (U64, FIXED, -1)]:
+    too_large: list[tuple[Any, Format, int]] = [(U8, POSTCARD, 256), (U64, FIXED, -1)]
+    for of, format, value in too_large:
         with pytest.raises(FormatError):
             state_codec_of(of, format).encode(value)
-    for of, format in [(int, TEXT), (str, RAW), (str, FIXED)]:
+    mistakes: list[tuple[Any, Format]] = [(int, TEXT), (str, RAW), (str, FIXED)]
+    for of, format in mistakes:
         with pytest.raises(DeclarationError):
             state_codec_of(of, format)
 

@@ -43,17 +43,17 @@ class Operator(AnyOperator, Generic[I, O]):
     timers and output are as if they had not come before.
     """
 
-    def process(self, record: Record[I], ctx: Context[O]) -> None:
+    def process(self, record: Record[I], ctx: Context[O], /) -> None:
         """Called for every record; those of a key in order. An exception rejects the record."""
         raise Fail(f"{type(self).__name__} has no `process`")
 
-    def process_batch(self, batch: Batch[I], ctx: Context[O]) -> None:
+    def process_batch(self, batch: Batch[I], ctx: Context[O], /) -> None:
         """A faster form of `process`, for operators that have one: called for all records of a call at once, in a keyed operator
         for those of one key. On an exception nothing of that counts, and it is called for each record alone.
         """
         raise NotImplementedError
 
-    def on_timer(self, timer: Timer, at: EventTime, ctx: Context[O]) -> None:
+    def on_timer(self, timer: Timer, at: EventTime, ctx: Context[O], /) -> None:
         """Called for every timer that is due, those of a key in order of their times. `timer` is one of the operator's, `at`
         the time it was set to. An exception rejects the timer: it is gone, and what it did is undone.
         """
@@ -74,7 +74,7 @@ class ProcessWindow(AnyOperator, Generic[I, O]):
     `Context.is_first_part` and `Context.is_last_part` tell where it belongs.
     """
 
-    def process(self, window: Window, records: Sequence[Record[I]], ctx: Context[O]) -> None:
+    def process(self, window: Window, records: Sequence[Record[I]], ctx: Context[O], /) -> None:
         """Called when a window fires, with its records: in order of arrival in a tumbling, global or count window, pane by pane
         in others. A record that is not of the input's format is rejected, and not among them. An exception rejects them all.
         """
@@ -94,17 +94,17 @@ class Aggregate(AnyOperator, Generic[I, A, O]):
 
     _accumulator_class: Any = None
 
-    def accumulate(self, accumulator: A, record: Record[I]) -> A:
+    def accumulate(self, accumulator: A, record: Record[I], /) -> A:
         """Takes a record in: returns the new accumulator, or the same one, changed. The same accumulator and record must give
         the same result: after a rejected record the ones before it may be taken in again. An exception rejects the record.
         """
         raise Fail(f"{type(self).__name__} has no `accumulate`")
 
-    def merge(self, accumulator: A, other: A) -> A:
+    def merge(self, accumulator: A, other: A, /) -> A:
         """One accumulator of two of the same key. The order must not matter."""
         raise Fail(f"{type(self).__name__} has no `merge`")
 
-    def fire(self, window: Window, accumulator: A, ctx: Context[O]) -> None:
+    def fire(self, window: Window, accumulator: A, ctx: Context[O], /) -> None:
         """Called when a window is complete, with its accumulator. `ctx.key` is the key. An exception fails the job."""
         raise Fail(f"{type(self).__name__} has no `fire`")
 
