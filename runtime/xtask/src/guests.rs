@@ -27,8 +27,13 @@ const WORKSPACES: [Guests; 2] = [
     Guests { folder: "guest-examples", destination: |package| package.iter().take(1).collect() },
 ];
 
-/// Folders, from the root of the repository, with folders `go`, `python`, `js` or `c`, whose components go into them.
-const EXAMPLES: [&str; 3] = ["guest-examples/word-count", "guest-examples/rfm", "guest-examples/swap"];
+/// Folders, from the root of the repository, with folders `go` and `python`, and where the components go, from there.
+const OTHERS: [(&str, &str); 4] = [
+    ("guest-examples/word-count", ""),
+    ("guest-examples/rfm", ""),
+    ("guest-examples/swap", ""),
+    ("tests/guests", "out"),
+];
 
 /// Builds the components of all guests.
 pub(crate) fn build() -> Result<()> {
@@ -70,10 +75,10 @@ pub(crate) fn build_rust() -> Result<()> {
 
 fn build_go() -> Result<()> {
     let go = languages::go()?;
-    for example in EXAMPLES {
-        let example = repository().join(example);
-        for operator in go.operators(&example.join("go"))? {
-            tell(&place(&go.component(&operator)?, &example, &format!("{}-go", operator.name))?);
+    for (folder, out) in OTHERS {
+        let folder = repository().join(folder);
+        for operator in go.operators(&folder.join("go"))? {
+            tell(&place(&go.component(&operator)?, &folder.join(out), &format!("{}-go", operator.name))?);
         }
     }
     Ok(())
@@ -84,15 +89,14 @@ fn build_python() -> Result<()> {
     let python = languages::python()?;
     let sdk = newest(&repository().join("sdk/python/src"))?.max(newest(&repository().join("wit"))?);
     let mut wanted = Vec::new();
-    for example in EXAMPLES {
-        let example = repository().join(example);
-        let sources = example.join("python");
+    for (folder, out) in OTHERS {
+        let folder = repository().join(folder);
+        let (sources, out) = (folder.join("python"), folder.join(out));
         let newest = newest(&sources)?.max(sdk);
         for operator in python.operators(&sources)? {
             let name = format!("{}-python", operator.name);
-            let made = fs::metadata(example.join(format!("{name}.wasm"))).and_then(|made| made.modified());
-            if !made.is_ok_and(|made| made > newest) {
-                wanted.push((operator, example.clone(), name));
+            if !is_newer(&out.join(format!("{name}.wasm")), newest) {
+                wanted.push((operator, out.clone(), name));
             }
         }
     }
@@ -115,11 +119,20 @@ fn build_c_and_javascript() -> Result<()> {
     for (name, component) in languages::c()?.components(&example.join("c"))? {
         tell(&place(&component, &example, &format!("{name}-c"))?);
     }
-    let copy = languages::javascript(&example.join("js"), "word-count")?;
-    for (name, component) in javascript::components(&copy)? {
-        tell(&place(&component, &example, &format!("{name}-js"))?);
+    // As in Python, a component is another one each time.
+    let newest = newest(&example.join("js"))?.max(newest(&repository().join("wit"))?);
+    if !["count-js.wasm", "split-js.wasm"].iter().all(|name| is_newer(&example.join(name), newest)) {
+        let copy = languages::javascript(&example.join("js"), "word-count")?;
+        for (name, component) in javascript::components(&copy)? {
+            tell(&place(&component, &example, &format!("{name}-js"))?);
+        }
     }
     Ok(())
+}
+
+/// Whether a component was made after this time.
+fn is_newer(component: &Path, time: SystemTime) -> bool {
+    fs::metadata(component).and_then(|made| made.modified()).is_ok_and(|made| made > time)
 }
 
 /// When the newest file in a folder, and below it, was written; what Python keeps for itself there does not count.

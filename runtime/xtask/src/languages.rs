@@ -129,7 +129,7 @@ pub(crate) fn test() -> Result<()> {
 
 fn test_go() -> Result<()> {
     let go = go()?;
-    for folder in ["sdk/go", "guest-examples"] {
+    for folder in ["sdk/go", "guest-examples", "tests/guests/go"] {
         let folder = repository().join(folder);
         let mut gofmt = Command::new(go.program().with_file_name("gofmt"));
         let unformatted = gofmt.args(["-l", "."]).current_dir(&folder).output().context("cannot run gofmt")?;
