@@ -143,7 +143,7 @@ impl Crossing {
                 Kind::Map => [&[8][..], &[9; VALUE_BYTES - 1]].concat(),
                 Kind::Count => (index as u64 + 1).to_le_bytes().to_vec(),
                 Kind::WordCount => {
-                    format!("{{\"word\":\"{}\",\"count\":{}}}", "w".repeat(VALUE_BYTES), index + 1).into_bytes()
+                    format!("{{\"word\":\"{}\",\"count\":{}}}", word(index as u64), index + 1).into_bytes()
                 }
             };
             assert_eq!(emitted.values.get(index), expected);
@@ -183,14 +183,24 @@ fn input(records: usize, kind: Kind) -> (Batch, Cells) {
     let (mut batch, mut cells) = (Batch::default(), Cells::default());
     for index in 0..records as u64 {
         let origin = Origin { offset: index, source: 0, split: 0 };
-        let value = if kind == Kind::WordCount { [b'w'; VALUE_BYTES] } else { [9; VALUE_BYTES] };
-        batch.push(index as i64, &index.to_be_bytes(), &value, origin);
         match kind {
-            Kind::WordCount => cells.push(Some(&postcard(index))),
-            Kind::Map | Kind::Count => cells.push(Some(&index.to_le_bytes())),
+            Kind::WordCount => {
+                let word = word(index);
+                batch.push(index as i64, word.as_bytes(), word.as_bytes(), origin);
+                cells.push(Some(&postcard(index)));
+            }
+            Kind::Map | Kind::Count => {
+                batch.push(index as i64, &index.to_be_bytes(), &[9; VALUE_BYTES], origin);
+                cells.push(Some(&index.to_le_bytes()));
+            }
         }
     }
     (batch, cells)
+}
+
+/// A word of 100 letters and digits.
+fn word(number: u64) -> String {
+    format!("{number:w>VALUE_BYTES$}")
 }
 
 /// A number as the format `postcard` has it: seven bits a byte, the lowest first.

@@ -20,6 +20,11 @@ void exports_tidewheel_operator_processor_describe(exports_tidewheel_operator_pr
   keyed_string_dup(&count->format, "postcard");
   keyed_string_dup(&count->schema, "u64");
   description->states = (tidewheel_operator_description_list_state_decl_t){count, 1};
+  // None is set, but the SDKs of other languages declare one, and who goes on from a state declares what its timers were.
+  tidewheel_operator_description_timer_decl_t *timer = calloc(1, sizeof *timer);
+  timer->clock = TIDEWHEEL_OPERATOR_DESCRIPTION_CLOCK_EVENT;
+  keyed_string_dup(&timer->name, "timer");
+  description->timers = (tidewheel_operator_description_list_timer_decl_t){timer, 1};
 }
 
 bool exports_tidewheel_operator_processor_open(
@@ -107,7 +112,7 @@ bool exports_tidewheel_operator_processor_on_timer(
     exports_tidewheel_operator_processor_frame_t *emitted, exports_tidewheel_operator_processor_failure_t *failure) {
   (void)call, (void)emitted;
   exports_tidewheel_operator_processor_frame_free(batch);
-  return fail(failure, "there are no timers");
+  return fail(failure, "no timer was set");
 }
 
 bool exports_tidewheel_operator_processor_migrate(

@@ -43,6 +43,7 @@ class Declared:
         self.states = sorted(states, key=lambda state: not state.rides)
         self.riding = sum(state.rides for state in self.states)
         self.timers = {name: field for name, field in fields.items() if isinstance(field, Timer)}
+        self.own_timers: dict[str, Timer] = {}
         self.outputs: dict[str, Output[Any]] = {name: field for name, field in fields.items() if isinstance(field, Output)}
         self.configs: dict[str, Config[Any]] = {name: field for name, field in fields.items() if isinstance(field, Config)}
         self.metrics = {name: field for name, field in fields.items() if isinstance(field, (Counter, Gauge, Histogram))}
@@ -63,6 +64,9 @@ class Declared:
             raise DeclarationError(f"{name} has state {self.states[0].name}, but an operator that is @{kind} {why}")
         if self.timers and kind != "keyed":
             raise DeclarationError(f"{name} has timer {next(iter(self.timers))}, but only an operator that is @keyed has timers")
+        if kind == "keyed" and not self.timers:
+            # As the other SDKs do it, so that an operator can go on from one in another language.
+            self.own_timers = {"timer": Timer()}
         if len(self.configs) > 1:
             raise DeclarationError(f"{name} has {len(self.configs)} fields of Config: an operator has one")
 
@@ -77,7 +81,7 @@ class Declared:
             inputs=[_port(name, self.input) for name in role.inputs or ["main"]],
             outputs=[_port(name, codec) for name, codec in outputs.items()],
             states=[state.declare() for state in self.states] + self._own_states(),
-            timers=[TimerDecl(name, timer.clock) for name, timer in self.timers.items()],
+            timers=[TimerDecl(name, timer.clock) for name, timer in (self.timers or self.own_timers).items()],
             options=[],
         )
 
@@ -114,9 +118,10 @@ class Bound:
         self.context: Context[Any] = Context(host, declared.output)
         self.operator = declared.cls()
         self.states = [state.bind(at, self.context, host) for at, state in enumerate(declared.states)]
-        self.timers = [timer.bind(slot, self.context) for slot, timer in enumerate(declared.timers.values())]
+        timers = declared.timers or declared.own_timers
+        self.timers = [timer.bind(slot, self.context) for slot, timer in enumerate(timers.values())]
         bound: dict[str, Any] = {state.name: state for state in self.states}
-        bound.update(zip(declared.timers, self.timers, strict=True))
+        bound.update(zip(declared.timers, self.timers))
         bound.update((name, output.bind(at)) for at, (name, output) in enumerate(declared.outputs.items(), 1))
         bound.update((name, field.read(config)) for name, field in declared.configs.items())
         bound.update((name, metric.bind(name, host)) for name, metric in declared.metrics.items())
