@@ -129,10 +129,12 @@ pub(crate) fn test() -> Result<()> {
 
 fn test_go() -> Result<()> {
     let go = go()?;
+    let root = Command::new(go.program()).args(["env", "GOROOT"]).output().context("cannot run go")?;
+    let gofmt = Path::new(String::from_utf8_lossy(&root.stdout).trim()).join("bin/gofmt");
     for folder in ["sdk/go", "guest-examples", "tests/guests/go"] {
         let folder = repository().join(folder);
-        let mut gofmt = Command::new(go.program().with_file_name("gofmt"));
-        let unformatted = gofmt.args(["-l", "."]).current_dir(&folder).output().context("cannot run gofmt")?;
+        let unformatted = Command::new(&gofmt).args(["-l", "."]).current_dir(&folder).output();
+        let unformatted = unformatted.with_context(|| format!("cannot run {}", gofmt.display()))?;
         if !unformatted.status.success() || !unformatted.stdout.is_empty() {
             bail!("gofmt would change in {}:\n{}", folder.display(), String::from_utf8_lossy(&unformatted.stdout));
         }
