@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use tidewheel_tests::repo_root;
 
 /// The layers of the host's crates: a crate may import only from lower ones, never from its own.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 12] = [
     ("tidewheel-types", 0),
     ("tidewheel-crash-points", 0),
     ("tidewheel-state", 1),
     ("tidewheel-guest", 1),
     ("tidewheel-native", 1),
+    ("tidewheel-build", 1),
     ("tidewheel-connectors", 1),
     ("tidewheel-checkpoint", 1),
     ("tidewheel-cluster", 1),
