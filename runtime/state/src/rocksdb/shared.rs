@@ -47,7 +47,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 const COMPACTION_THREADS: i32 = 2;
 
 impl SharedMemory {
-    /// A budget of so many bytes. Of less than 8 MiB it cannot be kept.
+    /// A budget of so many bytes. Of less than 32 MiB more than a quarter over it is resident.
     pub fn new(bytes: usize) -> Self {
         bound_c_heaps();
         if bytes < HUGE_PAGES_FROM_BYTES {
