@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes of a piece: many rows, and little to leave vacant at the end of the last one.
 const PIECE_BYTES: usize = 128 << 10;
 
+/// Bytes of a piece at most that is for all of it: places in it are numbers of 32 bits.
+const WHOLE_BYTES_MAX: usize = 1 << 30;
+
 /// Pieces that are not in use.
 pub(crate) struct PiecePool {
     vacant: Mutex<Vec<Vec<u8>>>,
@@ -39,6 +42,7 @@ impl PiecePool {
 pub(crate) struct Pieces {
     pieces: Vec<Vec<u8>>,
     len: usize,
+    piece_bytes: usize,
     pool: Arc<PiecePool>,
 }
 
@@ -52,7 +56,15 @@ pub(crate) struct PiecePlace {
 impl Pieces {
     /// Nothing yet. Memory comes from the pool if it has some, and goes there in the end.
     pub(crate) fn new(pool: &Arc<PiecePool>) -> Self {
-        Pieces { pieces: Vec::new(), len: 0, pool: Arc::clone(pool) }
+        Pieces { pieces: Vec::new(), len: 0, piece_bytes: PIECE_BYTES, pool: Arc::clone(pool) }
+    }
+
+    /// Nothing yet, of what will be so many bytes, about: mostly in one piece, which takes the system less time than many do
+    /// and is not kept.
+    pub(crate) fn of_bytes(bytes: usize, pool: &Arc<PiecePool>) -> Self {
+        let mut pieces = Pieces::new(pool);
+        pieces.piece_bytes = bytes.clamp(PIECE_BYTES, WHOLE_BYTES_MAX);
+        pieces
     }
 
     /// Adds a byte string of two parts, less than 4 GiB together.
@@ -92,8 +104,8 @@ impl Pieces {
 
     #[cold]
     fn add_piece(&mut self, len: usize) -> &mut Vec<u8> {
-        let from_pool = if len <= PIECE_BYTES { self.pool.take() } else { None };
-        self.pieces.push(from_pool.unwrap_or_else(|| Vec::with_capacity(len.max(PIECE_BYTES))));
+        let from_pool = if len.max(self.piece_bytes) <= PIECE_BYTES { self.pool.take() } else { None };
+        self.pieces.push(from_pool.unwrap_or_else(|| Vec::with_capacity(len.max(self.piece_bytes))));
         self.pieces.last_mut().expect("it was just added")
     }
 }

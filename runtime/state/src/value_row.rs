@@ -9,7 +9,7 @@ use crate::key_table::{Row, pack_key, packed_key_end};
 use crate::small_bytes::SmallBytes;
 use crate::state_info::StateInfo;
 use crate::varint::{self, Varint};
-pub(crate) use frozen::{FrozenValues, push_row};
+pub(crate) use frozen::{FROZEN_ROW_BYTES, FrozenValues, push_row};
 use std::ops::Range;
 use tidewheel_types::keyed_state::StateKey;
 

@@ -6,7 +6,7 @@ use crate::pieces::{PiecePool, Pieces};
 use crate::rows::RowId;
 use crate::state_info::StateInfo;
 use crate::value_codec::{expiry_of, set_expiry};
-use crate::value_row::{FrozenValues, ValueRow, push_row};
+use crate::value_row::{FROZEN_ROW_BYTES, FrozenValues, ValueRow, push_row};
 use std::sync::Arc;
 use tidewheel_types::keyed_state::{Cells, StateKey};
 
@@ -174,7 +174,7 @@ impl Values {
     /// Copies the rows that have changed since the last time.
     pub(super) fn freeze(&mut self, infos: &[StateInfo], pool: &Arc<PiecePool>) -> FrozenValues {
         let states = infos.iter().map(|info| info.id).collect();
-        let mut rows = Pieces::new(pool);
+        let mut rows = Pieces::of_bytes(self.table.dirty() * FROZEN_ROW_BYTES, pool);
         self.table.save(|row, was_saved| push_row(&mut rows, row.packed(), was_saved));
         FrozenValues { states, gone: std::mem::take(&mut self.gone), rows }
     }

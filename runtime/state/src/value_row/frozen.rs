@@ -6,6 +6,9 @@ use crate::key_codec::StateId;
 use crate::key_table::{packed_key_end, unpack_key};
 use crate::pieces::{PiecePlace, Pieces};
 
+/// Room to set aside for a row: a number, its value, and what is beside them.
+pub(crate) const FROZEN_ROW_BYTES: usize = 32;
+
 /// The bytes before a row: twice its length, plus one if a snapshot has it.
 const HEAD_BYTES: usize = 4;
 
