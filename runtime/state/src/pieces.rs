@@ -115,3 +115,32 @@ impl Drop for Pieces {
         self.pool.put_back(self.pieces.drain(..));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PIECE_BYTES, PiecePool, Pieces};
+    use std::sync::Arc;
+
+    #[test]
+    fn what_was_added_is_there_and_its_memory_is_used_again_within_bounds() {
+        let pool = Arc::new(PiecePool::new(2 * PIECE_BYTES));
+        for _ in 0..2 {
+            let mut pieces = Pieces::new(&pool);
+            let long = vec![7; PIECE_BYTES + 1];
+            let added: Vec<&[u8]> = (0..9).map(|n| if n == 4 { &long[..] } else { &long[..PIECE_BYTES / 2] }).collect();
+            added.iter().for_each(|bytes| pieces.push(&bytes[..1], &bytes[1..]));
+            let mut places = Vec::new();
+            pieces.for_each(|place, bytes| {
+                let len = added[places.len()].len();
+                assert_eq!(bytes[..len], *added[places.len()]);
+                places.push(place);
+                len
+            });
+            assert_eq!((places.len(), pieces.len()), (added.len(), added.len()));
+            assert!(places.iter().zip(&added).all(|(&place, bytes)| pieces.at(place).starts_with(bytes)));
+            drop(pieces);
+            // The long one has a piece of its own, which is not kept.
+            assert_eq!(pool.vacant.lock().unwrap().len(), 2);
+        }
+    }
+}
