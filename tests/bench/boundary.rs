@@ -9,6 +9,7 @@
 use crate::median;
 use std::fs;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 use tidewheel_guest::{Call, CallShape, Export, FrameWriter, Instance, InstanceSettings, Output, Runtime};
 use tidewheel_guest::{RuntimeOptions, column};
@@ -28,67 +29,66 @@ const CALLS_MAX: usize = 200_000;
 
 const RUNS: usize = 5;
 
-/// The guests: what each does, and what it is written with.
-const GUESTS: [(&str, &str, Kind); 4] = [
-    ("map", "by hand", Kind::Map),
-    ("map", "SDK", Kind::Map),
-    ("keyed counter", "by hand", Kind::Count),
-    ("keyed counter", "SDK", Kind::Count),
+/// The guests: what each does, what it is written with, and its component.
+const GUESTS: [(&str, &str, Kind, &str); 4] = [
+    ("map", "by hand", Kind::Map, "boundary-map"),
+    ("map", "SDK", Kind::Map, "boundary-map-sdk"),
+    ("keyed counter", "by hand", Kind::Count, "boundary-count"),
+    ("keyed counter", "SDK", Kind::Count, "boundary-count-sdk"),
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+/// What a guest does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Each value with its first byte changed.
     Map,
+    /// The count of each key, in eight bytes, as its state is.
     Count,
+    /// The count of each word, in JSON; its state is in postcard.
+    WordCount,
 }
 
 /// Prints a table: per guest the nanoseconds per record for each size of batch.
 pub(crate) fn run() {
     println!("| guest | written | batch of 1 | 10 | 100 | 1,000 |\n|---|---|---|---|---|---|");
     let runtime = Runtime::new(RuntimeOptions { cache_dir: None }).expect("a runtime");
-    let mut crossings = GUESTS.map(|(_, written, kind)| Crossing::new(&runtime, kind, written == "SDK"));
+    let mut crossings = GUESTS.map(|(_, _, kind, name)| Crossing::new(&runtime, kind, &guest(name)));
     // In turn, so that a slow moment of the machine hits all of them.
     let mut figures = vec![[const { Vec::new() }; BATCHES.len()]; GUESTS.len()];
     for _ in 0..RUNS {
         for (crossing, figures) in crossings.iter_mut().zip(&mut figures) {
             for (&records, figures) in BATCHES.iter().zip(figures) {
-                figures.push(crossing.measure(records));
+                figures.push(crossing.measure(records, RECORDS));
             }
         }
     }
-    for ((guest, written, _), figures) in GUESTS.iter().zip(figures) {
+    for ((guest, written, ..), figures) in GUESTS.iter().zip(figures) {
         let cells: Vec<String> = figures.into_iter().map(|figures| format!("{:.1}", median(figures))).collect();
         println!("| {guest} | {written} | {} |", cells.join(" | "));
     }
 }
 
 /// A guest, and what the host needs to call it.
-struct Crossing {
-    instance: Instance,
+pub(crate) struct Crossing {
+    pub(crate) instance: Instance,
     kind: Kind,
     /// Reused from call to call, as in the engine.
     frame: Vec<u8>,
 }
 
 impl Crossing {
-    fn new(runtime: &Runtime, kind: Kind, with_sdk: bool) -> Crossing {
-        let name = match (kind, with_sdk) {
-            (Kind::Map, false) => "boundary-map",
-            (Kind::Map, true) => "boundary-map-sdk",
-            (Kind::Count, false) => "boundary-count",
-            (Kind::Count, true) => "boundary-count-sdk",
-        };
-        let component = runtime.load(&guest(name)).expect("a component");
+    pub(crate) fn new(runtime: &Runtime, kind: Kind, component: &Path) -> Crossing {
+        let component = runtime.load(component).expect("a component");
         let instance = component.instantiate(InstanceSettings::default()).expect("an instance");
         let mut crossing = Crossing { instance, kind, frame: Vec::new() };
         crossing.check();
         crossing
     }
 
-    /// The nanoseconds per record in batches of so many records.
-    fn measure(&mut self, records: usize) -> f64 {
-        let (batch, cells) = input(records);
-        let calls = (RECORDS / records).min(CALLS_MAX);
+    /// The nanoseconds per record in batches of so many records, of about so many in all.
+    pub(crate) fn measure(&mut self, records: usize, all: usize) -> f64 {
+        let (batch, cells) = input(records, self.kind);
+        let calls = (all / records).min(CALLS_MAX);
         let began = cpu_time();
         for _ in 0..calls {
             black_box(self.cross(&batch, &cells));
@@ -99,8 +99,8 @@ impl Crossing {
     /// There and back: what the guest gave, and the batch made of it.
     fn cross(&mut self, batch: &Batch, cells: &Cells) -> (Output, Batch) {
         self.write_frame(batch, cells);
-        let groups = if self.kind == Kind::Count { batch.len() as u32 } else { 0 };
-        let shape = CallShape { records: batch.len() as u32, groups, windows: false };
+        let groups = if self.kind == Kind::Map { 0 } else { batch.len() as u32 };
+        let shape = CallShape { records: batch.len() as u32, groups, ..CallShape::default() };
         let call = Call { now: 0, watermark: i64::MIN, seed: 1 };
         let output = self.instance.call(Export::Process, call, &self.frame, &shape).expect("a call that returns");
         let emitted = emitted(&output, batch);
@@ -122,7 +122,7 @@ impl Crossing {
         writer.numbers(column::TIMES, &batch.times);
         writer.numbers(column::KEY_ENDS, batch.keys.ends());
         writer.column(column::KEYS).extend_from_slice(batch.keys.bytes());
-        if self.kind == Kind::Count {
+        if self.kind != Kind::Map {
             let ends = writer.column(column::RECORD_ENDS);
             (1..=batch.len() as u32).for_each(|end| ends.extend_from_slice(&end.to_le_bytes()));
             writer.numbers(column::CELL_ENDS, &cells.ends);
@@ -135,17 +135,20 @@ impl Crossing {
 
     /// That the guest does what it is measured for.
     fn check(&mut self) {
-        let (batch, cells) = input(10);
+        let (batch, cells) = input(10, self.kind);
         let (output, emitted) = self.cross(&batch, &cells);
         assert_eq!((output.len(), emitted.len()), (10, 10));
         for index in 0..10 {
             let expected = match self.kind {
                 Kind::Map => [&[8][..], &[9; VALUE_BYTES - 1]].concat(),
                 Kind::Count => (index as u64 + 1).to_le_bytes().to_vec(),
+                Kind::WordCount => {
+                    format!("{{\"word\":\"{}\",\"count\":{}}}", word(index as u64), index + 1).into_bytes()
+                }
             };
             assert_eq!(emitted.values.get(index), expected);
         }
-        assert_eq!(output.writes().count(), if self.kind == Kind::Count { 10 } else { 0 });
+        assert_eq!(output.writes().count(), if self.kind == Kind::Map { 0 } else { 10 });
     }
 }
 
@@ -176,12 +179,37 @@ fn emitted(output: &Output, from: &Batch) -> Batch {
 }
 
 /// Records with a key each, and the state of each key: the number of the record.
-fn input(records: usize) -> (Batch, Cells) {
+fn input(records: usize, kind: Kind) -> (Batch, Cells) {
     let (mut batch, mut cells) = (Batch::default(), Cells::default());
     for index in 0..records as u64 {
         let origin = Origin { offset: index, source: 0, split: 0 };
-        batch.push(index as i64, &index.to_be_bytes(), &[9; VALUE_BYTES], origin);
-        cells.push(Some(&index.to_le_bytes()));
+        match kind {
+            Kind::WordCount => {
+                let word = word(index);
+                batch.push(index as i64, word.as_bytes(), word.as_bytes(), origin);
+                cells.push(Some(&postcard(index)));
+            }
+            Kind::Map | Kind::Count => {
+                batch.push(index as i64, &index.to_be_bytes(), &[9; VALUE_BYTES], origin);
+                cells.push(Some(&index.to_le_bytes()));
+            }
+        }
     }
     (batch, cells)
+}
+
+/// A word of 100 letters and digits.
+fn word(number: u64) -> String {
+    format!("{number:w>VALUE_BYTES$}")
+}
+
+/// A number as the format `postcard` has it: seven bits a byte, the lowest first.
+fn postcard(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }

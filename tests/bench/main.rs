@@ -6,6 +6,7 @@
 mod boundary;
 mod checkpoints;
 mod flink;
+mod languages;
 mod latency;
 mod memory;
 mod native;
@@ -18,8 +19,9 @@ use std::process::ExitCode;
 
 /// The parts that need nothing else. They are measured when none is named, and so is `checkpoints`, which makes use of a
 /// harness; `flink` needs one, and is measured only when asked for.
-const PARTS: [(&str, fn()); 6] = [
+const PARTS: [(&str, fn()); 7] = [
     ("boundary", boundary::run),
+    ("languages", languages::run),
     ("throughput", throughput::run),
     ("native", native::run),
     ("latency", latency::run),

@@ -61,7 +61,7 @@ fn guest_ns(name: &str, bids: &Batch) -> f64 {
     };
     let frame = frame(bids, grouped, export == Export::Accumulate);
     let groups = if grouped { BIDS as u32 } else { 0 };
-    let shape = CallShape { records: BIDS as u32, groups, windows: false };
+    let shape = CallShape { records: BIDS as u32, groups, ..CallShape::default() };
     let call = Call { now: 0, watermark: i64::MIN, seed: 1 };
     let began = Instant::now();
     for _ in 0..CALLS {

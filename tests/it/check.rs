@@ -41,6 +41,38 @@ fn a_config_that_the_component_refuses() {
 }
 
 #[test]
+fn a_component_of_a_source_that_does_not_fit() {
+    let job = |name: &str, more: &str| {
+        format!(
+            "name = 'timed'
+[sources.lines]
+connector = 'file'
+path = 'in.txt'
+event-time = {{ component = '{}'{more} }}
+[sinks.out]
+connector = 'file'
+input = 'lines'
+path = 'out'
+",
+            guest(name).display()
+        )
+    };
+    check_refused(
+        &job("echo", ", config = { refuse = true }"),
+        "error: job.toml:2: source \"lines\": `open` failed: this config is refused (code 1)\n",
+    );
+    let keyed = format!("{:?} is of world keyed", guest("timers").display().to_string());
+    check_refused(
+        &job("timers", ""),
+        &format!(
+            "error: job.toml:2: [sources.lines]: {keyed}, and the component of an event time is of world stateless\n"
+        ),
+    );
+    let folder = folder_with(&[("job.toml", &job("echo", "")), ("in.txt", "one\n")]);
+    assert_eq!(run(folder.path(), &["check", "job.toml"]).code, 0);
+}
+
+#[test]
 fn a_component_that_traps_when_it_is_opened() {
     let folder = folder_with(&[("job.toml", &with_guest("trap", "{ open = true }")), ("in.txt", "one\n")]);
     let ended = run(folder.path(), &["check", "job.toml"]);

@@ -27,8 +27,13 @@ pub(crate) fn example(name: &str) -> TempDir {
 
 /// Runs a job of an example and returns the lines of everything it wrote, sorted.
 pub(crate) fn results(folder: &Path, job: &str, workers: &str) -> Vec<String> {
-    let ended = run(folder, &["run", job, "--workers", workers, "--quiet"]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{job} with {workers} workers");
+    results_with(folder, &[job, "--workers", workers])
+}
+
+/// The same, with these arguments of `tidewheel run`.
+pub(crate) fn results_with(folder: &Path, arguments: &[&str]) -> Vec<String> {
+    let ended = run(folder, &[&["run", "--quiet"], arguments].concat());
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{arguments:?}");
     let mut lines = Vec::new();
     gather(&folder.join("out"), &mut lines);
     lines.sort_unstable();
@@ -56,10 +61,14 @@ pub(crate) fn assert_same(found: &[String], expected: &[String], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}: number of lines");
 }
 
+/// What an example should write.
+pub(crate) fn expected(name: &str) -> Vec<String> {
+    let text = fs::read_to_string(repo_root().join("guest-examples").join(name).join("expected.jsonl"));
+    text.expect("the example has expected results").lines().map(str::to_owned).collect()
+}
+
 fn check(name: &str) {
-    let expected = fs::read_to_string(repo_root().join("guest-examples").join(name).join("expected.jsonl"));
-    let expected: Vec<String> =
-        expected.expect("the example has expected results").lines().map(str::to_owned).collect();
+    let expected = expected(name);
     for workers in WORKERS {
         let folder = example(name);
         assert_same(&results(folder.path(), "job.toml", workers), &expected, &format!("{name}, {workers} workers"));

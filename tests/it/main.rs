@@ -8,6 +8,7 @@ mod contract;
 mod disorder;
 mod examples;
 mod fatal;
+mod languages;
 mod lost_checkpoint;
 mod machines;
 mod namespaces;

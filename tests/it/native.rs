@@ -131,6 +131,87 @@ fn what_is_remembered_is_in_savepoints() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
 
+/// Counts of the bids of auctions in windows.
+const COUNTS: &str = r#"name = "counts"
+
+[sources.bids]
+connector = "nexmark"
+events = ["bid"]
+rate = 20000
+format = "json"
+key = { json = "/auction" }
+
+[operators.counts]
+aggregate = { bids = "count" }
+window = { tumbling = "1s" }
+input = "bids"
+
+[sinks.out]
+connector = "file"
+input = "counts"
+path = "out/"
+
+[checkpoint]
+interval = "50ms"
+"#;
+
+/// Nothing is begun, and all that is wrong is told, once.
+#[test]
+fn a_snapshot_that_does_not_fit_is_told_once() {
+    let folder = folder_with(&[("job.toml", COUNTS)]);
+    let running = Running::start(folder.path(), &[]);
+    wait_until("it has committed something", || !finished(&folder.path().join("out")).is_empty());
+    let url = url(&tell(folder.path(), &["stop", ".tidewheel/counts", "--savepoint", "--json"]));
+    running.wait(folder.path());
+    let other = ["--set", "operators.counts.window.tumbling='2s'", "--set", "max-parallelism=64"];
+    let from = ["--from-savepoint", &url];
+    let checked = run(folder.path(), &[&["check", "job.toml"][..], &other, &from].concat());
+    assert_eq!((checked.code, checked.stdout.matches("refused").count()), (2, 2), "{}", checked.stdout);
+    let anew = ["run", "job.toml", "--data-dir", "next"];
+    let ran = run(folder.path(), &[&anew[..], &other, &from].concat());
+    // From its own newest checkpoint.
+    let again = run(folder.path(), &[&["run", "job.toml"][..], &other].concat());
+    for ended in [checked, ran, again] {
+        let windows = "its windows are 1000 ms long in the snapshot, and the job declares 2000 ms long";
+        let told = [windows, "max-parallelism = 64", "error: "].map(|text| ended.stderr.matches(text).count());
+        assert_eq!((ended.code, told), (2, [1, 1, 2]), "{}", ended.stderr);
+    }
+}
+
+/// Each window fires once, whatever the order, and the one checkpoint is that of the end.
+#[test]
+fn a_batch_job_fires_once_at_the_end() {
+    let bids = |mode: &str| {
+        format!(
+            "name = \"batch\"\nmode = \"{mode}\"\n[sources.bids]\nconnector = \"file\"\npath = \"bids.jsonl\"\n\
+             event-time = {{ json = \"/at\" }}\nkey = {{ json = \"/auction\" }}\nrate-limit = {{ records = 5000 }}\n\
+             watermark = {{ out-of-orderness = \"0s\" }}\n\
+             [operators.counts]\ninput = \"bids\"\naggregate = {{ bids = \"count\" }}\n\
+             window = {{ tumbling = \"1s\", allowed-lateness = \"1h\" }}\n\
+             [sinks.out]\nconnector = \"file\"\ninput = \"counts\"\npath = \"out/\"\n[checkpoint]\ninterval = \"10ms\"\n"
+        )
+    };
+    // From late to early: 100 of each second.
+    let lines = (0..2_000).rev().map(|number| format!("{{\"at\":{},\"auction\":7}}", number * 10));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    let ran = ["batch", "streaming"].map(|mode| {
+        let folder = folder_with(&[("job.toml", &bids(mode)), ("bids.jsonl", &lines)]);
+        let ended = run(folder.path(), &["run", "job.toml", "--quiet"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let slots = std::fs::read_dir(folder.path().join(".tidewheel/batch/checkpoints/slots")).expect("slots");
+        let names = slots.flatten().map(|slot| slot.file_name().to_string_lossy().into_owned());
+        let digits = names.map(|name| name.chars().filter(char::is_ascii_digit).collect::<String>());
+        let newest = digits.filter_map(|digits| digits.parse::<u64>().ok()).max();
+        (committed(&folder.path().join("out")), newest)
+    });
+    let [(batch, batch_slot), (streaming, streaming_slot)] = ran;
+    assert_eq!(batch.len(), 20, "{batch:?}");
+    assert!(batch.iter().all(|result| result.contains("\"bids\":100}")), "{batch:?}");
+    // That the attempt has begun, its last checkpoint, and that its output is committed.
+    assert_eq!(batch_slot, Some(3));
+    assert!(streaming.len() > 20 && streaming_slot > Some(3), "{} results, slot {streaming_slot:?}", streaming.len());
+}
+
 /// Bids of every bidder in some windows, without a component.
 const BIDS_OF_BIDDERS: &str = r#"name = "bids"
 

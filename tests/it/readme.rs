@@ -243,6 +243,20 @@ fn the_first_example_of_the_readme_works() {
     assert_eq!(lines_in(&folder.path().join("out")), expected.lines().count());
 }
 
+/// The examples in Go and Python are parts of the SDKs' own tests, which are run; those in Rust are compiled.
+#[test]
+fn the_examples_of_the_sdks_are_tested() {
+    let page = read(Path::new("sdk/README.md"));
+    for (language, file) in [("go", "sdk/go/readme_test.go"), ("python", "sdk/python/tests/test_readme.py")] {
+        let blocks = blocks(&page, language);
+        assert!(!blocks.is_empty(), "{language}");
+        let tested = read(Path::new(file));
+        for block in blocks {
+            assert!(tested.contains(&block), "this is not in {file}:\n{block}");
+        }
+    }
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let mut broken = Vec::new();

@@ -10,12 +10,12 @@ use tempfile::TempDir;
 use tidewheel_cluster::{DataFolder, Registration, Registry};
 use tidewheel_crash_points::{CrashPoint, VARIABLE, marker};
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, PartWatermark, Savepoint,
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, PartWatermark, RateRequest, Savepoint,
     SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault, JobApi, Server};
 use tidewheel_tests::survival::{committed, staged};
-use tidewheel_tests::{Ended, folder_with, repo_root, tidewheel};
+use tidewheel_tests::{Ended, folder_with, guest, repo_root, tidewheel};
 
 /// A job that notes what it is asked for.
 #[derive(Default)]
@@ -72,11 +72,11 @@ impl JobApi for FakeJob {
         }
     }
 
-    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+    fn rate(&self, rate: RateRequest) -> Result<SourceRate, ApiError> {
         self.note("rate", &rate);
         match rate.source.as_str() {
             "liens" => Err(ApiError::new(Fault::Missing, "the job has no source \"liens\"")),
-            _ => Ok(rate),
+            _ => Ok(SourceRate { source: rate.source, records: rate.records, bytes: rate.bytes }),
         }
     }
 
@@ -183,7 +183,7 @@ fn a_source_is_limited() {
     let fixture = Fixture::new();
     let rate = |arguments: &[&str]| fixture.run(&[&["rate", "copy", "lines"], arguments].concat());
     assert_eq!(rate(&["--records", "1000"]), ended(0, "", "lines: at most 1,000 records a second\n"));
-    assert_eq!(fixture.asked(), [r#"rate {"source":"lines","records":1000,"bytes":null}"#]);
+    assert_eq!(fixture.asked(), [r#"rate {"source":"lines","records":1000}"#]);
     let both = rate(&["--records", "5", "--bytes", "1MiB"]);
     assert_eq!(both, ended(0, "", "lines: at most 5 records and 1.0 MiB a second\n"));
     assert_eq!(rate(&["--unlimited"]), ended(0, "", "lines is read without a limit\n"));
@@ -383,6 +383,41 @@ impl Drop for RealJob {
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();
     }
+}
+
+/// A source whose component says how far event time has come, in history and after it; another keeps the job going.
+#[test]
+fn a_watermark_that_a_component_makes_is_shown() {
+    let lines = format!(
+        "[sources.lines]\nconnector = \"hybrid\"\nfirst = {{ connector = \"file\", path = \"history.txt\" }}\n\
+         then = {{ connector = \"file\", path = \"in.txt\" }}\nevent-time = {{ component = {:?} }}\n\
+         watermark = {{ punctuated = true }}\n\n[operators.count]",
+        guest("marks")
+    );
+    let seen = "[sinks.seen]\nconnector = \"discard\"\ninput = \"lines\"\n\n[checkpoint]";
+    let text = patient().replacen("[operators.count]", &lines, 1).replacen("[checkpoint]", seen, 1);
+    let lines = [("history.txt", "one at:9000 to:a mark:1500\n"), ("in.txt", "two at:2000 to:a mark:1000\n")];
+    let mut job = RealJob::start_in(folder_with(&[("job.toml", &text), lines[0], lines[1]]), "");
+    job.wait_until("the lines are read", |status| {
+        let read = |part: &Value| part["name"] == "lines" && part["records_out"] == 2;
+        status["parts"].as_array().is_some_and(|parts| parts.iter().any(read))
+    });
+    let began = Instant::now();
+    let split = loop {
+        let shown: Value = serde_json::from_str(&job.run(&["watermarks", "patient", "--json"]).stdout).unwrap();
+        let splits = shown["splits"].as_array().unwrap();
+        let split = splits.iter().find(|split| split["source"] == "lines" && split["state"] == "ended").cloned();
+        match split {
+            Some(split) => break split,
+            None => assert!(began.elapsed() < TIMEOUT, "waited in vain until the lines have ended: {shown}"),
+        }
+    };
+    assert_eq!((&split["split"], &split["watermark"]), (&json!("in.txt"), &json!(1_500)));
+    let shown = job.run(&["watermarks", "patient"]).stdout;
+    let line = shown.lines().find(|line| line.starts_with("lines ")).expect("the split is shown");
+    assert!(line.contains("1970-01-01T00:00:01Z"), "{shown}");
+    assert_eq!(job.run(&["stop", "patient"]).code, 0);
+    assert_eq!(job.end().0, Some(0));
 }
 
 fn signal(name: &str, pid: &str) {

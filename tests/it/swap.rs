@@ -14,15 +14,15 @@ use tidewheel_tests::{Ended, python, tidewheel};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The example in a folder of its own, which is its registry's home, too.
-struct Swap {
+pub(crate) struct Swap {
     folder: TempDir,
     /// The purchases, without the line that names the columns.
-    purchases: Vec<String>,
+    pub(crate) purchases: Vec<String>,
     columns: String,
 }
 
 impl Swap {
-    fn new() -> Swap {
+    pub(crate) fn new() -> Swap {
         let folder = example("swap");
         fs::create_dir(folder.path().join("days")).expect("a folder");
         let text = fs::read_to_string(folder.path().join("purchases.csv")).expect("the example has its input");
@@ -55,8 +55,8 @@ impl Swap {
         ended.stdout
     }
 
-    /// Lets version `version` take the purchases `days`, and gives the job, which goes on.
-    fn start_version(&self, version: u32, days: Range<usize>, arguments: &[&str]) -> Running {
+    /// Lets version `version`, such as `2` or `2-go`, take the purchases `days`, and gives the job, which goes on.
+    fn start_version(&self, version: &str, days: Range<usize>, arguments: &[&str]) -> Running {
         let count = days.len();
         let day = format!("{}\n{}\n", self.columns, self.purchases[days].join("\n"));
         fs::write(self.path().join(format!("days/{version}.csv")), day).expect("written");
@@ -72,7 +72,7 @@ impl Swap {
     }
 
     /// The same, from a savepoint if there is one; gives the savepoint it is stopped with.
-    fn run_version(&self, version: u32, days: Range<usize>, from: Option<&str>) -> String {
+    pub(crate) fn run_version(&self, version: &str, days: Range<usize>, from: Option<&str>) -> String {
         let from: Vec<&str> = from.iter().flat_map(|&url| ["--from-savepoint", url]).collect();
         let mut job = self.start_version(version, days, &from);
         let taken: Value =
@@ -89,7 +89,7 @@ impl Swap {
     }
 
     /// What the job has written, sorted.
-    fn written(&self) -> Vec<String> {
+    pub(crate) fn written(&self) -> Vec<String> {
         let parts = fs::read_dir(self.path().join("out")).expect("the sink's folder").flatten();
         let mut lines: Vec<String> = parts
             .flat_map(|part| {
@@ -102,14 +102,14 @@ impl Swap {
     }
 
     /// What it should have written, when the versions take over at these purchases.
-    fn expected(&self, swaps: &[&str]) -> Vec<String> {
+    pub(crate) fn expected(&self, swaps: &[&str]) -> Vec<String> {
         let output = Command::new(python()).arg("expected.py").args(swaps).current_dir(self.path()).output();
         let text = String::from_utf8(output.expect("Python runs").stdout).expect("text");
         text.lines().map(str::to_owned).collect()
     }
 
     /// What becomes of the state `total` of a savepoint with version `version`, in a word.
-    fn verdict(&self, version: u32, url: &str) -> String {
+    pub(crate) fn verdict(&self, version: &str, url: &str) -> String {
         let component = format!("operators.total.component=total-{version}.wasm");
         let table = self.tell(&["check", "live.toml", "--set", &component, "--from-savepoint", url]);
         let (heading, row) = table.trim_end().split_once('\n').expect("a table");
@@ -139,12 +139,12 @@ impl Drop for Running {
 fn an_operator_is_swapped_twice_and_its_state_is_kept() {
     let swap = Swap::new();
     let all = swap.purchases.len();
-    let first = swap.run_version(1, 0..600, None);
-    assert_eq!(swap.verdict(1, &first), "reuse");
-    assert_eq!(swap.verdict(2, &first), "migrate from version 1 to 2");
-    let second = swap.run_version(2, 600..900, Some(&first));
-    assert_eq!(swap.verdict(3, &second), "migrate from version 2 to 3");
-    swap.run_version(3, 900..all, Some(&second));
+    let first = swap.run_version("1", 0..600, None);
+    assert_eq!(swap.verdict("1", &first), "reuse");
+    assert_eq!(swap.verdict("2", &first), "migrate from version 1 to 2");
+    let second = swap.run_version("2", 600..900, Some(&first));
+    assert_eq!(swap.verdict("3", &second), "migrate from version 2 to 3");
+    swap.run_version("3", 900..all, Some(&second));
     assert_eq!(swap.written(), swap.expected(&["600", "2", "900", "3"]));
 
     // This customer has bought once, for 6.79 dollars: nobody but `migrate` has touched the value since. It is 600 cents in
@@ -158,9 +158,9 @@ fn an_operator_is_swapped_twice_and_its_state_is_kept() {
 #[test]
 fn a_version_can_be_passed_over() {
     let swap = Swap::new();
-    let first = swap.run_version(1, 0..600, None);
-    assert_eq!(swap.verdict(3, &first), "migrate from version 1 to 3");
-    swap.run_version(3, 600..swap.purchases.len(), Some(&first));
+    let first = swap.run_version("1", 0..600, None);
+    assert_eq!(swap.verdict("3", &first), "migrate from version 1 to 3");
+    swap.run_version("3", 600..swap.purchases.len(), Some(&first));
     assert_eq!(swap.written(), swap.expected(&["600", "3"]));
 }
 
@@ -169,7 +169,7 @@ fn a_version_can_be_passed_over() {
 fn an_operator_is_swapped_where_the_job_was_stopped() {
     for backend in ["state.backend=memory", "state.backend=rocksdb"] {
         let swap = Swap::new();
-        for (version, days) in [(1, 0..600), (2, 600..900), (3, 900..swap.purchases.len())] {
+        for (version, days) in [("1", 0..600), ("2", 600..900), ("3", 900..swap.purchases.len())] {
             let mut job = swap.start_version(version, days, &["--set", backend]);
             swap.tell(&["stop", "swap-live"]);
             assert!(job.0.wait().expect("it ends").success());

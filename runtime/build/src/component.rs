@@ -9,7 +9,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The contract.
-const CONTRACT: &str = include_str!("../../../wit/operator.wit");
+pub(crate) const CONTRACT: &str = include_str!("../../../wit/operator.wit");
 
 /// What the adapter imports, as WIT.
 const ADAPTER_WIT: &str = "package tidewheel:wasi-adapter; world adapter { import tidewheel:operator/log@0.1.0; }";
@@ -24,7 +24,8 @@ const WASI_PREVIEW_1: &str = "wasi_snapshot_preview1";
 const WORLD_SECTION: &str = "component-type";
 
 /// The interface that each world exports.
-const WORLDS: [(&str, &str); 3] = [("transformer", "stateless"), ("processor", "keyed"), ("aggregator", "aggregate")];
+pub(crate) const WORLDS: [(&str, &str); 3] =
+    [("transformer", "stateless"), ("processor", "keyed"), ("aggregator", "aggregate")];
 
 /// Why a core module cannot be made a component.
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +205,7 @@ mod tests {
         assert!(matches!(of_module(&wat::parse_str("(module)").unwrap()), Err(ComponentError::NoWorld)));
         assert!(matches!(of_module(b"text"), Err(ComponentError::NotWebAssembly { .. })));
         let two = module(r#"(func (export "tidewheel:operator/processor@0.1.0#migrate"))"#);
-        assert!(matches!(of_module(&two), Err(ComponentError::TwoWorlds { first: "stateless", second: "keyed" })));
+        assert!(matches!(of_module(&two), Err(ComponentError::TwoWorlds { first: "keyed", second: "stateless" })));
     }
 
     #[test]

@@ -19,17 +19,6 @@ pub enum BuildError {
         folder: PathBuf,
     },
 
-    /// The language is known, but nothing here builds it.
-    #[error("{} is {language}, which is built by hand: {how}", folder.display())]
-    ByHand {
-        /// The folder.
-        folder: PathBuf,
-        /// Its language.
-        language: &'static str,
-        /// Where it is said how.
-        how: &'static str,
-    },
-
     /// A toolchain is not there.
     #[error("{missing}; {}", Commands(install))]
     NoToolchain {

@@ -50,6 +50,11 @@ impl Toolchain {
         Some(if version >= OLDEST { Ok(Toolchain { program: program.to_owned() }) } else { Err(said) })
     }
 
+    /// The program `go`.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The `main` packages in a folder and below it, each to be a component.
     ///
     /// # Errors

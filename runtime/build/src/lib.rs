@@ -1,15 +1,18 @@
 //! Makes components of operators' sources, with the toolchain of their language.
 //!
-//! [`Project`] tells what language a folder is and builds it; [`rust`] and [`go`] have what each language needs beyond that.
-//! What their compilers make are core modules, which [`component`] makes components of. A toolchain that is missing is an
-//! error that names the commands which install it; nothing is installed here.
+//! [`Project`] tells what language a folder is and builds it; [`rust`], [`go`], [`python`], [`javascript`] and [`c`] have what
+//! each language needs beyond that. Most compilers make core modules, which [`component`] makes components of. A toolchain that
+//! is missing is an error that names the commands which install it; nothing is installed here.
 
 mod error;
 mod output;
 
+pub mod c;
 pub mod component;
 pub mod go;
+pub mod javascript;
 pub mod project;
+pub mod python;
 pub mod rust;
 
 pub use error::BuildError;

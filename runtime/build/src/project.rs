@@ -1,6 +1,6 @@
 //! A folder with the sources of operators: what language it is, and how it is built.
 
-use crate::{BuildError, Built, go, rust};
+use crate::{BuildError, Built, c, go, javascript, python, rust};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,11 +93,9 @@ impl Project {
         match self.language {
             Language::Rust => rust::build(&self.folder, out),
             Language::Go => go::build(&self.folder, out),
-            Language::Python | Language::JavaScript | Language::C => Err(BuildError::ByHand {
-                folder: self.folder.clone(),
-                language: self.language.name(),
-                how: "sdk/README.md says how",
-            }),
+            Language::Python => python::build(&self.folder, out),
+            Language::JavaScript => javascript::build(&self.folder, out),
+            Language::C => c::build(&self.folder, out),
         }
     }
 }

@@ -65,10 +65,17 @@ impl Manifest {
             .map(|(id, operator)| (OperatorId::new(id), operator.states.iter().map(StoredState::from).collect()))
             .collect();
         let sinks = self.sinks.iter().filter(|(_, sink)| sink.has_staged());
+        // Where event time has ended few wait for theirs.
+        let has_ended = self.finished || self.drained;
+        let shapes = self.operators.iter().filter_map(|(id, operator)| {
+            let shape = operator.shape.as_ref().filter(|shape| !has_ended || shape.outlives_event_time);
+            Some((OperatorId::new(id), shape?.clone()))
+        });
         Stored {
             max_parallelism: (!operators.is_empty()).then_some(self.max_parallelism),
             sources: sources.collect(),
             operators,
+            shapes: shapes.collect(),
             sinks: sinks.map(|(id, _)| OperatorId::new(id)).collect(),
         }
     }
@@ -90,6 +97,9 @@ pub struct SplitState {
     pub position: serde_json::Value,
     /// The largest event time of its records, ms.
     pub largest: Option<i64>,
+    /// The highest mark that its source's component has made, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked: Option<i64>,
     /// Whether it was without records.
     pub idle: bool,
     /// Whether it had come to its end.

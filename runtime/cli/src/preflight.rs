@@ -6,17 +6,15 @@ use std::ffi::OsString;
 use std::path::{Component as Step, Path, PathBuf};
 use tidewheel_engine::Plan;
 use tidewheel_guest::{Component, InstanceSettings, Limits};
-use tidewheel_types::job::{ComponentSpec, JobError, JobSpec, OperatorSpec};
+use tidewheel_types::OperatorId;
+use tidewheel_types::job::{JobError, JobSpec};
 
 /// Checks `spec`, whose plan is `plan` and whose paths are relative to `folder`.
 pub(crate) fn check(spec: &JobSpec, plan: &Plan, folder: &Path) -> Result<()> {
     refuse_two_readers_of_stdin(spec)?;
     refuse_two_writers_of_a_folder(spec, folder)?;
     for (id, component) in plan.components() {
-        let operator = spec.operators.iter().find(|operator| operator.id == *id);
-        let operator = operator.expect("a plan has the operators of its spec");
-        let component_spec = operator.component().expect("a plan has the components of its spec");
-        open(spec, operator, component_spec, component)?;
+        open(spec, id, component)?;
     }
     Ok(())
 }
@@ -75,28 +73,27 @@ fn resolved(path: &Path) -> PathBuf {
     resolved
 }
 
-/// Makes an instance with the operator's config, as every worker will.
-fn open(
-    spec: &JobSpec,
-    operator: &OperatorSpec,
-    component_spec: &ComponentSpec,
-    component: &Component,
-) -> Result<(), JobError> {
-    let (limits, defaults) = (&component_spec.limits, Limits::default());
+/// Makes an instance with the config of the part `id`, as every worker will.
+fn open(spec: &JobSpec, id: &OperatorId, component: &Component) -> Result<(), JobError> {
+    let sources = spec.sources.iter().filter_map(|it| Some(("source", &it.id, it.line, it.component()?)));
+    let operators = spec.operators.iter().filter_map(|it| Some(("operator", &it.id, it.line, it.component()?)));
+    let mut parts = sources.chain(operators);
+    let (part, _, line, called) = parts.find(|(_, of, ..)| *of == id).expect("a plan has the components of its spec");
+    let (limits, defaults) = (&called.limits, Limits::default());
     let limits = Limits {
         memory_bytes_max: limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
         deadline_ms_max: limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
         output_bytes_max: limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
     };
     let settings = InstanceSettings {
-        operator: operator.id.as_str().to_owned(),
-        config: component_spec.config.to_string(),
+        operator: id.as_str().to_owned(),
+        config: called.config.to_string(),
         limits,
         ..InstanceSettings::default()
     };
     match component.instantiate(settings) {
         Ok(_) => Ok(()),
-        Err(error) => Err(spec.error(operator.line, format!("operator {:?}: {error}", operator.id.as_str()))),
+        Err(error) => Err(spec.error(line, format!("{part} {:?}: {error}", id.as_str()))),
     }
 }
 

@@ -4,12 +4,19 @@
 //! the group by a command, and a split that is further ahead of it than its source's `max-drift` is not read until that has
 //! risen. What is told is never more than what is true, but where a split comes back from being idle. By way of the
 //! controller, since no edge of the dataflow leads back.
+//!
+//! What is told is old by an epoch or two. Of its own splits an instance knows better, so the slowest one goes by the least of
+//! the others: it is not to wait for what it has said itself.
 
 use crate::watermark::{Progress, Update, least};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the least of a group is when nobody has to be waited for.
+/// What the least is when nobody has to be waited for.
 const NOBODY: i64 = i64::MAX;
+
+/// A source instance: its source, and its worker.
+type Instance = (u32, u32);
 
 /// The groups of a job, as the controller sees them.
 pub(crate) struct Alignment {
@@ -17,9 +24,50 @@ pub(crate) struct Alignment {
 }
 
 struct Group {
-    /// Of each instance, by source and worker.
-    progress: BTreeMap<(u32, u32), Progress>,
-    told: i64,
+    progress: BTreeMap<Instance, Progress>,
+    told: Lowest,
+}
+
+/// How far a group has come, for those that may have to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lowest {
+    /// The least watermark, and whose it is.
+    lowest: i64,
+    slowest: Instance,
+    /// The least of all others.
+    others: i64,
+}
+
+impl Lowest {
+    /// How far the others have come, for one of the group.
+    fn of_others(self, instance: Instance) -> i64 {
+        if instance == self.slowest { self.others } else { self.lowest }
+    }
+}
+
+impl Group {
+    fn lowest(&self) -> Lowest {
+        let active = self.progress.iter().filter_map(|(&instance, &progress)| match progress {
+            Progress::Active(watermark) => Some((watermark, instance)),
+            Progress::Idle | Progress::Ended => None,
+        });
+        let Some((lowest, slowest)) = active.min() else {
+            return Lowest { lowest: NOBODY, others: NOBODY, ..self.told };
+        };
+        let others = self.progress.iter().filter(|(instance, _)| **instance != slowest);
+        let others = others.map(|(_, &progress)| progress);
+        // Nobody asks how far the only one has come.
+        let is_only = others.clone().all(|progress| progress == Progress::Ended);
+        Lowest { lowest: if is_only { NOBODY } else { lowest }, slowest, others: watermark(least(others)) }
+    }
+}
+
+/// How far one has come that others wait for.
+fn watermark(progress: Progress) -> i64 {
+    match progress {
+        Progress::Active(watermark) => watermark,
+        Progress::Idle | Progress::Ended => NOBODY,
+    }
 }
 
 impl Alignment {
@@ -29,7 +77,8 @@ impl Alignment {
         let group = |sources: &Vec<u32>| {
             let instances = sources.iter().flat_map(|&source| (0..workers as u32).map(move |worker| (source, worker)));
             let progress = instances.map(|instance| (instance, Progress::Active(i64::MIN))).collect();
-            Group { progress, told: i64::MIN }
+            let slowest = (sources.iter().copied().min().unwrap_or_default(), 0);
+            Group { progress, told: Lowest { lowest: i64::MIN, slowest, others: i64::MIN } }
         };
         Alignment { groups: groups.iter().map(group).collect() }
     }
@@ -42,13 +91,10 @@ impl Alignment {
         }
     }
 
-    /// The groups whose least watermark is not what has been told last, with it.
-    pub(crate) fn news(&mut self) -> Vec<(u32, i64)> {
+    /// The groups that have come further than what has been told last, with how far that is.
+    pub(crate) fn news(&mut self) -> Vec<(u32, Lowest)> {
         let news = (0..).zip(&mut self.groups).filter_map(|(number, group)| {
-            let lowest = match least(group.progress.values().copied()) {
-                Progress::Active(watermark) => watermark,
-                Progress::Idle | Progress::Ended => NOBODY,
-            };
+            let lowest = group.lowest();
             let is_news = std::mem::replace(&mut group.told, lowest) != lowest;
             is_news.then_some((number, lowest))
         });
@@ -61,32 +107,33 @@ impl Alignment {
 pub(crate) struct Aligned {
     group: u32,
     max_drift_ms: i64,
-    lowest: i64,
+    /// How far the others of the group have come.
+    others: i64,
 }
 
 impl Aligned {
     pub(crate) fn new(group: u32, max_drift_ms: i64) -> Aligned {
-        Aligned { group, max_drift_ms, lowest: i64::MIN }
+        Aligned { group, max_drift_ms, others: i64::MIN }
     }
 
-    /// The controller has told the least of a group; says whether it is this one's.
-    pub(crate) fn told(&mut self, group: u32, lowest: i64) -> bool {
+    /// The controller has told how far a group has come; says whether it is that of this `instance`.
+    pub(crate) fn told(&mut self, group: u32, lowest: Lowest, instance: Instance) -> bool {
         let is_own = group == self.group;
         if is_own {
-            self.lowest = lowest;
+            self.others = lowest.of_others(instance);
         }
         is_own
     }
 
-    /// Splits whose watermark is above this one are not read.
-    pub(crate) fn bound(&self) -> i64 {
-        self.lowest.saturating_add(self.max_drift_ms)
+    /// Splits whose watermark is above this one are not read; `own` is how far all of this instance have come.
+    pub(crate) fn bound(&self, own: Progress) -> i64 {
+        self.others.min(watermark(own)).saturating_add(self.max_drift_ms)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Aligned, Alignment, NOBODY};
+    use super::{Aligned, Alignment, Lowest, NOBODY};
     use crate::watermark::{Progress, Update};
 
     #[test]
@@ -94,28 +141,47 @@ mod tests {
         let mut alignment = Alignment::new(&[vec![0, 2], vec![1]], 2);
         let mut says = |source, worker, progress| {
             alignment.update(Update { source, worker, progress });
-            alignment.news()
+            let news = alignment.news();
+            news.into_iter().map(|(group, it)| (group, it.lowest, it.slowest, it.others)).collect::<Vec<_>>()
         };
-        assert_eq!(says(0, 0, Progress::Active(50)), [], "others have said nothing yet");
-        assert_eq!(says(0, 1, Progress::Ended), []);
-        assert_eq!(says(2, 0, Progress::Active(70)), []);
-        assert_eq!(says(2, 1, Progress::Active(20)), [(0, 20)]);
+        let min = i64::MIN;
+        assert_eq!(says(0, 1, Progress::Ended), [], "others have said nothing yet");
+        assert_eq!(says(0, 0, Progress::Active(50)), [(0, min, (2, 0), min)]);
+        assert_eq!(says(2, 0, Progress::Active(70)), [(0, min, (2, 1), 50)]);
+        assert_eq!(says(2, 1, Progress::Active(20)), [(0, 20, (2, 1), 50)]);
         assert_eq!(says(2, 0, Progress::Active(80)), [], "it was not the slowest");
-        assert_eq!(says(2, 1, Progress::Idle), [(0, 50)]);
-        assert_eq!(says(2, 1, Progress::Active(20)), [(0, 20)], "it is waited for again");
-        assert_eq!(says(1, 0, Progress::Active(5)), [], "of its own group an instance has said nothing");
-        assert_eq!(says(1, 1, Progress::Ended), [(1, 5)]);
-        assert_eq!(says(1, 0, Progress::Ended), [(1, NOBODY)]);
+        assert_eq!(says(2, 1, Progress::Idle), [(0, 50, (0, 0), 80)]);
+        assert_eq!(says(2, 1, Progress::Active(20)), [(0, 20, (2, 1), 50)], "it is waited for again");
+        assert_eq!(says(1, 0, Progress::Active(5)), [(1, min, (1, 1), 5)], "one of its own group has said nothing");
+        assert_eq!(says(1, 1, Progress::Ended), [(1, NOBODY, (1, 0), NOBODY)]);
+        assert_eq!(says(1, 0, Progress::Active(6)), [], "it is the only one left");
+        assert_eq!(says(1, 0, Progress::Ended), []);
         assert_eq!(says(3, 0, Progress::Ended), [], "a source without a group");
+    }
+
+    #[test]
+    fn one_that_is_alone_does_not_wait_for_what_it_has_said() {
+        let mut alignment = Alignment::new(&[vec![3]], 1);
+        let mut aligned = Aligned::new(0, 60);
+        let news = alignment.news();
+        let [(group, lowest)] = news[..] else { panic!("{} groups have news", news.len()) };
+        assert!(aligned.told(group, lowest, (3, 0)));
+        assert_eq!(aligned.bound(Progress::Active(1_000)), 1_060, "its splits wait for each other");
+        alignment.update(Update { source: 3, worker: 0, progress: Progress::Active(500) });
+        assert_eq!(alignment.news(), [], "nobody asks");
     }
 
     #[test]
     fn a_split_may_be_ahead_by_its_drift() {
         let mut aligned = Aligned::new(1, 60);
-        assert!(!aligned.told(0, 100) && aligned.bound() < 0);
-        assert!(aligned.told(1, 100));
-        assert_eq!(aligned.bound(), 160);
-        assert!(aligned.told(1, NOBODY));
-        assert_eq!(aligned.bound(), i64::MAX);
+        let lowest = Lowest { lowest: 100, slowest: (0, 0), others: 150 };
+        let ahead = Progress::Active(1_000);
+        assert!(!aligned.told(0, lowest, (0, 1)) && aligned.bound(ahead) < 0);
+        assert!(aligned.told(1, lowest, (0, 1)));
+        assert_eq!((aligned.bound(ahead), aligned.bound(Progress::Active(90))), (160, 150));
+        assert!(aligned.told(1, lowest, (0, 0)), "the slowest waits for the others");
+        assert_eq!((aligned.bound(ahead), aligned.bound(Progress::Active(120))), (210, 180));
+        assert!(aligned.told(1, Lowest { others: NOBODY, ..lowest }, (0, 0)));
+        assert_eq!((aligned.bound(Progress::Idle), aligned.bound(Progress::Active(120))), (i64::MAX, 180));
     }
 }

@@ -108,8 +108,8 @@ pub struct JobControl {
 #[derive(Default)]
 struct Inner {
     requests: VecDeque<Request>,
-    /// The job's sources.
-    sources: Vec<String>,
+    /// The job's sources, and what is read of them at most.
+    sources: Vec<(String, RateLimit)>,
     /// New limits of these, which the controller has not taken.
     limits: Vec<(u32, RateLimit)>,
     /// Of the controller, once it is there.
@@ -120,7 +120,7 @@ struct Inner {
 
 impl JobControl {
     /// That of a job with these sources.
-    pub(crate) fn new(sources: Vec<String>) -> JobControl {
+    pub(crate) fn new(sources: Vec<(String, RateLimit)>) -> JobControl {
         let control = JobControl::default();
         control.lock().sources = sources;
         control
@@ -128,22 +128,36 @@ impl JobControl {
 
     /// From now on no more is read of a source in a second than that.
     pub fn limit(&self, source: &str, limit: RateLimit) -> Result<(), LimitError> {
+        self.set_limit(source, |_| limit).map(drop)
+    }
+
+    /// The same, but for the bounds that `change` does not have, which stay. Gives what holds then.
+    pub fn change_limit(&self, source: &str, change: RateLimit) -> Result<RateLimit, LimitError> {
+        self.set_limit(source, |now| RateLimit {
+            records: change.records.or(now.records),
+            bytes: change.bytes.or(now.bytes),
+        })
+    }
+
+    fn set_limit(&self, source: &str, set: impl FnOnce(RateLimit) -> RateLimit) -> Result<RateLimit, LimitError> {
         let mut inner = self.lock();
-        let Some(place) = inner.sources.iter().position(|name| name == source) else {
-            let nearest = nearest(source, inner.sources.iter().map(String::as_str)).map(str::to_owned);
+        let Some(place) = inner.sources.iter().position(|(name, _)| name == source) else {
+            let nearest = nearest(source, inner.sources.iter().map(|(name, _)| name.as_str())).map(str::to_owned);
             return Err(LimitError::NoSource { name: source.to_owned(), nearest });
         };
+        let limit = set(inner.sources[place].1);
         if limit.records == Some(0) || limit.bytes == Some(0) {
             return Err(LimitError::Zero);
         }
         if inner.is_closed {
             return Err(LimitError::Ending);
         }
+        inner.sources[place].1 = limit;
         inner.limits.push((place as u32, limit));
         if let Some(controller) = &inner.controller {
             let _ = controller.activate();
         }
-        Ok(())
+        Ok(limit)
     }
 
     /// The limits that have been set since the last time, oldest first.

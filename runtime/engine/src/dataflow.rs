@@ -26,7 +26,7 @@ use crate::plan::{Edge, Function, Node, Plan, Role, Route, SourceNode};
 use crate::refuse::Refusals;
 use crate::reporter::{EdgeLoad, ReportSender, Reporter};
 use crate::sink::SinkTask;
-use crate::source::{SideOutput, SourceParts, SourceTask, SplitTask};
+use crate::source::{SideOutput, SourceComponent, SourceParts, SourceTask, SplitTask};
 use crate::streams::{Command, Report};
 use crate::task::{Logic, Task, Wiring};
 use crate::watermark::{SplitClock, Tracker, Update};
@@ -226,6 +226,7 @@ impl<'a> Graph<'a, '_> {
         let splits = self.open_splits(node, source, index as u32, &sync);
         self.shared.clock.attach(sync);
         let refusals = self.refusals(index, None);
+        let function = source.component.as_ref().map(|function| self.function(index, function, None));
         let (worker, reporter, clock) = (self.scope.index() as u32, self.reporter.clone(), self.shared.clock.clone());
         let metrics = self.shared.job_metrics.clone();
         builder.build(|mut capabilities| {
@@ -238,6 +239,7 @@ impl<'a> Graph<'a, '_> {
                 splits,
                 key: source.key.clone(),
                 event_time: source.event_time.clone(),
+                component: function.map(SourceComponent::new),
                 aligned: source.aligned,
                 refusals,
                 outputs,
@@ -260,7 +262,7 @@ impl<'a> Graph<'a, '_> {
         mine.map(|split| {
             let name = &source.splits[split];
             let restored = self.shared.checkpoints.split(&node.id, name);
-            let clock = SplitClock::new(source.out_of_orderness_ms, source.idle_after, now);
+            let clock = SplitClock::new(source.watermarks, source.idle_after, now);
             let open = |position: Option<&Position>, waker| {
                 source.source.open(index, SplitIndex(split as u32), position, waker)
             };

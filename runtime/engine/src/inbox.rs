@@ -56,6 +56,11 @@ pub(crate) struct Arrived {
 }
 
 impl Arrived {
+    /// What a source has read, for its component: no edge has brought it.
+    pub(crate) fn in_source(epoch: Epoch, batch: Batch) -> Arrived {
+        Arrived { epoch, input: 0, batch, done: 0, cuts: Cuts::default(), edge: 0, process: 0, bytes: 0 }
+    }
+
     /// Whether all of its records have been processed.
     pub(crate) fn flow(&self) -> Flow {
         if self.done < self.batch.len() { Flow::More } else { Flow::Done }

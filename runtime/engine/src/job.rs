@@ -77,7 +77,7 @@ impl Job {
         let named = plan.nodes.iter().zip(&metrics).filter(|(node, _)| !matches!(node.role, Role::Rekey(_)));
         let named = named.map(|(_, metrics)| metrics.clone()).collect();
         let job_metrics = Arc::new(JobMetrics::new(named, claims(&plan, &options.clock)));
-        let control = JobControl::new(plan.rate_limits().into_iter().map(|(source, _)| source).collect());
+        let control = JobControl::new(plan.rate_limits());
         let (process, processes) = options.peers.as_ref().map_or((0, 1), |it| (it.process(), it.processes()));
         let returning = Arc::new(CreditReturn::default());
         let workers = options.workers * processes;

@@ -12,6 +12,7 @@ use crate::metrics::NodeKind;
 use crate::operator::host_states;
 use crate::operator::join::{self, PairFormat};
 use crate::refuse::Names;
+use crate::watermark::WatermarkStrategy;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tidewheel_connectors::{Delivery, Registry, Sink, Source};
 use tidewheel_guest::{Component, Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
-use tidewheel_types::contract::Declared;
+use tidewheel_types::contract::{Contract, Declared};
 use tidewheel_types::description::StateDecl;
 use tidewheel_types::job::{JobSpec, JoinKind, JoinSpec, OnError, RateLimit, WindowSpec};
 use tidewheel_types::selector::Selector;
@@ -121,8 +122,14 @@ impl Plan {
             states.is_empty() && self.nodes.iter().any(is_join)
         };
         let states = states.filter(|state| !is_function_of_join(state));
-        let mut declared =
-            Declared { max_parallelism: self.max_parallelism, operators: states.collect(), ..Declared::default() };
+        let without_component = self.nodes.iter().filter(|node| node.role.is_native()).map(|node| node.id.clone());
+        let mut declared = Declared {
+            max_parallelism: self.max_parallelism,
+            operators: states.collect(),
+            without_component: without_component.collect(),
+            shapes: self.shapes().map(|(id, shape)| (id.clone(), shape)).collect(),
+            ..Declared::default()
+        };
         for node in &self.nodes {
             match &node.role {
                 Role::Source(source) => declared.sources.push((node.id.clone(), source.splits.clone())),
@@ -133,15 +140,10 @@ impl Plan {
         declared
     }
 
-    /// Whether the timers and windows that wait in a snapshot mean the same in this job. Where event time has ended
-    /// few do.
-    pub fn check_shapes(&self, snapshot: &Manifest) -> Result<(), ShapeError> {
-        let has_ended = snapshot.finished || snapshot.drained;
-        self.shapes().try_for_each(|(id, shape)| {
-            let stored = snapshot.operators.get(id.as_str()).and_then(|operator| operator.shape.as_ref());
-            let stored = stored.filter(|stored| !has_ended || stored.outlives_event_time);
-            stored.map_or(Ok(()), |stored| shape.check(id, stored))
-        })
+    /// Whether the timers and windows that wait in a snapshot mean the same in this job.
+    pub(crate) fn check_shapes(&self, snapshot: &Manifest) -> Result<(), ShapeError> {
+        let mut errors = Contract::new(&self.declared(), &snapshot.stored()).shapes;
+        if errors.is_empty() { Ok(()) } else { Err(errors.swap_remove(0)) }
     }
 
     /// The operators with their timers and windows.
@@ -166,7 +168,7 @@ impl Plan {
         })
     }
 
-    /// The operators with their components, in the order data flows.
+    /// The sources and operators with their components, in the order data flows.
     pub fn components(&self) -> impl Iterator<Item = (&OperatorId, &Component)> {
         self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, &function.component)))
     }
@@ -231,9 +233,10 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The user's function, of an operator that calls one.
+    /// The user's function, of a source or operator that calls one.
     pub(crate) fn function(&self) -> Option<&Function> {
         match self {
+            Role::Source(source) => source.component.as_ref(),
             Role::Stateless(function)
             | Role::Keyed(function)
             | Role::Window(function, _)
@@ -259,6 +262,11 @@ impl Role {
                 Some(states.chain(host_states(matches!(self, Role::ProcessWindow(..)))).collect())
             }
         }
+    }
+
+    /// Whether it keeps state that no component declares.
+    fn is_native(&self) -> bool {
+        matches!(self, Role::Join(..) | Role::Aggregate(..) | Role::Changed(_) | Role::Latest(_))
     }
 
     /// Whether it has windows.
@@ -300,8 +308,9 @@ pub(crate) struct SourceNode {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) key: Option<Selector>,
     pub(crate) event_time: Option<Selector>,
-    /// None in a batch job: there is no watermark before the end.
-    pub(crate) out_of_orderness_ms: Option<i64>,
+    /// Of world `stateless`: makes records of what was read.
+    pub(crate) component: Option<Function>,
+    pub(crate) watermarks: WatermarkStrategy,
     pub(crate) idle_after: Option<std::time::Duration>,
     pub(crate) rate_limit: RateLimit,
     /// Its group, and how far it may be ahead.

@@ -3,27 +3,31 @@
 //! A source reads while its share of the epoch's byte budget lasts, in pieces, so that the worker's other operators run
 //! in between. It never closes an epoch by itself: it follows the command stream, and when that has passed the open
 //! epoch it sends its watermark, if it changed, and opens the next. It reads in its open epoch only, so where its splits
-//! are at the end of an epoch is the cut of that epoch.
+//! are at the end of an epoch is the cut of that epoch. If the source has a component, what was read goes through it first,
+//! and is through before the epoch ends.
 
+mod component;
 mod epochs;
 mod limiter;
 mod split;
 
+pub(crate) use component::SourceComponent;
 pub(crate) use split::SplitTask;
 
 use crate::alignment::Aligned;
 use crate::checkpoint::Part;
 use crate::clock::{Alarm, Clock};
 use crate::error::EngineError;
-use crate::inbox::Input;
+use crate::inbox::{Arrived, Input};
 use crate::metrics::JobMetrics;
 use crate::operator::rekey;
 use crate::outputs::Outputs;
 use crate::refuse::{Refusals, Refused};
 use crate::reporter::Reporter;
 use crate::streams::{CheckpointId, Command, Report};
-use crate::task::Frontier;
-use crate::watermark::{self, Progress, Update};
+use crate::task::{Flow, Frontier, Moment};
+use crate::watermark::{self, Progress, Reached, Update};
+use component::Read;
 use epochs::{Closed, Epochs};
 use limiter::Limiter;
 use std::sync::Arc;
@@ -52,6 +56,8 @@ pub(crate) struct SourceParts {
     pub(crate) splits: Vec<SplitTask>,
     pub(crate) key: Option<Selector>,
     pub(crate) event_time: Option<Selector>,
+    /// Makes records of what was read.
+    pub(crate) component: Option<SourceComponent>,
     /// What it goes by if it waits for others.
     pub(crate) aligned: Option<Aligned>,
     pub(crate) refusals: Refusals,
@@ -130,7 +136,10 @@ impl SourceTask {
         let now = Instant::now();
         self.parts.commands.drain(&mut |epoch, commands| self.epochs.arrived(epoch, commands));
         let frontier = Frontier::of(frontiers);
-        while let Some(Closed { commands, next }) = self.epochs.close(frontier) {
+        let flow = self.transform(now)?;
+        while self.at_hand().is_none()
+            && let Some(Closed { commands, next }) = self.epochs.close(frontier)
+        {
             self.close_epoch(commands, now);
             match next {
                 Some(epoch) => self.open_epoch(epoch),
@@ -140,13 +149,20 @@ impl SourceTask {
                 }
             }
         }
-        let again = self.read_splits(now)?;
+        let flow = match flow {
+            Flow::Done => self.read_splits(now)?,
+            busy => {
+                self.look_at_splits(now);
+                busy
+            }
+        };
         self.parts.outputs.flush();
         self.report_changes(now);
         self.note_claims(now);
-        match again {
-            true => self.parts.activator.activate(),
-            false => self.set_alarm(now),
+        match flow {
+            Flow::More => self.parts.activator.activate(),
+            Flow::After(wait) => self.parts.activator.activate_after(wait),
+            Flow::Done | Flow::Waiting => self.set_alarm(now),
         }
         Ok(())
     }
@@ -157,7 +173,8 @@ impl SourceTask {
             match command {
                 Command::Share(bytes) => self.share(bytes as usize, now),
                 Command::Align { group, lowest } => {
-                    if self.parts.aligned.as_mut().is_some_and(|aligned| aligned.told(group, lowest)) {
+                    let instance = (self.parts.source, self.parts.worker);
+                    if self.parts.aligned.as_mut().is_some_and(|aligned| aligned.told(group, lowest, instance)) {
                         self.align(now);
                     }
                 }
@@ -179,12 +196,13 @@ impl SourceTask {
                 self.parts.reporter.send(Report::Progress(update));
             }
             self.sent = progress;
+            self.align(now);
         }
     }
 
     /// Pauses the splits that are too far ahead of others, and goes on with those that are not any more.
     fn align(&mut self, now: Instant) {
-        if let Some(bound) = self.parts.aligned.map(|aligned| aligned.bound()) {
+        if let Some(bound) = self.parts.aligned.map(|aligned| aligned.bound(self.progress(now))) {
             self.parts.splits.iter_mut().for_each(|split| split.align(bound, now));
         }
     }
@@ -230,23 +248,30 @@ impl SourceTask {
         watermark::least(self.parts.splits.iter().map(|split| split.progress(now)))
     }
 
-    /// Reads a few pieces, the splits in turn, and says whether there is more at hand.
-    fn read_splits(&mut self, now: Instant) -> Result<bool, EngineError> {
+    /// Reads a few pieces, the splits in turn.
+    fn read_splits(&mut self, now: Instant) -> Result<Flow, EngineError> {
         if self.is_halted {
-            return Ok(false);
+            return Ok(Flow::Done);
         }
         for _ in 0..READS {
-            let Some(split) = self.next_ready(now) else { return Ok(false) };
+            let Some(split) = self.next_ready(now) else { return Ok(Flow::Done) };
             let bytes_max = self.bytes_max(now);
             if bytes_max == 0 || !self.parts.outputs.have_credit(self.epochs.open()) {
-                // The end of the epoch, the alarm, or the edge that has room again activates this task. That may be long in
-                // coming: all splits are looked at, as one that has something by now is not idle until then.
-                self.parts.splits.iter_mut().for_each(|split| _ = split.is_ready(now));
-                return Ok(false);
+                // The end of the epoch, the alarm, or the edge that has room again activates this task.
+                self.look_at_splits(now);
+                return Ok(Flow::Waiting);
             }
-            self.read_split(split, bytes_max, now)?;
+            let flow = self.read_split(split, bytes_max, now)?;
+            if flow != Flow::Done {
+                return Ok(flow);
+            }
         }
-        Ok(self.next_ready(now).is_some())
+        Ok(if self.next_ready(now).is_some() { Flow::More } else { Flow::Done })
+    }
+
+    /// None is read for now, and that may last: one that has something by now is not idle until then.
+    fn look_at_splits(&mut self, now: Instant) {
+        self.parts.splits.iter_mut().for_each(|split| _ = split.is_ready(now));
     }
 
     /// How much may be read now: of a piece, of the share of this epoch, of what the source is limited to.
@@ -269,7 +294,7 @@ impl SourceTask {
         (self.turn..self.turn + count).map(|at| at % count).find(|&at| self.parts.splits[at].is_ready(now))
     }
 
-    fn read_split(&mut self, index: usize, bytes_max: usize, now: Instant) -> Result<(), EngineError> {
+    fn read_split(&mut self, index: usize, bytes_max: usize, now: Instant) -> Result<Flow, EngineError> {
         self.turn = index + 1;
         let mut batch = Batch::default();
         let mut malformed = Vec::new();
@@ -286,14 +311,49 @@ impl SourceTask {
             self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value: &bytes, reason })?;
         }
         self.assign(&mut batch)?;
-        let split = &mut self.parts.splits[index];
-        split.found(batch.times.iter().copied().max(), now);
-        if let Some(aligned) = &self.parts.aligned {
-            split.align(aligned.bound(), now);
-        }
-        self.parts.outputs.emit(0, self.epochs.open(), batch);
         self.parts.refusals.emit(self.epochs.open(), &mut self.parts.outputs);
-        Ok(())
+        match &mut self.parts.component {
+            Some(component) if !batch.is_empty() => {
+                component.take(Read::new(index, now, Arrived::in_source(self.epochs.open(), batch)));
+                self.transform(now)
+            }
+            _ => {
+                let reached = Reached { largest: batch.times.iter().copied().max(), ..Reached::default() };
+                self.parts.outputs.emit(0, self.epochs.open(), batch);
+                self.found(index, reached, now, now);
+                Ok(Flow::Done)
+            }
+        }
+    }
+
+    /// The split whose records are not through the component.
+    fn at_hand(&self) -> Option<usize> {
+        self.parts.component.as_ref().and_then(SourceComponent::at_hand)
+    }
+
+    /// Lets what was read through the component, about a call's worth.
+    fn transform(&mut self, now: Instant) -> Result<Flow, EngineError> {
+        let SourceParts { component: Some(component), splits, outputs, clock, .. } = &mut self.parts else {
+            return Ok(Flow::Done);
+        };
+        let Some(split) = component.at_hand() else { return Ok(Flow::Done) };
+        let epoch = self.epochs.open();
+        if !outputs.have_credit(epoch) {
+            return Ok(Flow::Waiting);
+        }
+        let at = Moment { epoch, watermark: splits[split].watermark(), now: clock.now_ms() };
+        let (flow, through) = component.call(&at, outputs)?;
+        if let Some(Read { split, at, reached, .. }) = through {
+            self.found(split, reached, at, now);
+        }
+        Ok(flow)
+    }
+
+    /// What was read of a split at `read_at` has become records.
+    fn found(&mut self, index: usize, reached: Reached, read_at: Instant, now: Instant) {
+        let split = &mut self.parts.splits[index];
+        split.found(reached, read_at, now);
+        self.align(now);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The streams beside the data: commands and reports.
 
+use crate::alignment::Lowest;
 use crate::watermark::Update;
 use serde::{Deserialize, Serialize};
 use tidewheel_connectors::Room;
@@ -14,9 +15,8 @@ pub(crate) type CheckpointId = u64;
 pub(crate) enum Command {
     /// From the next epoch on, a source instance may read this many bytes an epoch: its share of the job's budget.
     Share(u64),
-    /// The least watermark of a group of sources that wait for each other; the largest there is if none has to be waited
-    /// for.
-    Align { group: u32, lowest: i64 },
+    /// How far a group of sources that wait for each other has come.
+    Align { group: u32, lowest: Lowest },
     /// From the next epoch on, the instances of a source, so many, read no more than this in a second together.
     Limit { source: u32, limit: RateLimit, instances: u64 },
     /// No source reads any more: the job is being stopped. With `drain` event time ends, so that everything fires.

@@ -27,17 +27,44 @@ pub(crate) struct Update {
     pub(crate) progress: Progress,
 }
 
-/// The watermark of one split: the largest event time seen, less the out-of-orderness, less 1 ms; idle when it has been
-/// without records for a while. Without an out-of-orderness it has none before its end.
+/// How a split's watermark is made before its end, as Flink calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatermarkStrategy {
+    /// Others may come so much behind the largest event time seen. Marks count besides.
+    BoundedOutOfOrderness { ms: i64 },
+    /// By the marks of the source's component alone.
+    Punctuated,
+    /// Not at all: a batch job fires at its end.
+    NoWatermarks,
+}
+
+/// How far a split has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// The largest event time of its records.
+    pub(crate) largest: Option<i64>,
+    /// The highest mark: what the source's component has claimed, no record at or below it will come.
+    pub(crate) marked: Option<i64>,
+}
+
+impl Reached {
+    /// Whichever is further.
+    pub(crate) fn max(self, other: Reached) -> Reached {
+        Reached { largest: self.largest.max(other.largest), marked: self.marked.max(other.marked) }
+    }
+}
+
+/// The watermark of one split: the largest event time seen, less the out-of-orderness, less 1 ms, or the highest mark of the
+/// source's component, if that is further; or what the split itself says; idle when it has been without records for a while.
 ///
 /// A split is without records between two reads that find none, and while its reader waits for more. It is not while it
 /// has something to read and waits for its turn, for the next epoch or for credit: then nobody knows.
 pub(crate) struct SplitClock {
-    out_of_orderness_ms: Option<i64>,
+    strategy: WatermarkStrategy,
     idle_after: Option<Duration>,
-    largest: Option<i64>,
     /// What the split itself says, if it does.
     told: Option<i64>,
+    reached: Reached,
     /// For how long it is known to have been without records, up to `known_at`.
     without: Duration,
     known_at: Instant,
@@ -49,12 +76,12 @@ pub(crate) struct SplitClock {
 }
 
 impl SplitClock {
-    pub(crate) fn new(out_of_orderness_ms: Option<i64>, idle_after: Option<Duration>, now: Instant) -> Self {
+    pub(crate) fn new(strategy: WatermarkStrategy, idle_after: Option<Duration>, now: Instant) -> Self {
         SplitClock {
-            out_of_orderness_ms,
+            strategy,
             idle_after,
-            largest: None,
             told: None,
+            reached: Reached::default(),
             without: Duration::ZERO,
             known_at: now,
             waits: false,
@@ -64,21 +91,21 @@ impl SplitClock {
     }
 
     /// Goes on where a checkpoint has left it.
-    pub(crate) fn restore(&mut self, largest: Option<i64>, is_idle: bool) {
-        self.largest = largest;
+    pub(crate) fn restore(&mut self, reached: Reached, is_idle: bool) {
+        self.reached = reached;
         if let Some(after) = self.idle_after.filter(|_| is_idle) {
             self.without = after;
         }
     }
 
-    /// The largest event time seen.
-    pub(crate) fn largest(&self) -> Option<i64> {
-        self.largest
+    /// How far it has come.
+    pub(crate) fn reached(&self) -> Reached {
+        self.reached
     }
 
-    /// Takes note of records; `largest` is the largest of their event times.
-    pub(crate) fn records(&mut self, largest: i64, now: Instant) {
-        self.largest = self.largest.max(Some(largest));
+    /// Takes note of records, or of marks without any.
+    pub(crate) fn records(&mut self, reached: Reached, now: Instant) {
+        self.reached = self.reached.max(reached);
         (self.without, self.known_at) = (Duration::ZERO, now);
     }
 
@@ -147,12 +174,18 @@ impl SplitClock {
 
     /// Where it is, whether or not anybody waits for it.
     pub(crate) fn watermark(&self) -> Watermark {
+        // The last one there is belongs to the end of the input, whatever a component claims.
+        let of_marks = self.reached.marked.map_or(Watermark::MIN, |mark| Watermark(mark.min(i64::MAX - 1)));
         if let Some(told) = self.told {
-            return Watermark(told);
+            return Watermark(told).max(of_marks);
         }
-        match (self.largest, self.out_of_orderness_ms) {
-            (Some(at), Some(out_of_orderness_ms)) => Watermark::bounded(EventTime(at), out_of_orderness_ms),
-            _ => Watermark::MIN,
+        match self.strategy {
+            WatermarkStrategy::BoundedOutOfOrderness { ms } => {
+                let of_times = |largest| Watermark::bounded(EventTime(largest), ms);
+                self.reached.largest.map_or(Watermark::MIN, of_times).max(of_marks)
+            }
+            WatermarkStrategy::Punctuated => of_marks,
+            WatermarkStrategy::NoWatermarks => Watermark::MIN,
         }
     }
 }
@@ -223,26 +256,38 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
-    use super::{Progress, SplitClock, Tracker, Update, least};
+    use super::{Progress, Reached, SplitClock, Tracker, Update, WatermarkStrategy, least};
     use proptest::collection::vec;
     use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use std::time::{Duration, Instant};
     use tidewheel_types::Watermark;
 
+    fn bounded(ms: i64) -> WatermarkStrategy {
+        WatermarkStrategy::BoundedOutOfOrderness { ms }
+    }
+
+    fn largest(time: i64) -> Reached {
+        Reached { largest: Some(time), marked: None }
+    }
+
+    fn marked(time: i64) -> Reached {
+        Reached { largest: None, marked: Some(time) }
+    }
+
     #[test]
     fn a_split_is_behind_its_largest_time_and_idle_after_a_while() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut split = SplitClock::new(Some(5_000), Some(Duration::from_secs(30)), start);
+        let mut split = SplitClock::new(bounded(5_000), Some(Duration::from_secs(30)), start);
         assert_eq!(split.progress(start), Progress::Active(i64::MIN));
-        split.records(100_000, after(1));
-        split.records(90_000, after(2));
+        split.records(largest(100_000), after(1));
+        split.records(largest(90_000), after(2));
         split.wait();
         assert_eq!(split.progress(after(31)), Progress::Active(94_999));
         assert_eq!(split.idle_at(), Some(after(32)));
         assert_eq!(split.progress(after(32)), Progress::Idle);
         split.wake(after(40));
-        split.records(90_000, after(40));
+        split.records(largest(90_000), after(40));
         assert_eq!(split.progress(after(41)), Progress::Active(94_999), "it comes back where it was");
         assert_eq!(split.progress(after(80)), Progress::Active(94_999), "one that is not read is not idle");
         assert_eq!(split.idle_at(), None);
@@ -258,8 +303,8 @@ mod tests {
     fn the_clock_of_a_split_that_is_held_back_stands_still() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut split = SplitClock::new(Some(0), Some(Duration::from_secs(30)), start);
-        split.records(100_000, after(1));
+        let mut split = SplitClock::new(bounded(0), Some(Duration::from_secs(30)), start);
+        split.records(largest(100_000), after(1));
         split.held_until(after(100));
         split.no_records(after(129));
         assert_eq!(split.progress(after(129)), Progress::Active(99_999), "29 s without records");
@@ -271,8 +316,8 @@ mod tests {
     fn the_clock_of_a_split_that_is_paused_stands_still_whether_it_has_anything_or_not() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut split = SplitClock::new(Some(0), Some(Duration::from_secs(30)), start);
-        split.records(100_000, after(0));
+        let mut split = SplitClock::new(bounded(0), Some(Duration::from_secs(30)), start);
+        split.records(largest(100_000), after(0));
         split.wait();
         split.hold(after(10));
         assert_eq!((split.progress(after(500)), split.idle_at()), (Progress::Active(99_999), None));
@@ -290,11 +335,52 @@ mod tests {
     #[test]
     fn a_split_of_a_batch_job_has_no_watermark_before_its_end() {
         let start = Instant::now();
-        let mut split = SplitClock::new(None, None, start);
-        split.records(100_000, start);
+        let mut split = SplitClock::new(WatermarkStrategy::NoWatermarks, None, start);
+        split.records(largest(100_000).max(marked(100_000)), start);
         assert_eq!(split.progress(start), Progress::Active(i64::MIN));
         split.end();
         assert_eq!(split.progress(start), Progress::Ended);
+    }
+
+    #[test]
+    fn a_mark_counts_beside_event_times_or_alone() {
+        let start = Instant::now();
+        let watermarks = |strategy| {
+            let mut split = SplitClock::new(strategy, None, start);
+            let reached = [largest(100), marked(40), marked(150), largest(130), marked(120), largest(300)];
+            let watermarks = reached.map(|reached| {
+                split.records(reached, start);
+                split.watermark().0
+            });
+            let mut restored = SplitClock::new(strategy, None, start);
+            restored.restore(split.reached(), false);
+            assert_eq!(restored.watermark(), split.watermark());
+            watermarks
+        };
+        assert_eq!(watermarks(bounded(10)), [89, 89, 150, 150, 150, 289]);
+        assert_eq!(watermarks(WatermarkStrategy::Punctuated), [i64::MIN, 40, 150, 150, 150, 150]);
+    }
+
+    #[test]
+    fn no_mark_is_the_end() {
+        let start = Instant::now();
+        let mut split = SplitClock::new(WatermarkStrategy::Punctuated, None, start);
+        split.records(marked(i64::MAX), start);
+        assert_eq!(split.progress(start), Progress::Active(i64::MAX - 1));
+        assert!(split.watermark() < Watermark::MAX);
+    }
+
+    #[test]
+    fn marks_without_records_are_no_idleness() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut split = SplitClock::new(WatermarkStrategy::Punctuated, Some(Duration::from_secs(30)), start);
+        split.no_records(after(20));
+        split.records(marked(7), after(20));
+        split.no_records(after(49));
+        assert_eq!(split.progress(after(49)), Progress::Active(7));
+        split.no_records(after(50));
+        assert_eq!(split.progress(after(50)), Progress::Idle);
     }
 
     fn progress() -> impl Strategy<Value = Progress> {

@@ -12,7 +12,7 @@ pub use error::FrameError;
 use bytemuck::{NoUninit, cast_slice};
 
 /// One more than the largest id of a column that has a meaning.
-const IDS: usize = column::REASONS as usize + 1;
+const IDS: usize = column::MARKS as usize + 1;
 
 /// Most columns a frame may have, experiments included.
 const COLUMNS_MAX: usize = 64;
@@ -237,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_what_was_written(columns in btree_map(1u32..=22, vec(any::<u8>(), 0..40), 0..23), skipped: u32) {
+        fn reads_what_was_written(columns in btree_map(1u32..=column::MARKS, vec(any::<u8>(), 0..40), 0..24), skipped: u32) {
             let columns: Vec<(u32, Vec<u8>)> = columns.into_iter().collect();
             let announced: Vec<u32> = columns.iter().map(|(id, _)| *id).collect();
             let used: Vec<(u32, Vec<u8>)> =
@@ -261,7 +261,7 @@ mod tests {
                 }
             }
             if let Ok(frame) = Frame::read(&bytes) {
-                for id in 1..=22 {
+                for id in 1..=column::MARKS {
                     prop_assert!(frame.column(id).len() <= bytes.len());
                 }
             }
@@ -272,7 +272,7 @@ mod tests {
     fn an_experimental_column_is_skipped_and_an_unknown_one_is_refused() {
         let bytes = written(&[(8, b"value".to_vec())], &[8, column::EXPERIMENTS + 7]);
         assert_eq!(Frame::read(&bytes).unwrap().column(8), b"value");
-        assert_eq!(Frame::read(&written(&[], &[23])).unwrap_err(), FrameError::Unexpected { id: 23 });
+        assert_eq!(Frame::read(&written(&[], &[24])).unwrap_err(), FrameError::Unexpected { id: 24 });
         assert_eq!(Frame::read(&written(&[], &[0])).unwrap_err(), FrameError::IdOrder { id: 0, previous: 0 });
     }
 

@@ -27,5 +27,5 @@ pub use host::log::Blamed;
 pub use host::metrics::{Histogram, MetricValue, Metrics};
 pub use instance::{Call, Export, Instance, InstanceSettings};
 pub use limits::Limits;
-pub use output::{CallShape, Output, TimerOp, TimerOpKind};
+pub use output::{CallShape, Mark, Output, TimerOp, TimerOpKind};
 pub use runtime::{Runtime, RuntimeOptions};

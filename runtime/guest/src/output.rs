@@ -24,6 +24,17 @@ pub struct CallShape {
     pub groups: u32,
     /// Whether the groups of a `process` call are windows: then what is emitted names its group, not its record.
     pub windows: bool,
+    /// Whether the component is that of a source, which makes marks.
+    pub in_source: bool,
+}
+
+/// A claim about event time: after that record none of its split at or below that time will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The record of the input.
+    pub record: u32,
+    /// The time, in ms.
+    pub time: i64,
 }
 
 /// What a call has given. A column that the guest left out is an empty slice.
@@ -259,6 +270,12 @@ impl Output {
             };
             TimerOp { group: u32_at(entry, 0), slot: slot_and_op as u16, kind, time: i64_at(entry, 1) }
         })
+    }
+
+    /// Watermarks that the component of a source makes, in no particular order.
+    pub fn marks(&self) -> impl ExactSizeIterator<Item = Mark> {
+        let entries = self.column(column::MARKS).chunks_exact(16);
+        entries.map(|entry| Mark { record: u32_at(entry, 0), time: i64_at(entry, 1) })
     }
 
     /// Refused records, in order, with the reasons.

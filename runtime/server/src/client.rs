@@ -2,7 +2,8 @@
 
 use crate::error::ErrorBody;
 use crate::model::{
-    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, SourceRate, Taken, Watermarks,
+    CheckpointRequest, Checkpoints, JobStatus, Metrics, RateRequest, Savepoint, SavepointRequest, SourceRate, Taken,
+    Watermarks,
 };
 use crate::{ApiError, ClientError, Fault, routes};
 use bytes::Bytes;
@@ -60,8 +61,8 @@ impl Client {
         self.get(routes::CHECKPOINTS)
     }
 
-    /// Has it read no more than that of a source; gives what has been set.
-    pub fn rate(&mut self, rate: &SourceRate) -> Result<SourceRate, ClientError> {
+    /// Has it read no more than that of a source; gives what holds then.
+    pub fn rate(&mut self, rate: &RateRequest) -> Result<SourceRate, ClientError> {
         self.post(routes::RATE, rate)
     }
 

@@ -2,7 +2,8 @@
 
 use crate::ApiError;
 use crate::model::{
-    CheckpointRequest, Checkpoints, JobStatus, Metrics, Savepoint, SavepointRequest, SourceRate, Taken, Watermarks,
+    CheckpointRequest, Checkpoints, JobStatus, Metrics, RateRequest, Savepoint, SavepointRequest, SourceRate, Taken,
+    Watermarks,
 };
 
 /// A running job. Methods are called on threads of the server, several at a time, and may block.
@@ -21,7 +22,7 @@ pub trait JobApi: Send + Sync + 'static {
     fn savepoint(&self, request: SavepointRequest) -> Result<Savepoint, ApiError>;
 
     /// Reads no more than that of a source from now on, also after restarts; gives what has been set.
-    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError>;
+    fn rate(&self, rate: RateRequest) -> Result<SourceRate, ApiError>;
 
     /// Where its watermarks stand, and what holds them back.
     fn watermarks(&self) -> Result<Watermarks, ApiError>;

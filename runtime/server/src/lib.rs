@@ -9,7 +9,7 @@
 //! | `GET /v1/job/checkpoints` | [`Checkpoints`](model::Checkpoints) |
 //! | `POST /v1/job/checkpoint` | takes [`CheckpointRequest`](model::CheckpointRequest), gives [`Taken`](model::Taken) |
 //! | `POST /v1/job/savepoints` | takes [`SavepointRequest`](model::SavepointRequest), gives [`Savepoint`](model::Savepoint) |
-//! | `POST /v1/job/rate` | takes [`SourceRate`](model::SourceRate), and gives it |
+//! | `POST /v1/job/rate` | takes [`RateRequest`](model::RateRequest), gives [`SourceRate`](model::SourceRate) |
 //! | `GET /v1/job/watermarks` | [`Watermarks`](model::Watermarks) |
 //! | `GET /v1/job/metrics` | [`Metrics`](model::Metrics) |
 //!

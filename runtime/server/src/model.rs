@@ -195,6 +195,23 @@ pub struct Taken {
     pub was_restarting: bool,
 }
 
+/// Asks for another [`SourceRate`]. A bound that is not named stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateRequest {
+    /// The source.
+    pub source: String,
+    /// Records, more than 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// Bytes of keys and values, more than 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// As much as the job takes: then neither is named.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unlimited: bool,
+}
+
 /// How much is read of a source in a second at most, by all its instances together. Without both: as much as the job takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewheel_server::model::{
     Checkpoint, CheckpointRequest, Checkpoints, InProgress, JobState, JobStatus, Metrics, Part, PartWatermark, Process,
-    Restart, Savepoint, SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
+    RateRequest, Restart, Savepoint, SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Client, ClientError, Fault, JobApi, Server};
 
@@ -92,8 +92,8 @@ impl JobApi for FakeJob {
         result.map(|()| Savepoint { url, checkpoint: checkpoint() })
     }
 
-    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
-        Ok(rate)
+    fn rate(&self, rate: RateRequest) -> Result<SourceRate, ApiError> {
+        Ok(SourceRate { source: rate.source, records: rate.records, bytes: rate.bytes })
     }
 
     fn watermarks(&self) -> Result<Watermarks, ApiError> {
@@ -161,8 +161,9 @@ fn what_a_job_says_comes_through() {
     let checkpoints = client.checkpoints().unwrap();
     assert_eq!((checkpoints.completed, checkpoints.kept), (7, vec![checkpoint()]));
     assert_eq!(checkpoints.in_progress.unwrap().id, 8);
-    let rate = SourceRate { source: "lines".to_owned(), records: Some(7), bytes: None };
-    assert_eq!(client.rate(&rate).unwrap(), rate);
+    let rate = RateRequest { source: "lines".to_owned(), records: Some(7), ..RateRequest::default() };
+    let set = SourceRate { source: "lines".to_owned(), records: Some(7), bytes: None };
+    assert_eq!(client.rate(&rate).unwrap(), set);
     assert_eq!(client.watermarks().unwrap(), watermarks());
     assert_eq!(client.metrics().unwrap().job["epoch"], 4_711.0);
     fixture.go_on.send(Ok(())).unwrap();

@@ -2,9 +2,11 @@
 //!
 //! `cargo run --release -p tidewheel-state --example state_rate -- memory|rocksdb KEYS BUDGET_MIB SECONDS [VALUE_BYTES]`
 //!
-//! One thread reads and writes a counter that rides, for batches of 1000 different keys drawn evenly; another one writes
-//! the checkpoints. Rates are told by the clock and by the processor time of that one thread, which says more where others
-//! are at work too. Then the state is restored.
+//! One thread reads and writes a counter that rides, first of each key, then for so many seconds for batches of 1000
+//! different keys drawn evenly; another one writes the checkpoints. Rates are told by the clock and by the processor time of
+//! that one thread, which says more where others are at work too. Then the state is restored. Memory is what is resident
+//! above what was before anything was opened: at most since the last line, and in the end at most ever, as the system
+//! counted it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -20,6 +22,10 @@ use tidewheel_state::{
 use tidewheel_types::description::{StateDecl, StateKind};
 use tidewheel_types::key_group::hash_key;
 use tidewheel_types::keyed_state::{Cells, StateIndex, StateKey, Write};
+
+// As the program does, so that memory is what it is there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const BATCH_KEYS: usize = 1000;
 const MAX_PARALLELISM: u16 = 128;
@@ -92,11 +98,11 @@ fn count(settings: StateSettings, keys: u64, value_bytes: usize, time: Duration)
     });
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut filling = 0;
-    let (start, mut reported, mut frozen) = (Instant::now(), Instant::now(), Instant::now());
+    let (mut filled, mut reported, mut frozen) = (None, Instant::now(), Instant::now());
     let (mut records, mut cpu, mut under_way) = (0u64, Duration::ZERO, false);
     let (mut longest, mut freezes, mut most) = (Duration::ZERO, Vec::new(), 0);
-    let mut all = (0u64, Duration::ZERO);
-    while start.elapsed() < time || filling < keys {
+    let mut all = (0u64, Duration::ZERO, Duration::ZERO);
+    while filling < keys || filled.get_or_insert_with(Instant::now).elapsed() < time {
         let batch = next_batch(&mut random, &mut filling, keys);
         let (cpu_start, call_start) = (thread_time(), Instant::now());
         count_batch(&mut *backend, &batch, value_bytes);
@@ -131,13 +137,18 @@ fn count(settings: StateSettings, keys: u64, value_bytes: usize, time: Duration)
                 if filling < keys { " (filling)" } else { "" },
             );
             if filling >= keys {
-                all = (all.0 + records, all.1 + cpu);
+                all = (all.0 + records, all.1 + cpu, all.2 + clock);
             }
-            (reported, records, cpu, longest) = (Instant::now(), 0, Duration::ZERO, Duration::ZERO);
+            (reported, records, cpu, longest, most) = (Instant::now(), 0, Duration::ZERO, Duration::ZERO, 0);
             freezes.clear();
         }
     }
-    println!("all in all {:.0} records/s by its processor time", all.0 as f64 / all.1.as_secs_f64());
+    println!(
+        "all in all {:.0} records/s by the clock, {:.0} by its processor time; {} MiB resident at most",
+        all.0 as f64 / all.2.as_secs_f64(),
+        all.0 as f64 / all.1.as_secs_f64(),
+        resident_at_most().saturating_sub(before) >> 20,
+    );
     if under_way {
         written.recv().expect("it is written");
     }
@@ -212,6 +223,13 @@ fn restore(settings: StateSettings, table: StateTable, files: Vec<std::path::Pat
 fn resident() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").expect("there is /proc");
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number of pages") * 4096
+}
+
+/// The most that it was.
+fn resident_at_most() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("there is /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it says so");
+    line.trim_end_matches("kB").trim().parse::<usize>().expect("a number of KiB") << 10
 }
 
 /// Processor time of this thread.

@@ -6,6 +6,7 @@
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId};
 use crate::key_table::LOOKAHEAD;
+use crate::pieces::PiecePlace;
 use crate::snapshot::LocalFile;
 use crate::state_table::StateTable;
 use crate::ttl::StateTime;
@@ -13,10 +14,11 @@ use crate::value_codec::{TOMBSTONE, ValueHead};
 use crate::value_row::FrozenValues;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
+use std::iter::Peekable;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
-use tidewheel_types::key_group::KeyGroups;
+use tidewheel_types::key_group::{KeyGroups, hash_key};
 use tidewheel_types::keyed_state::StateKey;
 
 /// Everything that has changed between two snapshots. It has to be written soon, since what it holds takes memory, and a
@@ -68,13 +70,18 @@ pub(crate) struct EntryList<'t> {
     time: StateTime,
     /// By key group.
     groups: Vec<GroupEntries<'t>>,
-    /// Bytes of keys and values, without those of rows.
+    /// What comes sorted.
+    sorted: Vec<Peekable<SortedEntries<'t>>>,
+    /// Bytes of keys and values, without those of rows and of what comes sorted.
     bytes: usize,
     rows: usize,
     versions: Versions,
     /// The state and version noted last.
     last_version: Option<(StateId, u32)>,
 }
+
+/// Entry keys, in order, and what is stored.
+pub(crate) type SortedEntries<'t> = Box<dyn Iterator<Item = (&'t [u8], &'t [u8])> + 't>;
 
 /// The schema versions of what was put, by state.
 pub(crate) type Versions = BTreeMap<StateId, BTreeSet<u32>>;
@@ -93,7 +100,7 @@ struct GroupEntries<'t> {
 #[derive(Clone, Copy)]
 struct RowPlace<'t> {
     values: &'t FrozenValues,
-    start: usize,
+    place: PiecePlace,
 }
 
 /// Where an entry is, in the order in which entries sort: by key, then by age.
@@ -116,6 +123,7 @@ impl<'t> EntryList<'t> {
             table,
             time,
             groups: vec![GroupEntries::default(); usize::from(max_parallelism)],
+            sorted: Vec::new(),
             bytes: 0,
             rows: 0,
             versions: BTreeMap::new(),
@@ -132,22 +140,27 @@ impl<'t> EntryList<'t> {
         }
     }
 
-    /// Adds the entries of the row of `key` that begins at `start`.
+    /// Adds the entries of the row of `key` at `place`.
     #[inline]
-    pub(crate) fn add_row(&mut self, values: &'t FrozenValues, start: usize, key: &StateKey<'_>) {
+    pub(crate) fn add_row(&mut self, values: &'t FrozenValues, place: PiecePlace, key: &StateKey<'_>) {
         let key_group = self.key_groups.group_of_hash(key.hash);
-        self.groups[usize::from(key_group.0)].rows.push(RowPlace { values, start });
+        self.groups[usize::from(key_group.0)].rows.push(RowPlace { values, place });
         self.rows += 1;
     }
 
-    /// Bytes of keys and values, without those of rows.
+    /// Adds entries of states that nothing else is added of.
+    pub(crate) fn add_sorted(&mut self, entries: SortedEntries<'t>) {
+        self.sorted.push(entries.peekable());
+    }
+
+    /// Bytes of keys and values, without those of rows and of what came sorted.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether nothing has changed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes == 0 && self.rows == 0
+    pub(crate) fn is_empty(&mut self) -> bool {
+        self.bytes == 0 && self.rows == 0 && self.sorted.iter_mut().all(|entries| entries.peek().is_none())
     }
 
     /// Sets an entry; `stored` begins with its head.
@@ -202,17 +215,36 @@ impl<'t> EntryList<'t> {
                 std::mem::swap(&mut self.groups[number].places, &mut used.places);
             }
             let rows = std::mem::take(&mut self.groups[number].rows);
-            for (number, RowPlace { values, start }) in rows.iter().enumerate() {
+            for (number, RowPlace { values, place }) in rows.iter().enumerate() {
                 // Rows lie anywhere. Those that come soon are fetched together, as in a `KeyTable`.
-                black_box(rows.get(number + LOOKAHEAD).map(|ahead| ahead.values.rows[ahead.start]));
-                values.add_row(*start, &mut self);
+                black_box(rows.get(number + LOOKAHEAD).map(|ahead| ahead.values.rows.at(ahead.place)[0]));
+                values.add_row(*place, &mut self);
             }
+            self.add_sorted_of(number);
             used = std::mem::take(&mut self.groups[number]);
             used.sorted(&mut each)?;
             used.bytes.clear();
             used.places.clear();
         }
         Ok(self.versions)
+    }
+
+    /// Adds what comes sorted of a key group.
+    fn add_sorted_of(&mut self, key_group: usize) {
+        let mut sorted = std::mem::take(&mut self.sorted);
+        for entries in &mut sorted {
+            while let Some((key, stored)) = entries.next_if(|(key, _)| key_group_of(key) == key_group) {
+                let EntryKey { state, key, namespace, user_key, .. } =
+                    EntryKey::decode(key).expect("it was encoded here");
+                let key = StateKey { hash: hash_key(key), key, namespace };
+                if stored.is_empty() {
+                    self.delete(state, &key, user_key);
+                } else {
+                    self.put(state, &key, user_key, stored);
+                }
+            }
+        }
+        self.sorted = sorted;
     }
 }
 
@@ -242,6 +274,12 @@ impl GroupEntries<'_> {
         let (key, rest) = rest.split_at(length(lengths));
         (key, &rest[..length(&lengths[4..])])
     }
+}
+
+/// The key group that an entry key begins with.
+#[inline]
+fn key_group_of(key: &[u8]) -> usize {
+    usize::from(u16::from_be_bytes([key[0], key[1]]))
 }
 
 #[inline]

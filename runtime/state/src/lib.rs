@@ -25,6 +25,7 @@ mod key_table;
 mod marks;
 pub mod memory;
 mod packed;
+mod pieces;
 mod restore;
 pub mod rocksdb;
 mod rows;

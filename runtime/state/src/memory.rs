@@ -14,6 +14,7 @@ use crate::delta::{Delta, Frozen};
 use crate::error::StateError;
 use crate::key_codec::{EntryKey, StateId};
 use crate::key_table::{LOOKAHEAD, TableKey, Touch};
+use crate::pieces::PiecePool;
 use crate::rows::RowId;
 use crate::state_info::StateInfo;
 use crate::timers::Timers;
@@ -21,6 +22,7 @@ use crate::ttl::StateTime;
 use lists::Lists;
 use maps::Maps;
 use std::hint::black_box;
+use std::sync::Arc;
 use tidewheel_types::description::{StateDecl, StateKind};
 use tidewheel_types::key_group::hash_key;
 use tidewheel_types::keyed_state::{Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write};
@@ -37,6 +39,8 @@ pub struct MemoryState {
     /// By state.
     infos: Vec<StateInfo>,
     time: StateTime,
+    /// For what is frozen.
+    pool: Arc<PiecePool>,
     is_tracking: bool,
     /// Whether the snapshot it was opened from may hold what is not here: states that are not declared any more.
     has_more_in_snapshot: bool,
@@ -89,7 +93,17 @@ impl MemoryState {
         }
         let riding = Values::new(&infos[..riding], is_tracking);
         let time = StateTime::START;
-        Ok(MemoryState { riding, found: Vec::new(), stores, infos, time, is_tracking, has_more_in_snapshot: false })
+        let pool = Arc::new(PiecePool::new(0));
+        Ok(MemoryState {
+            riding,
+            found: Vec::new(),
+            stores,
+            infos,
+            time,
+            pool,
+            is_tracking,
+            has_more_in_snapshot: false,
+        })
     }
 
     /// Adds an entry that a snapshot has, in the order of keys. One of a state that is not declared is left out.
@@ -232,11 +246,11 @@ impl Backend for MemoryState {
             timers.iter_mut().for_each(|timers| timers.touch_all());
         }
         let mut parts: Vec<Box<dyn Frozen>> = Vec::new();
-        parts.push(Box::new(self.riding.freeze(&self.infos[..self.riding.states()])));
+        parts.push(Box::new(self.riding.freeze(&self.infos[..self.riding.states()], &self.pool)));
         for (store, info) in self.stores.iter_mut().zip(&self.infos) {
             match store {
                 Store::Riding => {}
-                Store::Value(values) => parts.push(Box::new(values.freeze(std::slice::from_ref(info)))),
+                Store::Value(values) => parts.push(Box::new(values.freeze(std::slice::from_ref(info), &self.pool))),
                 Store::List(lists) => parts.push(Box::new(lists.freeze(info))),
                 Store::Map(maps) => parts.push(Box::new(maps.freeze())),
             }

@@ -12,6 +12,7 @@
 //!   next checkpoint takes the files of the spills.
 //! - **Tombstones** are empty values, and a compaction filter removes them for good, and what has expired (`database.rs`).
 
+mod allocation;
 mod collections;
 mod database;
 mod entries;
@@ -211,6 +212,7 @@ impl RocksDbState {
             self.spill()?;
         }
         if all_used > bytes_max {
+            allocation::refuse_huge_pages();
             self.collections.trim(bytes_max);
             // Some more than has to go, so that it is not done again at once.
             let left = (bytes_max - bytes_max / 64).saturating_sub(self.collections.bytes());
@@ -257,12 +259,12 @@ impl RocksDbState {
     }
 
     fn freeze_parts(&mut self, generation: u64) -> Vec<Box<dyn Frozen>> {
-        let infos = &self.infos;
-        let riding = self.riding.freeze(&infos[..self.riding.states()], generation);
+        let (infos, pool) = (&self.infos, self.share.frozen_pool());
+        let riding = self.riding.freeze(&infos[..self.riding.states()], generation, pool);
         let mut parts: Vec<Box<dyn Frozen>> = vec![Box::new(riding)];
         for (store, info) in self.stores.iter_mut().zip(infos) {
             if let Store::Value(values) = store {
-                parts.push(Box::new(values.freeze(from_ref(info), generation)));
+                parts.push(Box::new(values.freeze(from_ref(info), generation, pool)));
             }
         }
         if let Some(entries) = self.collections.changed.freeze(generation) {

@@ -17,8 +17,11 @@ use std::path::{Path, PathBuf};
 /// Bits per key of a file's bloom filter: one look-up in a hundred of a key that is not there reads a block.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
-/// What an iterator reads ahead.
-const READ_AHEAD_BYTES: usize = 1 << 20;
+/// What is read ahead of all the files that are merged, together: there may be some hundred of them.
+const READ_AHEAD_BYTES: usize = 2 << 20;
+
+/// What is read ahead of each file at least.
+const READ_AHEAD_BYTES_MIN: usize = 32 << 10;
 
 /// Bytes of a block before compression: most reads are of one small entry, and have to read and unpack all of its block;
 /// but each block takes some 30 bytes of the index, which is in memory.
@@ -144,7 +147,7 @@ pub(crate) fn merged<E: From<StateError>>(
     }
     let scratch = Scratch::new(scratch)?;
     let read = match ingest(files, &scratch.0) {
-        Ok(db) => iterate(&db, key_groups, each)?,
+        Ok(db) => iterate(&db, files.len(), key_groups, each)?,
         Err(error) => Err(error),
     };
     read.map_err(|error| match error {
@@ -152,7 +155,7 @@ pub(crate) fn merged<E: From<StateError>>(
         Fault::Unknown(error) => {
             let reads = |file: &Path| {
                 let db = ingest(&[file], &scratch.0)?;
-                iterate::<StateError>(&db, key_groups, &mut |_, _| Ok(())).unwrap_or(Ok(()))
+                iterate::<StateError>(&db, 1, key_groups, &mut |_, _| Ok(())).unwrap_or(Ok(()))
             };
             let damaged = files.iter().find(|file| reads(file).is_err());
             damaged_file(damaged.unwrap_or(&files[0]), &error).into()
@@ -233,15 +236,16 @@ fn damaged_file(file: &Path, error: &rocksdb::Error) -> StateError {
     StateError::Damaged { file: file.to_owned(), what: error.to_string() }
 }
 
-/// The entries of some key groups. The outer error is that of `each`.
+/// The entries of some key groups in so many files. The outer error is that of `each`.
 fn iterate<E>(
     db: &DB,
+    files: usize,
     key_groups: &Range<u16>,
     each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
 ) -> Result<Result<(), Fault>, E> {
     let mut options = ReadOptions::default();
     options.fill_cache(false);
-    options.set_readahead_size(READ_AHEAD_BYTES);
+    options.set_readahead_size((READ_AHEAD_BYTES / files).max(READ_AHEAD_BYTES_MIN));
     options.set_iterate_upper_bound(key_groups.end.to_be_bytes());
     let mut entries: DBRawIterator<'_> = db.raw_iterator_opt(options);
     entries.seek(key_groups.start.to_be_bytes());

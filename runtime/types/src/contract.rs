@@ -4,10 +4,12 @@
 //! place. `kind` and `format` have to be the same, `schema` too where versions are; values of an older version, from
 //! `oldest` up, go through the component's `migrate`. A state that is in the snapshot and not in the job would be dropped,
 //! and that has to be allowed by name. So has the loss of what else would have no owner: where a source was, what a split
-//! had left to be read, timers, output that waits for its commit.
+//! had left to be read, timers, output that waits for its commit. What waits for its time has to mean the same
+//! ([`shape`](crate::shape)).
 
 use crate::OperatorId;
 use crate::description::{StateDecl, StateKind};
+use crate::shape::{Shape, ShapeError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,6 +23,10 @@ pub struct Declared {
     pub sources: Vec<(OperatorId, Vec<String>)>,
     /// In the order in which data flows.
     pub operators: Vec<(OperatorId, Vec<StateDecl>)>,
+    /// The operators of which no component declares that.
+    pub without_component: Vec<OperatorId>,
+    /// The timers and windows of operators.
+    pub shapes: Vec<(OperatorId, Shape)>,
     /// The sinks.
     pub sinks: Vec<OperatorId>,
 }
@@ -34,6 +40,8 @@ pub struct Stored {
     pub sources: Vec<(OperatorId, Vec<String>)>,
     /// Those with state or timers.
     pub operators: Vec<(OperatorId, Vec<StoredState>)>,
+    /// The timers and windows of those of which something may still wait for its time.
+    pub shapes: Vec<(OperatorId, Shape)>,
     /// Those with output that may not have been committed.
     pub sinks: Vec<OperatorId>,
 }
@@ -65,6 +73,9 @@ pub struct StateVerdict {
     /// What becomes of it.
     #[serde(flatten)]
     pub fate: Fate,
+    /// Whether a component declares it.
+    #[serde(skip)]
+    pub has_component: bool,
 }
 
 /// What becomes of a state.
@@ -135,6 +146,10 @@ pub enum Mismatch {
         /// The version that is written now.
         declared: u32,
     },
+    /// The state itself would fit, and its keys are looked for in other key groups.
+    KeyGroups,
+    /// The state itself would fit, and what waits for its time in the operator would be taken for something else.
+    Shape,
 }
 
 /// What a snapshot has besides states, and the job has no place for.
@@ -170,6 +185,8 @@ pub enum Orphan {
 pub struct Contract {
     /// By operator in the order given, the declared states first.
     pub states: Vec<StateVerdict>,
+    /// What waits for its time, and does not mean the same.
+    pub shapes: Vec<ShapeError>,
     /// What else would be dropped.
     pub orphans: Vec<Orphan>,
     /// Numbers of key groups, where they differ: the snapshot's and the job's.
@@ -177,9 +194,13 @@ pub struct Contract {
     pub max_parallelism: Option<(u16, u16)>,
 }
 
-/// Why a job cannot start from a snapshot.
+/// Everything for which a job cannot start from a snapshot: at least one thing.
 ///
-/// It prints with a hint after a blank line.
+/// Each prints with a hint after a blank line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContractErrors(pub Vec<ContractError>);
+
+/// Why a job cannot start from a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContractError {
     /// A state does not fit.
@@ -188,7 +209,11 @@ pub enum ContractError {
         state: String,
         /// Why.
         mismatch: Mismatch,
+        /// The operator, if no component declares its states.
+        without_component: Option<OperatorId>,
     },
+    /// What waits for its time would be taken for something else.
+    Shape(ShapeError),
     /// The keys are in other key groups than the job looks for them.
     MaxParallelism {
         /// Number of key groups of the snapshot.
@@ -243,24 +268,36 @@ impl Contract {
     /// Decides about everything a snapshot holds.
     pub fn new(declared: &Declared, stored: &Stored) -> Contract {
         let differs = stored.max_parallelism.filter(|&stored| stored != declared.max_parallelism);
-        Contract {
-            states: verdicts(&declared.operators, &stored.operators),
-            orphans: orphans(declared, stored),
-            max_parallelism: differs.map(|stored| (stored, declared.max_parallelism)),
+        let shapes = shapes(declared, stored);
+        let mut states = verdicts(declared, &stored.operators);
+        for StateVerdict { operator, fate, .. } in &mut states {
+            let mismatch = match () {
+                () if differs.is_some() => Mismatch::KeyGroups,
+                () if shapes.iter().any(|error| error.operator() == operator) => Mismatch::Shape,
+                () => continue,
+            };
+            if matches!(fate, Fate::Reuse | Fate::Migrate { .. }) {
+                *fate = Fate::Refuse { mismatch };
+            }
         }
+        let max_parallelism = differs.map(|stored| (stored, declared.max_parallelism));
+        Contract { states, shapes, orphans: orphans(declared, stored), max_parallelism }
     }
 
     /// Whether a job may start with this: nothing is refused, and what would be dropped is in `allowed`: as `OPERATOR` or
     /// `OPERATOR.STATE`, as `SOURCE` or as `SINK`.
-    pub fn check(&self, allowed: &[String]) -> Result<(), ContractError> {
-        if let Some((stored, declared)) = self.max_parallelism {
-            return Err(ContractError::MaxParallelism { stored, declared });
-        }
-        for verdict in &self.states {
-            if let Fate::Refuse { mismatch } = &verdict.fate {
-                return Err(ContractError::Refused { state: verdict.name(), mismatch: mismatch.clone() });
-            }
-        }
+    pub fn check(&self, allowed: &[String]) -> Result<(), ContractErrors> {
+        let key_groups = self.max_parallelism;
+        let key_groups = key_groups.map(|(stored, declared)| ContractError::MaxParallelism { stored, declared });
+        let mut errors: Vec<ContractError> = key_groups.into_iter().collect();
+        errors.extend(self.states.iter().filter_map(StateVerdict::error));
+        errors.extend(self.shapes.iter().cloned().map(ContractError::Shape));
+        errors.extend(self.check_drops(allowed));
+        if errors.is_empty() { Ok(()) } else { Err(ContractErrors(errors)) }
+    }
+
+    /// What is wrong with what would be dropped.
+    fn check_drops(&self, allowed: &[String]) -> Vec<ContractError> {
         let states = self.states.iter().filter(|verdict| verdict.fate == Fate::Drop);
         // What it belongs to, and its own name.
         let states: Vec<_> = states.map(|verdict| (verdict.operator.as_str(), verdict.name())).collect();
@@ -268,29 +305,46 @@ impl Contract {
             self.orphans.iter().map(|orphan| (orphan.owner().as_str(), orphan.owner().to_string())).collect();
         let dropped = || states.iter().chain(&orphans);
         let is_named = |allowed: &str, (owner, name): &(&str, String)| allowed == *owner || allowed == name;
-        if let Some(name) = allowed.iter().find(|name| !dropped().any(|dropped| is_named(name, dropped))) {
-            let dropped = dropped().map(|(_, name)| name.clone()).collect();
-            return Err(ContractError::NotDropped { name: name.clone(), dropped });
-        }
+        let slips = allowed.iter().filter(|name| !dropped().any(|dropped| is_named(name, dropped)));
+        let mut errors: Vec<ContractError> = slips
+            .map(|name| ContractError::NotDropped {
+                name: name.clone(),
+                dropped: dropped().map(|(_, name)| name.clone()).collect(),
+            })
+            .collect();
         let is_allowed = |dropped: &(&str, String)| allowed.iter().any(|name| is_named(name, dropped));
         let states: Vec<String> =
             states.iter().filter(|state| !is_allowed(state)).map(|(_, name)| name.clone()).collect();
         let forbidden = self.orphans.iter().zip(&orphans).filter(|(_, named)| !is_allowed(named));
         let orphans: Vec<Orphan> = forbidden.map(|(orphan, _)| orphan.clone()).collect();
-        match states.is_empty() && orphans.is_empty() {
-            true => Ok(()),
-            false => Err(ContractError::Dropped { states, orphans }),
+        if !states.is_empty() || !orphans.is_empty() {
+            errors.push(ContractError::Dropped { states, orphans });
         }
+        errors
     }
 }
 
-/// Decides about every state: `declared` are the operators of the job, `stored` those of the snapshot.
-fn verdicts(declared: &[(OperatorId, Vec<StateDecl>)], stored: &[(OperatorId, Vec<StoredState>)]) -> Vec<StateVerdict> {
-    let mut states = Vec::new();
+/// What waits for its time, and does not mean the same.
+fn shapes(declared: &Declared, stored: &Stored) -> Vec<ShapeError> {
+    let pairs = declared.shapes.iter().filter_map(|(operator, shape)| {
+        let (_, stored) = stored.shapes.iter().find(|(stored, _)| stored == operator)?;
+        Some((operator, shape, stored))
+    });
+    let checked = pairs.map(|(operator, shape, stored)| {
+        let has_component = !declared.without_component.contains(operator);
+        shape.check(operator, has_component, stored)
+    });
+    checked.filter_map(Result::err).collect()
+}
+
+/// Decides about every state; `stored` are the operators of the snapshot.
+fn verdicts(job: &Declared, stored: &[(OperatorId, Vec<StoredState>)]) -> Vec<StateVerdict> {
+    let (mut states, declared) = (Vec::new(), &job.operators);
     let verdict = |operator: &OperatorId, state: &str, fate| StateVerdict {
         operator: operator.clone(),
         state: state.to_owned(),
         fate,
+        has_component: !job.without_component.contains(operator),
     };
     for (operator, declared) in declared {
         let found = stored.iter().find(|(id, _)| id == operator).map(|(_, states)| states.as_slice());
@@ -362,6 +416,20 @@ impl StateVerdict {
     pub fn name(&self) -> String {
         format!("{}.{}", self.operator, self.state)
     }
+
+    /// What is wrong with the state itself.
+    fn error(&self) -> Option<ContractError> {
+        match &self.fate {
+            // The error of the whole says it.
+            Fate::Refuse { mismatch: Mismatch::KeyGroups | Mismatch::Shape } => None,
+            Fate::Refuse { mismatch } => Some(ContractError::Refused {
+                state: self.name(),
+                mismatch: mismatch.clone(),
+                without_component: (!self.has_component).then(|| self.operator.clone()),
+            }),
+            Fate::Reuse | Fate::Migrate { .. } | Fate::New | Fate::Drop => None,
+        }
+    }
 }
 
 impl fmt::Display for Fate {
@@ -406,12 +474,14 @@ impl fmt::Display for Mismatch {
             Mismatch::TooNew { stored, declared } => {
                 write!(f, "the snapshot has values of version {stored}, and its component knows them up to {declared}")
             }
+            Mismatch::KeyGroups => f.write_str("its keys are in other key groups"),
+            Mismatch::Shape => f.write_str("the timers or windows of its operator are others"),
         }
     }
 }
 
 impl Mismatch {
-    /// What the author of the component can do about it.
+    /// What the author of a component can do about it.
     fn hint(&self) -> &'static str {
         match self {
             Mismatch::Kind { .. } | Mismatch::Format { .. } => {
@@ -420,6 +490,7 @@ impl Mismatch {
             Mismatch::Schema { .. } => "raise the state's version, and write a `migrate` from the one before",
             Mismatch::TooOld { .. } => "write a `migrate` from that version on, and declare it as the oldest",
             Mismatch::TooNew { .. } => "start the component that wrote the snapshot, or a newer one",
+            Mismatch::KeyGroups | Mismatch::Shape => "start from a savepoint that was drained",
         }
     }
 }
@@ -427,9 +498,17 @@ impl Mismatch {
 impl fmt::Display for ContractError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ContractError::Refused { state, mismatch } => {
-                write!(f, "state {state} cannot be restored: {mismatch}\n\nhint: {}", mismatch.hint())
+            ContractError::Refused { state, mismatch, without_component } => {
+                write!(f, "state {state} cannot be restored: {mismatch}\n\nhint: ")?;
+                match without_component {
+                    None => f.write_str(mismatch.hint()),
+                    Some(operator) => write!(
+                        f,
+                        "give the operator another name, and allow what it has kept to be dropped: --allow-drop {operator}"
+                    ),
+                }
             }
+            ContractError::Shape(error) => error.fmt(f),
             ContractError::MaxParallelism { stored, declared } => write!(
                 f,
                 "the job has max-parallelism = {declared}, and its state was written with {stored}: that is fixed for the \
@@ -466,7 +545,18 @@ impl fmt::Display for ContractError {
     }
 }
 
-impl std::error::Error for ContractError {}
+impl fmt::Display for ContractErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, error) in self.0.iter().enumerate() {
+            // Whoever prints them has begun the first one.
+            let separator = if number > 0 { "\n\nerror: " } else { "" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ContractErrors {}
 
 #[cfg(test)]
 mod tests;

@@ -157,6 +157,11 @@ impl Description {
         self.states.iter().take_while(|state| state.rides).count()
     }
 
+    /// Whether it sees windows only.
+    pub fn needs_window(&self) -> bool {
+        self.options.iter().any(|(name, value)| name == "window" && value == "required")
+    }
+
     /// Number of outputs; at least the main one.
     pub fn output_count(&self) -> usize {
         self.outputs.len().max(1)

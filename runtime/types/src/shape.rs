@@ -64,12 +64,15 @@ pub enum NamedWindows {
 /// Why what waits for its time cannot be restored.
 ///
 /// It prints with a hint after a blank line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "mismatch", rename_all = "kebab-case")]
 pub enum ShapeError {
     /// Another timer would fire.
     #[error(
-        "operator {operator}: timer {slot} is {stored} in the snapshot, and its component declares {declared}\n\n\
-         hint: declare the timers of the snapshot first, in their order, or start from a savepoint that was drained"
+        "operator {operator}: timer {slot} is {stored} in the snapshot, and {by} declares {declared}\n\n\
+         hint: {hint}, or start from a savepoint that was drained",
+        by = declarer(*has_component),
+        hint = timer_hint(*has_component)
     )]
     Timer {
         /// The operator.
@@ -78,8 +81,10 @@ pub enum ShapeError {
         slot: usize,
         /// In the snapshot.
         stored: String,
-        /// As the component declares it.
+        /// As the component, or the job, declares it.
         declared: String,
+        /// Whether a component declares it.
+        has_component: bool,
     },
     /// What is kept would be dealt with otherwise.
     #[error(
@@ -109,10 +114,34 @@ pub enum ShapeError {
     },
 }
 
+/// Who declares timers.
+fn declarer(has_component: bool) -> &'static str {
+    if has_component { "its component" } else { "the job" }
+}
+
+/// What can be done about timers that are others.
+fn timer_hint(has_component: bool) -> &'static str {
+    match has_component {
+        true => "declare the timers of the snapshot first, in their order",
+        false => "give the operator another name",
+    }
+}
+
+impl ShapeError {
+    /// The operator.
+    pub fn operator(&self) -> &OperatorId {
+        match self {
+            ShapeError::Timer { operator, .. }
+            | ShapeError::Rules { operator, .. }
+            | ShapeError::Windows { operator, .. } => operator,
+        }
+    }
+}
+
 impl Shape {
     /// Whether what a snapshot has of `operator`, whose shape was `stored` then, means the same now. Timers may be added
-    /// behind the others.
-    pub fn check(&self, operator: &OperatorId, stored: &Shape) -> Result<(), ShapeError> {
+    /// behind the others. `has_component` says whether they are a component's.
+    pub fn check(&self, operator: &OperatorId, has_component: bool, stored: &Shape) -> Result<(), ShapeError> {
         let operator = || operator.clone();
         if self.windows != stored.windows {
             let (stored, declared) = (windows(stored.windows), windows(self.windows));
@@ -129,7 +158,7 @@ impl Shape {
             let is = self.timers.get(slot);
             if is != Some(was) {
                 let (stored, declared) = (timer(Some(was)), timer(is));
-                return Err(ShapeError::Timer { operator: operator(), slot, stored, declared });
+                return Err(ShapeError::Timer { operator: operator(), slot, stored, declared, has_component });
             }
         }
         Ok(())
@@ -177,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_its_time_has_to_mean_the_same() {
-        let fits = |now: &Shape, was: &Shape| now.check(&OperatorId::new("op"), was).is_ok();
+        let fits = |now: &Shape, was: &Shape| now.check(&OperatorId::new("op"), true, was).is_ok();
         assert!(fits(&timers(&["a", "b"]), &timers(&["a", "b"])));
         assert!(fits(&timers(&["a", "b", "c"]), &timers(&["a", "b"])));
         assert!(!fits(&timers(&["b", "a"]), &timers(&["a", "b"])));
@@ -213,10 +242,13 @@ mod tests {
 
     #[test]
     fn the_error_names_both() {
-        let error = timers(&["b"]).check(&OperatorId::new("op"), &timers(&["a"])).expect_err("they differ");
+        let error = timers(&["b"]).check(&OperatorId::new("op"), true, &timers(&["a"])).expect_err("they differ");
         assert!(matches!(error, ShapeError::Timer { slot: 0, .. }));
         assert!(error.to_string().contains("timer 0 is \"a\" (event time) in the snapshot"), "{error}");
-        let error = windows(20, 5).check(&OperatorId::new("op"), &windows(10, 0)).expect_err("they differ");
+        assert!(error.to_string().contains("hint: declare the timers of the snapshot first"), "{error}");
+        let error = timers(&["b"]).check(&OperatorId::new("op"), false, &timers(&["a"])).expect_err("they differ");
+        assert!(error.to_string().contains("the job declares \"b\" (event time)\n\nhint: give"), "{error}");
+        let error = windows(20, 5).check(&OperatorId::new("op"), false, &windows(10, 0)).expect_err("they differ");
         assert!(error.to_string().contains("10 ms long in the snapshot"), "{error}");
         assert!(error.to_string().contains("20 ms long with an offset of 5 ms\n"), "{error}");
     }

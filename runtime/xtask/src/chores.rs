@@ -1,6 +1,6 @@
 //! Tests and benchmarks: everything built and run, nothing to set up before.
 
-use crate::{guests, repository, setup};
+use crate::{guests, languages, repository, setup};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +13,7 @@ pub(crate) fn test() -> Result<()> {
     guests::build()?;
     build_all()?;
     cargo(&["test", "--release", "--workspace"])?;
+    languages::test()?;
     // The examples' operators also run natively, in plain unit tests.
     let examples = repository().join("guest-examples/Cargo.toml");
     let target = guests::target_directory()?.join("examples");

@@ -31,7 +31,7 @@ struct Customer {
 /// Builds what the main example needs, runs it and shows the customers who have spent most.
 pub(crate) fn run() -> Result<()> {
     setup::to_build()?;
-    guests::build()?;
+    guests::build_rust()?;
     chores::build_all()?;
     let target = guests::target_directory()?;
     let folder = target.join("demo");

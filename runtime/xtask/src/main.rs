@@ -1,12 +1,13 @@
 //! `cargo xtask`: the chores of this repository, as one program.
 //!
-//! [`setup`] and [`toolchain`] find, or install with [`apt`], what is needed; [`guests`] builds the guest programs;
-//! [`chores`] and [`demo`] are the commands of the README.
+//! [`setup`], [`toolchain`] and [`languages`] find, or install with [`apt`] and other clients, what is needed; [`guests`] builds
+//! the guest programs; [`chores`] and [`demo`] are the commands of the README.
 
 mod apt;
 mod chores;
 mod demo;
 mod guests;
+mod languages;
 mod setup;
 mod toolchain;
 
@@ -25,7 +26,7 @@ struct Arguments {
 enum Chore {
     /// Install what a build and the tests need, as far as it is missing. The other chores do what they need of it.
     Setup,
-    /// Build the guest programs: the examples, and the fixtures of the tests.
+    /// Build the guest programs in all languages: the examples, and the fixtures of the tests.
     Guests,
     /// Build everything needed, run the main example and show the best customers.
     Demo,
@@ -39,7 +40,7 @@ enum Chore {
 
 #[derive(Args)]
 struct Bench {
-    /// Which parts: boundary, throughput, native, latency, memory, state, checkpoints, flink. All but flink, if none is named.
+    /// Which parts: boundary, languages, throughput, native, latency, memory, state, checkpoints, flink. All but flink, if none is named.
     parts: Vec<String>,
 
     /// For flink and checkpoints: the folder with the other engine's harness, `setup.sh` and `run.sh QUERY EVENTS
@@ -77,7 +78,7 @@ struct Soak {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().chore {
-        Chore::Setup => setup::to_build().and_then(|()| setup::to_test()),
+        Chore::Setup => setup::to_build().and_then(|()| setup::to_build_guests()).and_then(|()| setup::to_test()),
         Chore::Guests => guests::build(),
         Chore::Demo => demo::run(),
         Chore::Test => chores::test(),

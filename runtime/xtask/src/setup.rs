@@ -1,17 +1,15 @@
 //! What a build and the tests need of the machine, besides Rust: found, or installed.
 //!
 //! RocksDB is C++, and its bindings are made with libclang. A test reads savepoints with `pyarrow`, which shares nothing
-//! with what wrote them, and one cuts the network between worker processes, with `ip`.
+//! with what wrote them, and one cuts the network between worker processes, with `ip`. Guests in other languages need theirs:
+//! [`languages`] has what does not come from Debian.
 
 use crate::apt::{self, runs};
-use crate::guests;
-use anyhow::{Context, Result, bail};
+use crate::languages;
+use anyhow::{Result, bail};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-/// The release of `pyarrow` that tests use.
-const PYARROW: &str = "22.0.0";
+use std::path::PathBuf;
+use std::process::Command;
 
 /// Something that a Debian package brings.
 struct Need {
@@ -27,21 +25,31 @@ const TO_BUILD: [Need; 2] = [
     Need { what: "libclang to make RocksDB's bindings with", package: "libclang-dev", is_there: has_libclang },
 ];
 
-/// Needed by tests.
-const TO_TEST: [Need; 2] = [
-    Need { what: "program `ip` to test a network that fails with", package: "iproute2", is_there: has_ip },
+/// Needed to build guests in all languages.
+const TO_BUILD_GUESTS: [Need; 2] = [
     Need { what: "Python that makes virtual environments", package: "python3-venv", is_there: has_python_with_venv },
+    Need { what: "npm", package: "npm", is_there: has_npm },
 ];
+
+/// Needed by tests.
+const TO_TEST: [Need; 1] =
+    [Need { what: "program `ip` to test a network that fails with", package: "iproute2", is_there: has_ip }];
 
 /// Installs what is missing of what a build needs.
 pub(crate) fn to_build() -> Result<()> {
     install_missing(&TO_BUILD)
 }
 
-/// Installs what is missing of what the tests need, beyond a build.
+/// Installs what is missing of what guests in all languages need, beyond a build.
+pub(crate) fn to_build_guests() -> Result<()> {
+    install_missing(&TO_BUILD_GUESTS)?;
+    languages::install_python()?;
+    languages::go().map(|_| ())
+}
+
+/// Installs what is missing of what the tests need, beyond guests.
 pub(crate) fn to_test() -> Result<()> {
-    install_missing(&TO_TEST)?;
-    install_pyarrow(&guests::target_directory()?.join("python"))
+    install_missing(&TO_TEST)
 }
 
 fn install_missing(needs: &[Need]) -> Result<()> {
@@ -77,43 +85,18 @@ fn has_ip() -> bool {
     ["ip", "/usr/sbin/ip", "/sbin/ip"].iter().any(|ip| runs(Command::new(ip).arg("-V")))
 }
 
+fn has_npm() -> bool {
+    runs(Command::new("npm").arg("--version"))
+}
+
 fn has_python_with_venv() -> bool {
     python_with_venv().is_some()
 }
 
 /// The Python in use if it makes environments, or Debian's.
-fn python_with_venv() -> Option<&'static str> {
+pub(crate) fn python_with_venv() -> Option<&'static str> {
     let makes_environments = |python: &&str| runs(Command::new(python).args(["-c", "import venv, ensurepip"]));
     ["python3", "/usr/bin/python3"].into_iter().find(makes_environments)
-}
-
-/// A virtual environment in `folder` with `pyarrow`; the tests find it there.
-fn install_pyarrow(folder: &Path) -> Result<()> {
-    let python = folder.join("bin/python3");
-    let check = format!("import pyarrow; assert pyarrow.__version__ == '{PYARROW}'");
-    let has_pyarrow = || runs(Command::new(&python).args(["-c", &check]));
-    if has_pyarrow() {
-        return Ok(());
-    }
-    let maker = python_with_venv().context("there is no Python that makes virtual environments")?;
-    // With `--clear` one that was left half made, or by a Python that is gone, is made anew.
-    let steps = [
-        (Path::new(maker), ["-m", "venv", "--clear"].as_slice(), folder.display().to_string()),
-        (&python, &["-m", "pip", "install", "--only-binary", ":all:", "--quiet"], format!("pyarrow=={PYARROW}")),
-    ];
-    for (program, arguments, last) in steps {
-        let line = format!("{} {} {last}", program.display(), arguments.join(" "));
-        eprintln!("running: {line}");
-        let status = Command::new(program).args(arguments).arg(&last).stdin(Stdio::null()).status();
-        let status = status.with_context(|| format!("cannot run {line}"))?;
-        if !status.success() {
-            bail!("{line} failed ({status}); a test needs Python with pyarrow {PYARROW} in {}", folder.display());
-        }
-    }
-    if !has_pyarrow() {
-        bail!("pip has installed pyarrow {PYARROW} in {}, and yet Python cannot import it", folder.display());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

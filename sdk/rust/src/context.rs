@@ -27,6 +27,7 @@ pub struct Context<'a, O> {
     timers: Vec<u8>,
     rejected: Vec<u8>,
     reasons: Vec<u8>,
+    marks: Vec<u8>,
     /// Whether records are made from records or from groups.
     origin: Origin,
     /// What an emitted record names as its source.
@@ -60,6 +61,7 @@ pub enum Level {
 pub(crate) struct Position {
     emitted: usize,
     timers: usize,
+    marks: usize,
 }
 
 impl<'a, O: Operator> Context<'a, O> {
@@ -182,6 +184,7 @@ impl<'a, O> Context<'a, O> {
             timers: Vec::new(),
             rejected: Vec::new(),
             reasons: Vec::new(),
+            marks: Vec::new(),
             origin,
             source: 0,
             record: None,
@@ -199,7 +202,7 @@ impl<'a, O> Context<'a, O> {
             Origin::Group => group,
         };
         (self.source, self.record, self.group) = (source, Some(record), group);
-        Position { emitted: self.emitted.len(), timers: self.timers.len() }
+        Position { emitted: self.emitted.len(), timers: self.timers.len(), marks: self.marks.len() }
     }
 
     /// Puts a group as a whole at hand.
@@ -216,11 +219,12 @@ impl<'a, O> Context<'a, O> {
         }
     }
 
-    /// Rejects the record at hand and undoes what it emitted and which timers it set.
+    /// Rejects the record at hand and undoes what it emitted, which timers it set and which marks it made.
     #[cold]
     pub(crate) fn reject(&mut self, record: usize, position: Position, reason: &str) {
         self.emitted.truncate(position.emitted);
         self.timers.truncate(position.timers);
+        self.marks.truncate(position.marks);
         self.unwritten = None;
         self.reject_only(record, reason);
     }
@@ -241,6 +245,13 @@ impl<'a, O> Context<'a, O> {
         self.timers.extend_from_slice(&at.0.to_le_bytes());
     }
 
+    /// Adds an entry to the column of marks.
+    pub(crate) fn push_mark(&mut self, at: EventTime) {
+        push_word(&mut self.marks, self.source as u32);
+        push_word(&mut self.marks, 0);
+        self.marks.extend_from_slice(&at.0.to_le_bytes());
+    }
+
     /// The timer at hand, in a call with timers.
     pub(crate) fn due_timer(&self) -> Timer {
         Timer::at(self.record.map_or(0, |record| self.batch.byte(id::INPUTS, record, 0)).into())
@@ -249,13 +260,14 @@ impl<'a, O> Context<'a, O> {
     /// The frame that goes back to the host.
     pub(crate) fn finish(self, writes: &Writes) -> Vec<u8> {
         let emitted = self.emitted.columns();
-        let mut columns = [(0, &[][..]); 16];
+        let mut columns = [(0, &[][..]); 17];
         columns[..11].copy_from_slice(&emitted);
         columns[11] = (id::WRITES, &writes.entries);
         columns[12] = (id::WRITE_BYTES, &writes.bytes);
         columns[13] = (id::TIMERS, &self.timers);
         columns[14] = (id::REJECTED, &self.rejected);
         columns[15] = (id::REASONS, &self.reasons);
+        columns[16] = (id::MARKS, &self.marks);
         frame::write(&columns)
     }
 }

@@ -27,8 +27,9 @@ pub(crate) mod id {
     pub(crate) const TIMERS: usize = 20;
     pub(crate) const REJECTED: usize = 21;
     pub(crate) const REASONS: usize = 22;
+    pub(crate) const MARKS: usize = 23;
     /// Ids below this one are known here; a reader skips the others.
-    pub(crate) const COUNT: usize = 23;
+    pub(crate) const COUNT: usize = 24;
 }
 
 /// In an end: there is no value.

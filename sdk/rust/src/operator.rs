@@ -97,6 +97,8 @@ pub fn describe<O: Operator>() -> Description {
     };
     let mut outputs = vec![port::<O::Output>("main")];
     outputs.extend(declared.outputs);
+    // World `keyed` does not say so.
+    let needs_window = <O::World as World<O>>::KIND == Kind::ProcessWindow;
     Description {
         name: declared.name.into(),
         version: declared.version.into(),
@@ -105,7 +107,7 @@ pub fn describe<O: Operator>() -> Description {
         outputs,
         states: declared.states,
         timers: declared.timers,
-        options: Vec::new(),
+        options: needs_window.then(|| ("window".into(), "required".into())).into_iter().collect(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::instance::note_record;
 use crate::operator::{Kind, Operator, World};
 use crate::record::Record;
 use crate::state::Writes;
+use crate::time::EventTime;
 use crate::wit::keyed::tidewheel::operator::types::Call;
 
 /// An operator that looks at one record at a time: maps, filters, splits.
@@ -63,6 +64,43 @@ pub trait Stateless: Operator {
     /// An error fails the job.
     fn open(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+impl<O: Stateless> Context<'_, O> {
+    /// Claims that after the record at hand no record at or below `at` will come, for the split that it was read from.
+    ///
+    /// It is the watermark of a source that has this operator as its `event-time`, and for such a one only: elsewhere a
+    /// record that makes one is set aside. One at or below an earlier one changes nothing.
+    ///
+    /// ```
+    /// use tidewheel::{Context, Emit, Error, EventTime, Record, Result, Stateless, Text, operator};
+    ///
+    /// /// Lines such as `1500 hello`, and `until 1499` where nothing earlier comes any more.
+    /// #[operator(stateless)]
+    /// struct Timed;
+    ///
+    /// impl Stateless for Timed {
+    ///     type In = Text;
+    ///     type Out = Text;
+    ///
+    ///     fn process(&mut self, line: Record<&str>, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let (time, text) = line.split_once(' ').ok_or_else(|| Error::reject("no space"))?;
+    ///         match time {
+    ///             "until" => ctx.emit_watermark(EventTime(text.parse()?)),
+    ///             time => ctx.emit_record(Emit::new(text).time(EventTime(time.parse()?))),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # use tidewheel::harness::Harness;
+    /// let mut harness = Harness::<Timed>::new();
+    /// harness.send_all([("", EventTime(0), "1500 hello"), ("", EventTime(0), "until 1499")]);
+    /// assert_eq!(harness.records()[0].event_time, EventTime(1500));
+    /// assert_eq!(harness.watermarks(), [EventTime(1499)]);
+    /// ```
+    pub fn emit_watermark(&mut self, at: EventTime) {
+        self.push_mark(at);
     }
 }
 

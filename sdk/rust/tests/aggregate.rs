@@ -104,6 +104,29 @@ fn records_of_a_stateless_operator_stay_in_order() {
 }
 
 #[test]
+fn watermarks_of_a_record_that_is_rejected_are_undone() {
+    #[operator(stateless)]
+    struct Claims;
+
+    impl Stateless for Claims {
+        type In = Text;
+        type Out = Text;
+
+        fn process(&mut self, text: Record<&str>, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.emit_watermark(text.event_time);
+            ctx.emit_watermark(EventTime(text.parse()?));
+            Ok(())
+        }
+    }
+
+    let mut harness = Harness::<Claims>::new();
+    harness.send_all([("", EventTime(5), "10"), ("", EventTime(20), "x"), ("", EventTime(30), "7")]);
+    assert_eq!(harness.watermarks(), [5, 10, 30, 7].map(EventTime));
+    assert!(harness.watermarks().is_empty(), "they are taken");
+    assert_eq!(harness.rejected().len(), 1);
+}
+
+#[test]
 fn random_numbers_repeat_with_the_call() {
     #[operator(stateless)]
     struct Dice;

@@ -8,8 +8,8 @@ use anyhow::Result;
 use tidewheel_engine::Plan;
 use tidewheel_types::contract::Contract;
 
-/// Plans the job and says so; the first mistake is the error. Of a savepoint it says what becomes of each state, before
-/// anything is stopped.
+/// Plans the job and says so; the first mistake is the error. Of a savepoint it says what becomes of each state, and all that
+/// does not fit, before anything is stopped.
 pub(crate) fn execute(check: &Check) -> Result<()> {
     let (spec, plan) = super::plan(&check.job, &check.settings)?;
     if let Some(url) = &check.from_savepoint {
@@ -19,7 +19,6 @@ pub(crate) fn execute(check: &Check) -> Result<()> {
             false => terminal::print(&text(&contract))?,
         }
         contract.check(&check.allow_drop)?;
-        plan.check_shapes(&state::entries::open(url)?.manifest)?;
     }
     let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
     terminal::say(&format!(

@@ -4,12 +4,13 @@ use super::running;
 use crate::args::Rate;
 use crate::{render, terminal};
 use anyhow::Result;
-use tidewheel_server::model::SourceRate;
+use tidewheel_server::model::{RateRequest, SourceRate};
 
-/// Sets it.
+/// Sets it; a bound that is not named stays.
 pub(crate) fn execute(rate: &Rate) -> Result<()> {
     let job = running::find(&rate.job)?;
-    let wanted = SourceRate { source: rate.source.clone(), records: rate.records, bytes: rate.bytes };
+    let &Rate { records, bytes, unlimited, .. } = rate;
+    let wanted = RateRequest { source: rate.source.clone(), records, bytes, unlimited };
     let set = running::connect(&job)?.rate(&wanted)?;
     if rate.json {
         return Ok(terminal::print_json(&serde_json::to_string(&set)?)?);

@@ -40,6 +40,8 @@ pub(crate) struct FunctionTask {
     retry: Retry,
     /// Every call gets one record or timer, in an instance of its own.
     fresh_instances: bool,
+    /// It is the component of a source, and may make marks.
+    in_source: bool,
     /// The frame under construction; reused from call to call.
     pub(super) frame: Vec<u8>,
 }
@@ -100,6 +102,7 @@ impl FunctionTask {
             groups: size,
             retry: Retry::default(),
             fresh_instances: false,
+            in_source: false,
             frame: Vec::new(),
         }
     }
@@ -107,6 +110,11 @@ impl FunctionTask {
     /// The same, whose calls get one record or timer each, in an instance of its own, if so.
     pub(crate) fn with_fresh_instances(self, fresh_instances: bool) -> Self {
         FunctionTask { fresh_instances, ..self }
+    }
+
+    /// The same, of a source.
+    pub(crate) fn in_source(self) -> Self {
+        FunctionTask { in_source: true, ..self }
     }
 
     /// Number of states that ride.
@@ -223,7 +231,8 @@ impl FunctionTask {
         let seed = xxh3_64_with_seed(&self.calls.to_le_bytes(), self.seed);
         let call = Call { now: at.now, watermark: at.watermark.0, seed };
         let windows = attempt.export == Export::Process && attempt.pieces == Pieces::Groups;
-        let shape = CallShape { records: attempt.records as u32, groups: attempt.groups as u32, windows };
+        let (records, groups) = (attempt.records as u32, attempt.groups as u32);
+        let shape = CallShape { records, groups, windows, in_source: self.in_source };
         let output = self.callee.call((attempt.export, call), &self.frame, &shape, &self.description)?;
         let (bytes, bytes_max) = (emit::bytes_max(&output, from), self.limits.output_bytes_max * INHERITED_FACTOR);
         if bytes as u64 > bytes_max {

@@ -31,6 +31,7 @@ pub(crate) mod window;
 
 pub(crate) use callee::{Callee, describe};
 pub(crate) use cuts::Cuts;
+pub(crate) use emit::{Inherit, Piece};
 pub(crate) use function::FunctionTask;
 pub(crate) use memory::Memory;
 pub(crate) use poison::backtrace;

@@ -5,6 +5,7 @@ use crate::alignment::Aligned;
 use crate::error::EngineError;
 use crate::operator::join::PairFormat;
 use crate::refuse::Names;
+use crate::watermark::WatermarkStrategy;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::job::{
-    AlignmentSpec, ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobMode, JobSpec, Keep, OnError, OperatorSpec,
-    RestartStrategy, SinkSpec, SourceSpec,
+    AlignmentSpec, ComponentSpec, EventTimeSpec, ExchangeKind, FunctionSpec, InputRef, JobMode, JobSpec, Keep, OnError,
+    OperatorSpec, RestartStrategy, SinkSpec, SourceSpec, WatermarkSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -119,6 +120,13 @@ impl Planner<'_> {
             }
             None => source.splits().map_err(failed)?,
         };
+        let component = spec.component().map(|called| self.source_component(spec, called)).transpose()?;
+        let mut ports = component.as_ref().map_or_else(|| vec![String::new()], output_names);
+        ports.push(DEAD_LETTER.to_owned());
+        let event_time = match &spec.event_time {
+            Some(EventTimeSpec::Place(place)) => Some(place.clone()),
+            _ => None,
+        };
         let index = self.nodes.len() as u32;
         let aligned = spec.watermark.alignment.as_ref().map(|alignment| self.align(index, alignment));
         self.nodes.push(Node {
@@ -126,19 +134,47 @@ impl Planner<'_> {
             role: Role::Source(SourceNode {
                 source,
                 key: spec.key.clone(),
-                event_time: spec.event_time.clone(),
-                out_of_orderness_ms: (!is_batch).then_some(spec.watermark.out_of_orderness_ms),
+                event_time,
+                component,
+                watermarks: watermarks(&spec.watermark, is_batch),
                 idle_after: spec.watermark.idle_after_ms.filter(|_| !is_batch).map(Duration::from_millis),
                 rate_limit: spec.rate_limit,
                 aligned,
                 splits: splits.clone(),
             }),
-            ports: vec![String::new(), DEAD_LETTER.to_owned()],
+            ports,
             on_error: spec.on_error,
             sources: vec![index],
             delay_ms: 0,
         });
         Ok(splits)
+    }
+
+    /// The component that the records of a source go through.
+    fn source_component(&self, spec: &SourceSpec, called: &ComponentSpec) -> Result<Function, EngineError> {
+        let function = self.function(&spec.id, called)?;
+        let (world, inputs) = (function.component.world(), function.component.description().inputs.len());
+        let problem = match (world, inputs) {
+            (World::Stateless, 0..=1) => return Ok(function),
+            (World::Stateless, _) => format!("wants {inputs} inputs, and a source is one"),
+            _ => format!("is of world {world}, and the component of an event time is of world stateless"),
+        };
+        Err(self.wrong(spec.line, format!("[sources.{}]: {:?} {problem}", spec.id, called.path)))
+    }
+
+    /// A component with what goes with it.
+    fn function(&self, id: &OperatorId, called: &ComponentSpec) -> Result<Function, EngineError> {
+        let component = self
+            .runtime
+            .load(&self.folder.join(&called.path))
+            .map_err(|source| EngineError::Guest { operator: id.clone(), source: Box::new(source) })?;
+        let defaults = Limits::default();
+        let limits = Limits {
+            memory_bytes_max: called.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+            deadline_ms_max: called.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+            output_bytes_max: called.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+        };
+        Ok(Function { component, config: called.config.to_string(), limits })
     }
 
     /// Puts a source into its group.
@@ -185,29 +221,14 @@ impl Planner<'_> {
 
     /// Adds an operator that calls a component.
     fn component(&mut self, spec: &OperatorSpec, called: &ComponentSpec) -> Result<(), EngineError> {
-        let component = self
-            .runtime
-            .load(&self.folder.join(&called.path))
-            .map_err(|source| EngineError::Guest { operator: spec.id.clone(), source: Box::new(source) })?;
-        let description = component.description();
-        let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
-        ports.resize(description.output_count(), String::new());
-        let defaults = Limits::default();
-        let function = Function {
-            config: called.config.to_string(),
-            limits: Limits {
-                memory_bytes_max: called.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-                deadline_ms_max: called.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-                output_bytes_max: called.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
-            },
-            component: component.clone(),
-        };
-        let role = self.role(spec, &called.path, component.world(), function)?;
+        let function = self.function(&spec.id, called)?;
+        let mut ports = output_names(&function);
+        let (world, inputs) = (function.component.world(), function.component.description().inputs.len().max(1));
+        let role = self.role(spec, &called.path, world, function)?;
         if role.has_windows() {
             ports.push(LATE.to_owned());
         }
         ports.push(DEAD_LETTER.to_owned());
-        let inputs = description.inputs.len().max(1);
         if inputs > 1 && inputs != spec.inputs.len() {
             return Err(self.wrong(
                 spec.line,
@@ -329,6 +350,9 @@ impl Planner<'_> {
         }
         match (world, &spec.window) {
             (World::Aggregate, None) => does_not_fit("it needs a \"window\", such as window = { tumbling = \"10s\" }"),
+            (World::Keyed, None) if function.component.description().needs_window() => does_not_fit(
+                "it sees all records of a window, so it needs a \"window\", such as window = { tumbling = \"10s\" }",
+            ),
             (World::Stateless, Some(_)) => does_not_fit("only worlds aggregate and keyed take a \"window\""),
             (World::Keyed, Some(_)) if !function.component.description().timers.is_empty() => does_not_fit(
                 "it has timers, and with a \"window\" nothing but windows fires: remove the one or the other",
@@ -389,14 +413,18 @@ impl Planner<'_> {
     /// A keyed operator that reads straight from a source without a key would see one single key.
     fn demand_key(&self, from: usize, spec: &OperatorSpec, input: &InputRef) -> Result<(), EngineError> {
         match &self.nodes[from].role {
-            Role::Source(source) if source.key.is_none() && !source.source.has_keys() => Err(self.wrong(
-                input.line,
-                format!(
-                    "[operators.{}] works by key, and its input {:?} has none: add key = {{ json = \"/…\" }} to either",
-                    spec.id,
-                    self.nodes[from].id.as_str()
-                ),
-            )),
+            Role::Source(source)
+                if source.key.is_none() && source.component.is_none() && !source.source.has_keys() =>
+            {
+                Err(self.wrong(
+                    input.line,
+                    format!(
+                        "[operators.{}] works by key, and its input {:?} has none: add key = {{ json = \"/…\" }} to either",
+                        spec.id,
+                        self.nodes[from].id.as_str()
+                    ),
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -424,6 +452,22 @@ impl Planner<'_> {
 
     fn wrong(&self, line: usize, message: String) -> EngineError {
         self.spec.error(line, message).into()
+    }
+}
+
+/// The outputs of a component: the main one, then those on the side.
+fn output_names(function: &Function) -> Vec<String> {
+    let description = function.component.description();
+    let mut names: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
+    names.resize(description.output_count(), String::new());
+    names
+}
+
+fn watermarks(spec: &WatermarkSpec, is_batch: bool) -> WatermarkStrategy {
+    match (is_batch, spec.is_punctuated) {
+        (true, _) => WatermarkStrategy::NoWatermarks,
+        (false, true) => WatermarkStrategy::Punctuated,
+        (false, false) => WatermarkStrategy::BoundedOutOfOrderness { ms: spec.out_of_orderness_ms },
     }
 }
 

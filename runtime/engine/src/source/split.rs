@@ -1,13 +1,13 @@
 //! One split on the worker that reads it.
 
 use crate::claims::{Claim, ClaimState};
-use crate::watermark::{Progress, SplitClock};
+use crate::watermark::{Progress, Reached, SplitClock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tidewheel_checkpoint::SplitState;
 use tidewheel_connectors::{ConnectorError, Malformed, Position, ReadStatus, SplitReader, Waker};
-use tidewheel_types::Batch;
+use tidewheel_types::{Batch, Watermark};
 use timely::scheduling::SyncActivator;
 
 /// Whether a split has something to read.
@@ -61,7 +61,7 @@ impl SplitTask {
         });
         let position = restored.map(|split| Position(split.position.clone()));
         if let Some(split) = restored {
-            clock.restore(split.largest, split.idle);
+            clock.restore(Reached { largest: split.largest, marked: split.marked }, split.idle);
         }
         let has_ended = restored.is_some_and(|split| split.ended);
         let (reader, state, ended_at) = match has_ended {
@@ -82,10 +82,12 @@ impl SplitTask {
             (None, Some(position)) => position.clone(),
             (None, None) => Position::default(),
         };
+        let Reached { largest, marked } = self.clock.reached();
         SplitState {
             name: self.name.clone(),
             position: position.0,
-            largest: self.clock.largest(),
+            largest,
+            marked,
             idle: self.clock.progress(now) == Progress::Idle,
             ended: self.state == State::Ended,
         }
@@ -142,18 +144,9 @@ impl SplitTask {
         let reader = self.reader.as_mut().expect("a split that has ended is not read");
         self.state = match reader.read(now, bytes_max, batch, malformed)? {
             ReadStatus::Ready => State::Ready,
-            ReadStatus::Pending => {
-                self.clock.wait();
-                State::Pending
-            }
-            ReadStatus::Wait(wait) => {
-                self.clock.wait();
-                State::Waiting(now + wait)
-            }
-            ReadStatus::End => {
-                self.clock.end();
-                State::Ended
-            }
+            ReadStatus::Pending => State::Pending,
+            ReadStatus::Wait(wait) => State::Waiting(now + wait),
+            ReadStatus::End => State::Ended,
         };
         if let Some(watermark) = reader.watermark() {
             self.clock.tell(watermark);
@@ -161,12 +154,24 @@ impl SplitTask {
         Ok(())
     }
 
-    /// Takes note of what a read has found: the largest event time of its records.
-    pub(crate) fn found(&mut self, largest: Option<i64>, now: Instant) {
-        match largest {
-            Some(largest) => self.clock.records(largest, now),
-            None => self.clock.no_records(now),
+    /// Takes note of how far the records of the read at `read_at` have brought it; nowhere, if there were none. Until now,
+    /// when they are through the source, it was held back.
+    pub(crate) fn found(&mut self, reached: Reached, read_at: Instant, now: Instant) {
+        match reached == Reached::default() {
+            false => self.clock.records(reached, read_at),
+            true => self.clock.no_records(read_at),
         }
+        self.clock.held_until(now);
+        match self.state {
+            State::Ready => {}
+            State::Pending | State::Waiting(_) => self.clock.wait(),
+            State::Ended => self.clock.end(),
+        }
+    }
+
+    /// Where its watermark is.
+    pub(crate) fn watermark(&self) -> Watermark {
+        self.clock.watermark()
     }
 
     /// What it claims.
@@ -182,7 +187,7 @@ impl SplitTask {
             Progress::Idle => ClaimState::Idle,
             Progress::Ended => ClaimState::Ended,
         };
-        let claim = Claim { state, watermark_ms: self.clock.watermark().0 };
+        let claim = Claim { state, watermark_ms: self.watermark().0 };
         let is_news = self.claimed.replace(claim) != Some(claim);
         is_news.then_some(claim)
     }

@@ -15,6 +15,7 @@ use tidewheel_state::{BackendKind, SharedMemory};
 enum Kind {
     Interval(i64, i64),
     Window { size: i64, slide: i64 },
+    Session { gap: i64 },
     Temporal,
 }
 
@@ -31,6 +32,7 @@ impl Join {
         let kind = match self.kind {
             Kind::Interval(lower, upper) => format!("interval = ['{lower}ms', '{upper}ms']"),
             Kind::Window { size, slide } => format!("window = {{ sliding = '{size}ms', slide = '{slide}ms' }}"),
+            Kind::Session { gap } => format!("window = {{ session = '{gap}ms' }}"),
             Kind::Temporal => "temporal = true".to_owned(),
         };
         let outer = match self.outer {
@@ -91,6 +93,7 @@ impl Model {
                 }
                 last + size - 1 <= self.watermark
             }
+            Kind::Session { gap } => self.session_of(input, gap).1 - 1 <= self.watermark,
             Kind::Temporal => input.is_left && input.time <= self.watermark,
         };
         if is_late {
@@ -110,12 +113,39 @@ impl Model {
         self.waiting.push(Waiting { input, is_matched });
     }
 
+    /// Start and end of the session of a record: what it merges of those that wait, as Flink's `MergingWindowSet`.
+    fn session_of(&self, input: Input, gap: i64) -> (i64, i64) {
+        let (mut start, mut end) = (input.time, input.time + gap);
+        loop {
+            let others = self.waiting.iter().map(|waiting| waiting.input).filter(|other| other.key == input.key);
+            let touching = others.filter(|other| other.time <= end && other.time + gap >= start);
+            let merged =
+                touching.fold((start, end), |(start, end), other| (start.min(other.time), end.max(other.time + gap)));
+            if merged == (start, end) {
+                return merged;
+            }
+            (start, end) = merged;
+        }
+    }
+
+    /// Every session that has ended.
+    fn end_sessions(&mut self, gap: i64) {
+        while let Some((key, start, end)) = self.waiting.iter().find_map(|&Waiting { input, .. }| {
+            let (start, end) = self.session_of(input, gap);
+            (end - 1 <= self.watermark).then_some((input.key, start, end))
+        }) {
+            self.pair_all(key, start, end - 1);
+            self.waiting.retain(|&Waiting { input, .. }| input.key != key || !(start..end).contains(&input.time));
+        }
+    }
+
     fn advance(&mut self, watermark: i64) {
         let before = self.watermark;
         self.watermark = self.watermark.max(watermark);
         match self.join.kind {
             Kind::Interval(lower, upper) => self.forget(lower, upper),
             Kind::Window { size, slide } => self.fire(size, slide, before),
+            Kind::Session { gap } => self.end_sessions(gap),
             Kind::Temporal => self.look_up(),
         }
     }
@@ -135,21 +165,26 @@ impl Model {
             if last <= before || last > self.watermark {
                 continue;
             }
-            let of = |is_left| {
-                let inputs = self.waiting.iter().map(|waiting| waiting.input);
-                let in_window = |input: &Input| input.key == key && (start..=last).contains(&input.time);
-                inputs.filter(|input| input.is_left == is_left).filter(in_window).collect::<Vec<_>>()
-            };
-            let (lefts, rights) = (of(true), of(false));
-            for &left in &lefts {
-                self.results.extend(rights.iter().map(|&right| (last, pair(Some(left), Some(right)))));
-            }
-            if rights.is_empty() && self.join.outer[0] {
-                self.results.extend(lefts.iter().map(|&left| (last, alone(left))));
-            }
-            if lefts.is_empty() && self.join.outer[1] {
-                self.results.extend(rights.iter().map(|&right| (last, alone(right))));
-            }
+            self.pair_all(key, start, last);
+        }
+    }
+
+    /// Pairs what is in a window of a key.
+    fn pair_all(&mut self, key: u8, start: i64, last: i64) {
+        let of = |is_left| {
+            let inputs = self.waiting.iter().map(|waiting| waiting.input);
+            let in_window = |input: &Input| input.key == key && (start..=last).contains(&input.time);
+            inputs.filter(|input| input.is_left == is_left).filter(in_window).collect::<Vec<_>>()
+        };
+        let (lefts, rights) = (of(true), of(false));
+        for &left in &lefts {
+            self.results.extend(rights.iter().map(|&right| (last, pair(Some(left), Some(right)))));
+        }
+        if rights.is_empty() && self.join.outer[0] {
+            self.results.extend(lefts.iter().map(|&left| (last, alone(left))));
+        }
+        if lefts.is_empty() && self.join.outer[1] {
+            self.results.extend(rights.iter().map(|&right| (last, alone(right))));
         }
     }
 
@@ -197,6 +232,7 @@ fn joins() -> impl Strategy<Value = Join> {
     prop_oneof![
         2 => interval.prop_map(|(lower, length, outer)| Join { kind: Kind::Interval(lower, lower + length), outer }),
         2 => window.prop_map(|(size, slide, outer)| Join { kind: Kind::Window { size, slide }, outer }),
+        2 => (1i64..25, any::<[bool; 2]>()).prop_map(|(gap, outer)| Join { kind: Kind::Session { gap }, outer }),
         1 => any::<bool>().prop_map(|left| Join { kind: Kind::Temporal, outer: [left, false] }),
     ]
 }
@@ -457,6 +493,47 @@ input = 'pairs'
     }
 }
 
+/// A record says what has become of its row: where the right side has versions that is the end of one. Elsewhere a record is a
+/// record, whatever it says, and a pair says nothing of it.
+#[test]
+fn what_a_change_is_in_a_join() {
+    let value = |number: u32, change: &str| format!("{{\"key\":1,\"number\":{number},\"change\":\"{change}\"}}");
+    let text = |join: &str| {
+        format!(
+            "[sources.a]\nconnector = 'a'\nkey = {{ json = '/key' }}\n[sources.b]\nconnector = 'b'\n\
+             key = {{ json = '/key' }}\n[operators.rows]\ncomponent = 'mark-change.wasm'\ninput = 'b'\n\
+             [operators.pairs]\njoin = {{ {join}, type = 'left' }}\ninput = ['a', 'rows']\n\
+             component = 'pair-text.wasm'\n[sinks.out]\nconnector = 'out'\ninput = 'pairs'\n"
+        )
+    };
+    let rows = [(10, "insert"), (20, "update-before"), (20, "update-after"), (30, "delete")];
+    let found = |join: &str, lefts: &[i64]| {
+        let row = |(number, &(time, change)): (u32, &(i64, &str))| MemoryRecord::new(time, "", value(number, change));
+        let left = |&time: &i64| MemoryRecord::new(time, "", value(time as u32, ""));
+        let a = MemorySource::of([lefts.iter().map(left).collect()]);
+        let b = MemorySource::of([(0..).zip(&rows).map(row).collect()]);
+        let (job, out) = TestJob::new(&text(join)).source("a", &a).source("b", &b).sink("out");
+        job.run(2);
+        let number = |side: &str| {
+            let side: Option<serde_json::Value> = serde_json::from_str(side).ok();
+            side.map_or("-".to_owned(), |side| side["number"].to_string())
+        };
+        let pair = |record: &MemoryRecord| {
+            let (left, right) = record.text().split_once('+').expect("a pair");
+            (number(left), number(right))
+        };
+        let mut found: Vec<String> =
+            out.committed().iter().map(pair).map(|(left, right)| format!("{left} {right}")).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(found("temporal = true", &[5, 15, 25, 35]), ["15 0", "25 2", "35 -", "5 -"]);
+    let all = ["15 0", "15 1", "15 2", "15 3"];
+    for join in ["interval = ['-1h', '1h']", "window = { tumbling = '1h' }", "window = { session = '1h' }"] {
+        assert_eq!(found(join, &[15]), all, "{join}");
+    }
+}
+
 /// A record that waits in vain passes late, with its own time: the window behind is not to have fired by then.
 #[test]
 fn what_waits_in_vain_is_not_late_behind_the_join() {
@@ -480,9 +557,12 @@ fn what_waits_in_vain_is_not_late_behind_the_join() {
 #[test]
 fn many_pairs_of_one_key_come_once() {
     let records: Vec<(i64, u32)> = (0..300).map(|number| (i64::from(number), number)).collect();
-    for join in
-        ["interval = ['-1h', '1h']", "window = { tumbling = '1h' }", "window = { sliding = '2h', slide = '1h' }"]
-    {
+    for join in [
+        "interval = ['-1h', '1h']",
+        "window = { tumbling = '1h' }",
+        "window = { sliding = '2h', slide = '1h' }",
+        "window = { session = '1ms' }",
+    ] {
         let operators = format!("join = {{ {join} }}\n[operators.last]\ncomponent = 'echo.wasm'\ninput = 'pairs'\n");
         let mut found = results(&operators, &records, &records);
         let windows = if join.contains("sliding") { 2 } else { 1 };

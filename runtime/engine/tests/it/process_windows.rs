@@ -126,16 +126,18 @@ fn a_record_that_is_not_of_the_format_is_rejected_and_not_among_the_others() {
 }
 
 #[test]
-fn a_component_with_timers_takes_no_windows() {
-    let refused = |component: &str| {
-        let text = format!("name = 'test'\n{}", JOB.replace("WINDOW", "tumbling = '1s'").replace("collect", component));
+fn a_component_takes_windows_or_does_not() {
+    let refused = |component: &str, job: &str| {
+        let text = format!("name = 'test'\n{}", job.replace("WINDOW", "tumbling = '1s'").replace("collect", component));
         let spec = JobSpec::parse(&text, "job.toml").unwrap_or_else(|error| panic!("{error}"));
         let mut registry = Registry::empty();
         registry.register("in", MemoryConnector::source(MemorySource::new(1)));
         plan(&spec, &registry).err().map(|error| error.to_string()).unwrap_or_default()
     };
-    let with_timers = refused("timers");
+    let without_window = refused("collect", &JOB.replace("window = { WINDOW }\n", ""));
+    assert!(without_window.contains("\"collect.wasm\" is of world keyed: it sees all records"), "{without_window}");
+    let with_timers = refused("timers", JOB);
     assert!(with_timers.contains("it has timers, and with a \"window\" nothing but windows fires"), "{with_timers}");
-    let stateless = refused("echo");
+    let stateless = refused("echo", JOB);
     assert!(stateless.contains("only worlds aggregate and keyed take a \"window\""), "{stateless}");
 }

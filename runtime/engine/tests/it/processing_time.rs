@@ -145,6 +145,40 @@ fn timers_that_were_replaced_or_deleted_do_not_fire() {
     assert_eq!(timers.end().len(), 6);
 }
 
+/// What the timer that traps did is undone, its key's other timers fire, and it does not come again.
+#[test]
+fn a_timer_that_traps_is_set_aside() {
+    let (source, clock) = (MemorySource::new(1), ManualClock::at(0));
+    let text = JOB.replace("key =", "on-error = 'dead-letter'\nkey =");
+    let text = format!("{text}[sinks.letters]\nconnector = 'letters'\ninput = 'timers.dead-letter'\n");
+    let (job, out) = TestJob::new(&text).source("orders", &source).sink("out");
+    let (job, letters) = job.sink("letters");
+    let job = job.start_with(JobOptions { clock: Clock::Manual(clock.clone()), ..JobOptions::workers(2) });
+    let keys = ["a", "b", "c", "d"];
+    let orders = keys.iter().flat_map(|key| [format!("{key} set first 10"), format!("{key} set first 30")]);
+    let orders = orders.chain(["b set poison 10".to_owned(), "c set poison 20".to_owned()]);
+    source.split(0).push(orders.map(|order| MemoryRecord::new(0, "", order)).collect::<Vec<_>>());
+    let taken = |it: &Running| it.counters().nodes.iter().find(|node| node.name == "timers").unwrap().records_in;
+    wait_until("the orders are carried out", || taken(&job) == 10);
+    clock.set(20);
+    wait_until("the first ones have fired", || out.taken().len() == 4 && letters.taken().len() == 2);
+    clock.set(30);
+    wait_until("the others have fired", || out.taken().len() == 8);
+    source.split(0).end();
+    job.wait();
+    let expected = keys.iter().flat_map(|key| [format!("{key} 1 first 10 20"), format!("{key} 2 first 30 30")]);
+    assert_eq!(sorted(texts(out.committed())), expected.collect::<Vec<_>>());
+    let letters = letters.committed().into_iter().map(|letter| serde_json::from_slice(&letter.value).expect("JSON"));
+    let mut said: Vec<String> = letters
+        .map(|letter: serde_json::Value| format!("{} {} {}", letter["key"], letter["timer"], letter["reason"]))
+        .collect();
+    said.sort();
+    assert_eq!(said.len(), 2);
+    for (said, key) in said.iter().zip(["b", "c"]) {
+        assert!(said.starts_with(&format!("\"{key}\" \"poison\" \"`on-timer` trapped")), "{said}");
+    }
+}
+
 #[test]
 fn a_timer_catches_up_after_a_long_silence() {
     let mut timers = Timers::start(1);

@@ -74,6 +74,11 @@ fn a_source_is_limited_while_it_runs() {
     clock.set(10_000);
     wait_until("more may be read by then", || split.waiting() < before);
     split.end();
+    let change = RateLimit { records: Some(5), bytes: None };
+    let both = RateLimit { records: Some(5), bytes: Some(1_000) };
+    assert_eq!(job.control().change_limit("in", change), Ok(both), "what is not named stays");
+    job.control().limit("in", RateLimit::default()).expect("it runs");
+    assert_eq!(job.control().change_limit("in", change), Ok(change));
     job.control().limit("in", RateLimit::default()).expect("it runs");
     job.wait();
     assert!(out.committed().len() > RECORDS + 100);

@@ -93,6 +93,8 @@ connector = 'out'
 input = ['fast', 'slow']
 ";
 
+const PUNCTUATED: &str = "event-time = { component = 'marks.wasm' }\nwatermark = { punctuated = true,";
+
 /// What the fast source reads at once at most: 64 KiB, in records of 1 KiB that are a second apart.
 const PIECE_MS: i64 = 66 * SECOND;
 
@@ -109,10 +111,18 @@ fn paused_at(job: &Running, at_least: i64) -> i64 {
 
 #[test]
 fn a_source_waits_for_the_slowest_of_its_group() {
-    for workers in [1, 2] {
+    // Once the fast one has watermarks that follow its event times, once those that its component says.
+    for (workers, is_punctuated) in [(1, false), (2, false), (2, true)] {
         let (fast, slow) = (MemorySource::new(1), MemorySource::new(2));
-        let (job, out) = TestJob::new(ALIGNED).source("fast", &fast).source("slow", &slow).sink("out");
-        fast.split(0).push((0..FAST_RECORDS).map(|at| MemoryRecord::new(at * SECOND, "", [0; 1_000])));
+        let text = match is_punctuated {
+            true => ALIGNED.replacen("watermark = {", PUNCTUATED, 1),
+            false => ALIGNED.to_owned(),
+        };
+        let (job, out) = TestJob::new(&text).source("fast", &fast).source("slow", &slow).sink("out");
+        fast.split(0).push((0..FAST_RECORDS).map(|at| match is_punctuated {
+            true => MemoryRecord::new(0, "", format!("{:1000}", format!("mark:{} ", at * SECOND - 1))),
+            false => MemoryRecord::new(at * SECOND, "", [0; 1_000]),
+        }));
         fast.split(0).end();
         let job = job.start(workers);
 

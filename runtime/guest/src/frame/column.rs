@@ -46,6 +46,8 @@ pub const TIMERS: u32 = 20;
 pub const REJECTED: u32 = 21;
 /// Why records were refused.
 pub const REASONS: u32 = 22;
+/// `{u32 record, u32 0, i64 time}` per mark: after that record none at or below that time will come.
+pub const MARKS: u32 = 23;
 
 /// Ids from here up are free for experiments; the host skips them.
 pub const EXPERIMENTS: u32 = 0x8000_0000;

@@ -138,4 +138,18 @@ pub enum FrameError {
         /// The record emitted.
         emitted: usize,
     },
+    /// A refused record has a mark.
+    #[error("record {record} is refused, but mark {mark} comes of it")]
+    RejectedMark {
+        /// The record refused.
+        record: u32,
+        /// The mark.
+        mark: usize,
+    },
+    /// There is a mark, and the component is not one that makes them.
+    #[error(
+        "it makes a watermark (column {id}), which only the component of a source may: event-time = {{ component = … }}",
+        id = crate::frame::column::MARKS
+    )]
+    Mark,
 }

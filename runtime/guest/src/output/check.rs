@@ -90,7 +90,7 @@ pub(super) fn check(
     contract: &Contract,
 ) -> Result<Checked, FrameError> {
     let frame = Frame::read(bytes)?;
-    if let Some(id) = (1..=column::REASONS).find(|&id| !may_have(export, id) && !frame.column(id).is_empty()) {
+    if let Some(id) = (1..=column::MARKS).find(|&id| !frame.column(id).is_empty() && !may_have(export, id)) {
         return Err(FrameError::Unexpected { id });
     }
     let of_groups = export == Export::Fire || export == Export::Process && shape.windows;
@@ -103,6 +103,7 @@ pub(super) fn check(
     if !of_groups && !rejected.is_empty() {
         check_nothing_comes_of(&rejected, &frame)?;
     }
+    check_marks(&frame, shape, &rejected)?;
     Ok(Checked { layout: frame.layout(), len, sources_are_identity, rejected })
 }
 
@@ -110,7 +111,7 @@ pub(super) fn check(
 pub(crate) fn check_migrated(bytes: &[u8], values: usize) -> Result<Cells, FrameError> {
     let frame = Frame::read(bytes)?;
     let is_cells = |id| [column::CELL_ENDS, column::CELLS].contains(&id);
-    if let Some(id) = (1..=column::REASONS).find(|&id| !is_cells(id) && !frame.column(id).is_empty()) {
+    if let Some(id) = (1..=column::MARKS).find(|&id| !is_cells(id) && !frame.column(id).is_empty()) {
         return Err(FrameError::Unexpected { id });
     }
     expect_count(&frame, column::CELL_ENDS, 4, values)?;
@@ -254,6 +255,31 @@ fn check_nothing_comes_of(rejected: &[(u32, String)], frame: &Frame<'_>) -> Resu
     for (emitted, record) in u32s(frame.column(column::SOURCES)).enumerate() {
         if rejected.binary_search_by_key(&record, |(record, _)| *record).is_ok() {
             return Err(FrameError::RejectedSource { record, emitted });
+        }
+    }
+    Ok(())
+}
+
+/// Watermarks, each of a record that is not refused. Few frames have any.
+fn check_marks(frame: &Frame<'_>, shape: &CallShape, rejected: &[(u32, String)]) -> Result<(), FrameError> {
+    let marks = frame.column(column::MARKS);
+    if marks.is_empty() {
+        return Ok(());
+    }
+    if !shape.in_source {
+        return Err(FrameError::Mark);
+    }
+    frame.count(column::MARKS, 16)?;
+    for (mark, entry) in marks.chunks_exact(16).enumerate() {
+        let (record, reserved) = (u32_at(entry, 0), u32_at(entry, 1));
+        // The second word is there so that times are aligned.
+        for (value, bound) in [(record, shape.records), (reserved, 1)] {
+            if value >= bound {
+                return Err(out_of_range(column::MARKS, mark, value.into(), bound.into()));
+            }
+        }
+        if rejected.binary_search_by_key(&record, |(record, _)| *record).is_ok() {
+            return Err(FrameError::RejectedMark { record, mark });
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Tests of the check: what is sound passes and comes out as it went in; what is not is refused, and never panics.
 
-use super::{CallShape, Contract, Output, TimerOp, TimerOpKind};
+use super::{CallShape, Contract, Mark, Output, TimerOp, TimerOpKind};
 use crate::frame::{Frame, FrameError, FrameWriter, column};
 use crate::host::state::HostWrites;
 use crate::instance::Export;
@@ -15,7 +15,7 @@ use tidewheel_types::keyed_state::{ABSENT, StateIndex, Write};
 
 const RECORDS: u32 = 9;
 const GROUPS: u32 = 4;
-const SHAPE: CallShape = CallShape { records: RECORDS, groups: GROUPS, windows: false };
+const SHAPE: CallShape = CallShape { records: RECORDS, groups: GROUPS, windows: false, in_source: true };
 
 /// States 0 and 1 ride; 2 is a value, 3 a list and 4 a map beside them. Three outputs, two timers.
 fn contract() -> Contract {
@@ -77,6 +77,7 @@ struct Said {
     writes: Vec<Written>,
     timers: Vec<(u32, u16, u16, i64)>,
     rejected: Vec<(u32, String)>,
+    marks: Vec<(u32, i64)>,
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -105,10 +106,12 @@ fn write() -> impl Strategy<Value = Written> {
 fn said() -> impl Strategy<Value = Said> {
     let timers = vec((0..GROUPS, 0u16..2, 0u16..4, any::<i64>()), 0..5);
     let rejected = btree_map(0..RECORDS, "[a-zé]{0,5}", 0..3);
-    (vec(emitted(), 0..8), any::<[bool; 5]>(), vec(write(), 0..6), timers, rejected).prop_map(
-        |(mut emitted, columns, writes, timers, rejected)| {
+    let marks = vec((0..RECORDS, any::<i64>()), 0..4);
+    (vec(emitted(), 0..8), any::<[bool; 5]>(), vec(write(), 0..6), timers, rejected, marks).prop_map(
+        |(mut emitted, columns, writes, timers, rejected, mut marks)| {
             emitted.retain(|record| !rejected.contains_key(&record.source));
-            Said { emitted, columns, writes, timers, rejected: rejected.into_iter().collect() }
+            marks.retain(|(record, _)| !rejected.contains_key(record));
+            Said { emitted, columns, writes, timers, rejected: rejected.into_iter().collect(), marks }
         },
     )
 }
@@ -124,7 +127,7 @@ fn ends<'a>(entries: impl Iterator<Item = &'a [u8]>) -> (Vec<u32>, Vec<u8>) {
 }
 
 fn written(said: &Said) -> Vec<u8> {
-    let ids: Vec<u32> = (1..=22).collect();
+    let ids: Vec<u32> = (1..=column::MARKS).collect();
     let mut frame = Vec::new();
     let mut writer = FrameWriter::new(&mut frame, &ids);
     let Said { emitted, columns: [outputs, times, keys, headers, changes], .. } = said;
@@ -179,6 +182,10 @@ fn write_effects(writer: &mut FrameWriter<'_>, said: &Said) {
         writer.numbers(column::REJECTED, &[*record, end]);
     }
     writer.numbers(column::REASONS, &reasons);
+    for (record, time) in &said.marks {
+        writer.numbers(column::MARKS, &[*record, 0]);
+        writer.numbers(column::MARKS, &[*time]);
+    }
 }
 
 /// Looks at everything there is in an output, so that a bad index would panic.
@@ -198,6 +205,7 @@ fn walk(output: &Output) -> usize {
         assert!(record < RECORDS);
         seen += reason.len();
     }
+    assert!(output.marks().all(|mark| mark.record < RECORDS));
     seen
 }
 
@@ -230,6 +238,8 @@ proptest! {
         });
         prop_assert!(output.timers().eq(timers));
         prop_assert!(output.rejected().eq(said.rejected.iter().map(|(record, reason)| (*record, reason.as_str()))));
+        let marks = said.marks.iter().map(|&(record, time)| Mark { record, time });
+        prop_assert!(output.marks().eq(marks));
     }
 }
 
@@ -261,7 +271,7 @@ proptest! {
 
     #[test]
     fn any_columns_are_refused_or_sound(
-        columns in btree_map(1u32..=22, vec(0u32..12, 0..7), 1..8),
+        columns in btree_map(1u32..=column::MARKS, vec(0u32..12, 0..7), 1..8),
         shift in vec(any::<bool>(), 8),
     ) {
         let columns: Vec<_> = columns.into_iter().collect();
@@ -301,6 +311,7 @@ fn a_frame_survives_the_change_of_any_byte() {
         writes: vec![(0, 1, 0, b"put".to_vec()), (3, 3, 2, b"append".to_vec())],
         timers: vec![(3, 1, 0, 7)],
         rejected: vec![(8, "bad".to_owned())],
+        marks: vec![(3, 7)],
     };
     let frame = written(&said);
     assert!(check(&frame).is_ok());
@@ -460,11 +471,34 @@ fn sources_are_groups_where_the_contract_says_so() {
 fn the_identity_is_found() {
     let identity = |records: u32, sources: &[u32]| {
         let ends = vec![0; sources.len()];
-        let shape = CallShape { records, groups: 0, windows: false };
+        let shape = CallShape { records, ..CallShape::default() };
         check_of(&frame(&[(7, &ends), (16, sources)]), Export::Process, &shape).unwrap().sources_are_identity()
     };
     assert!(identity(3, &[0, 1, 2]) && identity(0, &[]));
     assert!(!identity(3, &[0, 1]) && !identity(3, &[0, 2, 1]) && !identity(3, &[]));
+}
+
+#[test]
+fn marks_are_of_records_that_count_and_of_sources_alone() {
+    let mut frame = Vec::new();
+    let mut writer = FrameWriter::new(&mut frame, &[column::REJECTED, column::REASONS, column::MARKS]);
+    writer.numbers(column::REJECTED, &[1u32, 0]);
+    writer.numbers(column::MARKS, &[1u32, 0]);
+    writer.numbers(column::MARKS, &[7i64]);
+    writer.finish();
+    let mark_at = frame.len() - 16;
+    let mut marked = |record: u32, reserved: u32| {
+        frame[mark_at..mark_at + 4].copy_from_slice(&record.to_le_bytes());
+        frame[mark_at + 4..mark_at + 8].copy_from_slice(&reserved.to_le_bytes());
+        frame.clone()
+    };
+    assert!(check(&marked(8, 0)).unwrap().marks().eq([Mark { record: 8, time: 7 }]));
+    assert_eq!(check(&marked(1, 0)).unwrap_err(), FrameError::RejectedMark { record: 1, mark: 0 });
+    let out_of_range = |value, bound| FrameError::OutOfRange { id: 23, entry: 0, value, bound };
+    assert_eq!(check(&marked(9, 0)).unwrap_err(), out_of_range(9, 9));
+    assert_eq!(check(&marked(8, 1)).unwrap_err(), out_of_range(1, 1));
+    let elsewhere = CallShape { in_source: false, ..SHAPE };
+    assert_eq!(check_of(&marked(8, 0), Export::Process, &elsewhere).unwrap_err(), FrameError::Mark);
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn grouped(groups: &[(Option<u64>, &[&[u8]])]) -> (Vec<u8>, CallShape) {
     writer.numbers(column::CELLS, &cells.bytes);
     write_entries(&mut writer, column::VALUE_ENDS, &values);
     writer.finish();
-    (frame, CallShape { records: values.len() as u32, groups: groups.len() as u32, windows: false })
+    (frame, CallShape { records: values.len() as u32, groups: groups.len() as u32, ..CallShape::default() })
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Operator {
         writer.numbers(column::CELLS, &cells.bytes);
         write_entries(&mut writer, column::VALUE_ENDS, &records.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
         writer.finish();
-        let shape = CallShape { records: records.len() as u32, groups: 1, windows: false };
+        let shape = CallShape { records: records.len() as u32, groups: 1, ..CallShape::default() };
         let output = self.instance.call(export, CALL, &frame, &shape).unwrap();
         let key = StateKey { hash: 0, key: key.as_bytes(), namespace: &[] };
         let mut writes = output.host_writes().chain(output.writes()).map(|(_, state, write)| (state, key, write));

@@ -144,7 +144,7 @@ impl Operator {
         write_entries(&mut writer, column::VALUE_ENDS, &commands);
         writer.numbers(column::WINDOWS, &vec![[5i64, 10]; keys.len()]);
         writer.finish();
-        let shape = CallShape { records: commands.len() as u32, groups: keys.len() as u32, windows: false };
+        let shape = CallShape { records: commands.len() as u32, groups: keys.len() as u32, ..CallShape::default() };
         let output = self.instance.call(Export::Process, CALL, &frame, &shape)?;
         let mut writes = output.host_writes().map(|(group, state, write)| {
             let key = keys[group as usize].0.as_bytes();

@@ -39,7 +39,12 @@ pub(super) enum State<'a> {
         wanted: Ordering,
         value: Option<Scalar<'a>>,
     },
-    Distinct(BTreeSet<Cow<'a, [u8]>>),
+    /// Those that were decoded, in rising order, and those that have come since: a large set is read and written with every
+    /// call, so that has to be no more than going through it.
+    Distinct {
+        known: Vec<&'a [u8]>,
+        new: BTreeSet<Cow<'a, [u8]>>,
+    },
     About(Sketch),
     Top {
         most: usize,
@@ -152,7 +157,7 @@ impl Column {
             Function::Avg(_) => State::Avg { count: 0, sum: Sum::default() },
             Function::Min(_) => State::Extreme { wanted: Ordering::Less, value: None },
             Function::Max(_) => State::Extreme { wanted: Ordering::Greater, value: None },
-            Function::Distinct(_) => State::Distinct(BTreeSet::new()),
+            Function::Distinct(_) => State::Distinct { known: Vec::new(), new: BTreeSet::new() },
             Function::About(_) => State::About(Sketch::default()),
             Function::Top { most, .. } => State::Top { most: *most, records: Vec::new() },
         }
@@ -170,9 +175,12 @@ impl Column {
                 [1] => *value = Some(Scalar::decode(bytes)?),
                 _ => return None,
             },
-            State::Distinct(values) => {
+            State::Distinct { known, .. } => {
                 for _ in 0..codec::take_number(bytes)? {
-                    values.insert(Cow::Borrowed(codec::take_bytes(bytes)?));
+                    known.push(codec::take_bytes(bytes)?);
+                }
+                if !known.is_sorted_by(|one, next| one < next) {
+                    return None;
                 }
             }
             State::About(sketch) => *sketch = Sketch::decode(bytes)?,
@@ -260,8 +268,10 @@ impl<'a> State<'a> {
             {
                 *own = Some(value.into_owned());
             }
-            (State::Distinct(values), Input::Distinct(value)) if !values.contains(value.as_slice()) => {
-                values.insert(Cow::Owned(value));
+            (State::Distinct { known, new }, Input::Distinct(value))
+                if !new.contains(value.as_slice()) && known.binary_search(&value.as_slice()).is_err() =>
+            {
+                new.insert(Cow::Owned(value));
             }
             (State::About(sketch), Input::Distinct(value)) => sketch.add(&value),
             (State::Top { most, records }, Input::Ranked(ranked)) => {
@@ -285,7 +295,10 @@ impl<'a> State<'a> {
             {
                 *own = Some(value);
             }
-            (State::Distinct(values), State::Distinct(others)) => values.extend(others),
+            (State::Distinct { known, new }, State::Distinct { known: others, new: more }) => {
+                let others = others.into_iter().map(Cow::Borrowed).chain(more);
+                new.extend(others.filter(|value| known.binary_search(&value.as_ref()).is_err()));
+            }
             (State::About(sketch), State::About(other)) => sketch.merge(&other),
             (State::Top { most, records }, State::Top { records: others, .. }) => {
                 others.into_iter().for_each(|ranked| rank(records, *most, ranked, |ranked| ranked));
@@ -307,9 +320,16 @@ impl<'a> State<'a> {
                 out.push(u8::from(value.is_some()));
                 value.iter().for_each(|value| value.encode(out));
             }
-            State::Distinct(values) => {
-                codec::put_number(out, values.len() as u64);
-                values.iter().for_each(|value| codec::put_bytes(out, value));
+            State::Distinct { known, new } => {
+                codec::put_number(out, (known.len() + new.len()) as u64);
+                let mut rest = known.as_slice();
+                for value in new {
+                    let (before, after) = rest.split_at(rest.partition_point(|known| *known < value.as_ref()));
+                    before.iter().for_each(|known| codec::put_bytes(out, known));
+                    codec::put_bytes(out, value);
+                    rest = after;
+                }
+                rest.iter().for_each(|known| codec::put_bytes(out, known));
             }
             State::About(sketch) => sketch.encode(out),
             State::Top { records, .. } => {
@@ -330,7 +350,9 @@ impl<'a> State<'a> {
             State::Avg { count, sum } => sum.write_mean(*count, out),
             State::Extreme { value: Some(value), .. } => value.write_json(out),
             State::Extreme { value: None, .. } => out.extend_from_slice(b"null"),
-            State::Distinct(values) => out.extend_from_slice(values.len().to_string().as_bytes()),
+            State::Distinct { known, new } => {
+                out.extend_from_slice((known.len() + new.len()).to_string().as_bytes());
+            }
             State::About(sketch) => out.extend_from_slice(sketch.estimate().to_string().as_bytes()),
             State::Top { records, .. } => {
                 out.push(b'[');

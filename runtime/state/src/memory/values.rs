@@ -2,10 +2,12 @@
 
 use crate::index::RowHash;
 use crate::key_table::{KeyTable, Row, TableKey, Touch, packed_key_end, unpack_key};
+use crate::pieces::{PiecePool, Pieces};
 use crate::rows::RowId;
 use crate::state_info::StateInfo;
 use crate::value_codec::{expiry_of, set_expiry};
 use crate::value_row::{FROZEN_ROW_BYTES, FrozenValues, ValueRow, push_row};
+use std::sync::Arc;
 use tidewheel_types::keyed_state::{Cells, StateKey};
 
 /// One or more value states that are read together.
@@ -170,9 +172,9 @@ impl Values {
     }
 
     /// Copies the rows that have changed since the last time.
-    pub(super) fn freeze(&mut self, infos: &[StateInfo]) -> FrozenValues {
+    pub(super) fn freeze(&mut self, infos: &[StateInfo], pool: &Arc<PiecePool>) -> FrozenValues {
         let states = infos.iter().map(|info| info.id).collect();
-        let mut rows = Vec::with_capacity(self.table.dirty() * FROZEN_ROW_BYTES);
+        let mut rows = Pieces::of_bytes(self.table.dirty() * FROZEN_ROW_BYTES, pool);
         self.table.save(|row, was_saved| push_row(&mut rows, row.packed(), was_saved));
         FrozenValues { states, gone: std::mem::take(&mut self.gone), rows }
     }

@@ -4,13 +4,10 @@
 use super::database::Database;
 use crate::delta::{EntryList, Frozen};
 use crate::error::StateError;
-use crate::key_codec::EntryKey;
 use rocksdb::DBRawIterator;
 use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
-use tidewheel_types::key_group::hash_key;
-use tidewheel_types::keyed_state::StateKey;
 
 /// Entry key → what is stored, an empty value if the entry is gone.
 type Layer = BTreeMap<Box<[u8]>, Box<[u8]>>;
@@ -232,14 +229,6 @@ pub(super) struct FrozenEntries(Arc<Layer>);
 
 impl Frozen for FrozenEntries {
     fn add_to<'f>(&'f self, entries: &mut EntryList<'f>) {
-        for (key, stored) in &*self.0 {
-            let EntryKey { state, key, namespace, user_key, .. } = EntryKey::decode(key).expect("it was encoded here");
-            let key = StateKey { hash: hash_key(key), key, namespace };
-            if stored.is_empty() {
-                entries.delete(state, &key, user_key);
-            } else {
-                entries.put(state, &key, user_key, stored);
-            }
-        }
+        entries.add_sorted(Box::new(self.0.iter().map(|(key, stored)| (&**key, &**stored))));
     }
 }

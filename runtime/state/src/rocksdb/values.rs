@@ -9,10 +9,12 @@ use super::marks::CacheMarks;
 use crate::error::StateError;
 use crate::key_codec::EntryKey;
 use crate::key_table::{KeyTable, Row, TableKey, unpack_key};
+use crate::pieces::{PiecePool, Pieces};
 use crate::rows::RowId;
 use crate::state_info::StateInfo;
 use crate::value_codec::{ValueHead, set_expiry};
-use crate::value_row::{FROZEN_ROW_BYTES, FrozenValues, ValueRow, push_row};
+use crate::value_row::{FrozenValues, ValueRow, push_row};
+use std::sync::Arc;
 use tidewheel_types::key_group::KeyGroups;
 use tidewheel_types::keyed_state::{Cells, StateKey};
 
@@ -203,9 +205,9 @@ impl CachedValues {
 
     /// Copies the rows that have changed since the last time. They stay in the cache until all that was frozen up to
     /// number `generation` is in the RocksDB.
-    pub(super) fn freeze(&mut self, infos: &[StateInfo], generation: u64) -> FrozenValues {
+    pub(super) fn freeze(&mut self, infos: &[StateInfo], generation: u64, pool: &Arc<PiecePool>) -> FrozenValues {
         let states = infos.iter().map(|info| info.id).collect();
-        let mut rows = Vec::with_capacity(self.marks.dirty_rows() * FROZEN_ROW_BYTES);
+        let mut rows = Pieces::new(pool);
         let table = &self.table;
         self.marks.freeze(generation, |id, was_saved| {
             let row = table.row(id);

@@ -3,6 +3,7 @@
 use super::{Contract, Declared, Fate, Mismatch, Stored, StoredState, fate};
 use crate::OperatorId;
 use crate::description::{StateDecl, StateKind};
+use crate::shape::{Shape, Windows};
 
 fn declared(name: &str, kind: StateKind, version: u32, oldest: u32) -> StateDecl {
     StateDecl {
@@ -133,7 +134,11 @@ fn drops_are_allowed_by_name() {
         "state gone.b would be dropped: the job does not have it\n\nhint: to allow it, add --allow-drop gone.b";
     assert_eq!(check(&["gone.a", "count"]), Err(message.to_owned()));
     let message = "--allow-drop old: nothing of that name would be dropped\n\nhint: it is count.old, gone.a, gone.b";
-    assert_eq!(check(&["gone", "old"]), Err(message.to_owned()));
+    assert_eq!(check(&["gone", "count", "old"]), Err(message.to_owned()));
+    let both = "--allow-drop old: nothing of that name would be dropped\n\nhint: it is count.old, gone.a, gone.b\n\n\
+                error: state count.old would be dropped: the job does not have it\n\n\
+                hint: to allow it, add --allow-drop count.old";
+    assert_eq!(check(&["gone", "old"]), Err(both.to_owned()));
     let message = "--allow-drop x: nothing would be dropped\n\nhint: remove it";
     assert_eq!(Contract::default().check(&["x".to_owned()]).unwrap_err().to_string(), message);
 }
@@ -200,6 +205,7 @@ fn nothing_else_is_dropped_without_a_word() {
         sources: vec![(id("lines"), splits(&["b", "new"]))],
         operators: vec![(id("count"), Vec::new())],
         sinks: vec![id("out")],
+        ..Declared::default()
     };
     let check = |stored: Stored, allowed: &[&str]| {
         Contract::new(&declared, &stored).check(&splits(allowed)).map_err(|error| error.to_string())
@@ -209,6 +215,7 @@ fn nothing_else_is_dropped_without_a_word() {
         sources: vec![(id("lines"), splits(&["b"]))],
         operators: vec![(id("count"), Vec::new())],
         sinks: vec![id("out")],
+        ..Stored::default()
     };
     assert_eq!(check(fits.clone(), &[]), Ok(()));
     assert_eq!(check(Stored { max_parallelism: None, ..fits.clone() }, &[]), Ok(()), "there is no state");
@@ -239,4 +246,40 @@ fn nothing_else_is_dropped_without_a_word() {
         assert_eq!(check(stored.clone(), &[]), Err(format!("{what} {put_back} --allow-drop {name}")));
         assert_eq!(check(stored, &[name]), Ok(()), "{what}");
     }
+}
+
+/// Everything that is wrong is told, and no state is said to be used again that is not.
+#[test]
+fn all_mistakes_are_told_and_the_verdicts_are_true() {
+    let id = OperatorId::new;
+    let shape = |size_ms| Shape { windows: Some(Windows::Tumbling { size_ms, offset_ms: 0 }), ..Shape::default() };
+    let value = StateKind::Value;
+    let operators = ["pairs", "sums"].map(|name| (id(name), vec![declared("s", value, 1, 1)])).to_vec();
+    let job = Declared {
+        max_parallelism: 128,
+        operators,
+        without_component: vec![id("pairs")],
+        shapes: vec![(id("sums"), shape(10))],
+        ..Declared::default()
+    };
+    let snapshot = Stored {
+        max_parallelism: Some(128),
+        operators: vec![
+            (id("pairs"), vec![stored("s", StateKind::List, 1, &[1])]),
+            (id("sums"), vec![stored("s", value, 1, &[1])]),
+        ],
+        shapes: vec![(id("sums"), shape(20))],
+        ..Stored::default()
+    };
+    let verdicts = |contract: &Contract| contract.states.iter().map(|of| of.fate.to_string()).collect::<Vec<_>>();
+    let contract = Contract::new(&job, &snapshot);
+    let kind = "refused: its kind is value, and that of the snapshot list";
+    assert_eq!(verdicts(&contract), [kind, "refused: the timers or windows of its operator are others"]);
+    let errors = "state pairs.s cannot be restored: its kind is value, and that of the snapshot list\n\n\
+                  hint: give the operator another name, and allow what it has kept to be dropped: --allow-drop pairs\n\n\
+                  error: operator sums: its windows are 20 ms long in the snapshot, and the job declares 10 ms long\n\n\
+                  hint: give the operator another name, or start from a savepoint that was drained";
+    assert_eq!(contract.check(&[]).unwrap_err().to_string(), errors);
+    let contract = Contract::new(&Declared { max_parallelism: 64, ..job }, &snapshot);
+    assert_eq!(verdicts(&contract), [kind, "refused: its keys are in other key groups"]);
 }

@@ -62,6 +62,11 @@ fn nothing_to_do(table: &Options) -> JobError {
 /// The keys of an operator that calls a component.
 fn component(table: &mut Options) -> Result<ComponentSpec, JobError> {
     let path = table.require("component")?;
+    called(path, table)
+}
+
+/// The keys that go with the component at `path`.
+pub(super) fn called(path: String, table: &mut Options) -> Result<ComponentSpec, JobError> {
     let config = match table.take_table("config")? {
         Some(config) => config.to_json()?,
         None => serde_json::Value::Object(serde_json::Map::new()),

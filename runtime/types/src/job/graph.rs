@@ -14,7 +14,10 @@ struct Part {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Source,
+    Source {
+        /// Its outputs are those that its component declares.
+        has_component: bool,
+    },
     Operator,
     Sink,
 }
@@ -22,7 +25,7 @@ enum Kind {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Source => "a source",
+            Kind::Source { .. } => "a source",
             Kind::Operator => "an operator",
             Kind::Sink => "a sink",
         }
@@ -50,8 +53,10 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), JobError> {
 
 /// Everything with a name: sources, operators and sinks share one name space.
 fn parts(spec: &JobSpec) -> Result<HashMap<&OperatorId, Part>, JobError> {
-    let sources =
-        spec.sources.iter().map(|it| (&it.id, Part { kind: Kind::Source, line: it.line, on_error: it.on_error }));
+    let sources = spec.sources.iter().map(|it| {
+        let kind = Kind::Source { has_component: it.component().is_some() };
+        (&it.id, Part { kind, line: it.line, on_error: it.on_error })
+    });
     let operators =
         spec.operators.iter().map(|it| (&it.id, Part { kind: Kind::Operator, line: it.line, on_error: it.on_error }));
     let sinks = spec.sinks.iter().map(|it| (&it.id, Part { kind: Kind::Sink, line: it.line, on_error: OnError::Fail }));
@@ -98,7 +103,7 @@ fn check_input(
             let message = format!("\"{consumer}\" reads \"{input}\", but \"{from}\" sends nothing there");
             Err(spec.error(input.line, message).with_hint(format!("add on-error = \"dead-letter\" to \"{from}\"")))
         }
-        Some(output) if output != DEAD_LETTER && part.kind == Kind::Source => {
+        Some(output) if output != DEAD_LETTER && part.kind == (Kind::Source { has_component: false }) => {
             let message =
                 format!("\"{consumer}\" reads \"{input}\", but the source \"{from}\" has no output \"{output}\"");
             Err(spec.error(input.line, message).with_choices(output, [DEAD_LETTER]))

@@ -1,9 +1,9 @@
 //! Joins of two inputs: `join = { interval = ["-5m", "10m"], type = "left" }`.
 
 use super::units::parse_duration;
-use super::{JobError, Options, Panes, Trigger, WindowAssigner, WindowClock, WindowSpec, window};
+use super::{JobError, Options, Panes, SessionGap, Trigger, WindowAssigner, WindowClock, WindowSpec, window};
 use crate::description::{TimerClock, TimerDecl};
-use crate::shape::{Shape, Windows};
+use crate::shape::{NamedWindows, Shape, Windows};
 
 /// How the records of two inputs with one key are paired. The first input is the left one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl JoinSpec {
     /// How long a left and a right record wait for others after their time, ms.
     pub fn waits_ms(self) -> [i64; 2] {
         match self.kind {
-            JoinKind::Window { .. } | JoinKind::Temporal | JoinKind::Lookup => [0, 0],
+            JoinKind::Window { .. } | JoinKind::Session { .. } | JoinKind::Temporal | JoinKind::Lookup => [0, 0],
             JoinKind::Interval { lower_ms, upper_ms } => [upper_ms.max(0), lower_ms.saturating_neg().max(0)],
         }
     }
@@ -29,6 +29,7 @@ impl JoinSpec {
             JoinKind::Window { size_ms, slide_ms, offset_ms } => {
                 (Some(Windows::Sliding { size_ms, slide_ms, offset_ms }), "window")
             }
+            JoinKind::Session { .. } => (Some(Windows::Named(NamedWindows::Session)), "window"),
             JoinKind::Interval { .. } => (None, "interval"),
             JoinKind::Temporal => (None, "temporal"),
             JoinKind::Lookup => (None, "lookup"),
@@ -49,6 +50,7 @@ impl JoinSpec {
         let timer = |(side, ms)| TimerDecl { name: format!("{side}, {ms} ms after"), clock: TimerClock::Event };
         match self.kind {
             JoinKind::Lookup | JoinKind::Window { .. } => Vec::new(),
+            JoinKind::Session { gap_ms } => vec![timer(("either side", gap_ms))],
             JoinKind::Interval { .. } | JoinKind::Temporal => sides.map(timer).collect(),
         }
     }
@@ -80,6 +82,11 @@ pub enum JoinKind {
         slide_ms: i64,
         /// Where windows begin, from 1970-01-01 UTC.
         offset_ms: i64,
+    },
+    /// Those of one session, when it ends: `window = { session = "30m" }`. The records of both sides make a session together.
+    Session {
+        /// When no record has come for so long, it ends; more than 0.
+        gap_ms: i64,
     },
     /// Each left record with the right one that was the latest at its event time. As Flink's event-time temporal join.
     Temporal,
@@ -162,9 +169,13 @@ fn windows(join: &Options, spec: &WindowSpec) -> Result<JoinKind, JobError> {
         WindowAssigner::Sliding { size_ms, slide_ms, offset_ms } if is_plain => {
             Ok(JoinKind::Window { size_ms, slide_ms, offset_ms })
         }
+        WindowAssigner::Session { gap: SessionGap::Fixed(gap_ms) } if is_plain => Ok(JoinKind::Session { gap_ms }),
+        WindowAssigner::Session { gap: SessionGap::Field(_) } => {
+            Err(join.error("window", "the gap of a join's sessions is the same for all records"))
+        }
         _ => {
-            Err(join
-                .error("window", "a join takes tumbling and sliding windows of event time, which fire at their end"))
+            let message = "a join takes tumbling, sliding and session windows of event time, which fire at their end";
+            Err(join.error("window", message))
         }
     }
 }

@@ -75,8 +75,8 @@ pub struct SourceSpec {
     pub connector: String,
     /// The keys that belong to the connector.
     pub options: Options,
-    /// Where a record's event time is; otherwise the connector's own.
-    pub event_time: Option<Selector>,
+    /// Where a record's event time comes from; otherwise from the connector.
+    pub event_time: Option<EventTimeSpec>,
     /// Where a record's key is; otherwise the connector's own.
     pub key: Option<Selector>,
     /// How watermarks are made.
@@ -89,11 +89,22 @@ pub struct SourceSpec {
     pub line: usize,
 }
 
+/// Where the event times of a source come from: `event-time = { json = "/ordered_at" }`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventTimeSpec {
+    /// From a place in the record.
+    Place(Selector),
+    /// From a component of world `stateless`: records are what it makes of what was read.
+    Component(ComponentSpec),
+}
+
 /// How a source makes watermarks: `watermark = { out-of-orderness = "5s", idle-after = "30s" }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatermarkSpec {
     /// How far a record may be behind the largest event time of its split without being late.
     pub out_of_orderness_ms: i64,
+    /// Whether it moves by the marks of the source's component alone, and not by event times.
+    pub is_punctuated: bool,
     /// After how long without records a split no longer holds the watermark back; `None`: never.
     pub idle_after_ms: Option<u64>,
     /// Which sources it waits for; `None`: none.
@@ -195,7 +206,7 @@ pub struct ChangedSpec {
 }
 
 /// A user's function: `component = "rfm.wasm"`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ComponentSpec {
     /// The component, as the job file writes it: a path from the job file's folder.
     pub path: String,
@@ -275,6 +286,16 @@ pub enum OnError {
     Skip,
     /// It goes to the output `NAME.dead-letter`.
     DeadLetter,
+}
+
+impl SourceSpec {
+    /// The component that its records go through, if there is one.
+    pub fn component(&self) -> Option<&ComponentSpec> {
+        match &self.event_time {
+            Some(EventTimeSpec::Component(component)) => Some(component),
+            _ => None,
+        }
+    }
 }
 
 impl OperatorSpec {

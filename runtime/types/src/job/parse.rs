@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    AlignmentSpec, ExchangeKind, InputRef, JobError, JobMode, JobSpec, LimitsSpec, OnError, OperatorSpec, Options,
-    RateLimit, SinkSpec, SourceSpec, WatermarkSpec, durability, function, join, window,
+    AlignmentSpec, EventTimeSpec, ExchangeKind, InputRef, JobError, JobMode, JobSpec, LimitsSpec, OnError,
+    OperatorSpec, Options, RateLimit, SinkSpec, SourceSpec, WatermarkSpec, durability, function, join, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -38,15 +38,10 @@ pub(super) fn job(mut root: Options, file: &str) -> Result<JobSpec, JobError> {
 
 fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> {
     let connector = table.require("connector")?;
-    let event_time = selector(&mut table, "event-time")?;
-    if let Some(Selector::Bytes(range)) = &event_time
-        && range.len() != EVENT_TIME_BYTES
-    {
-        let message = format!("an event time has {EVENT_TIME_BYTES} bytes, not the {} of {range:?}", range.len());
-        return Err(table.error("event-time", message));
-    }
+    let event_time = event_time(&mut table)?;
     let key = selector(&mut table, "key")?;
-    let watermark = watermark(&mut table)?;
+    let has_component = matches!(event_time, Some(EventTimeSpec::Component(_)));
+    let watermark = watermark(&mut table, has_component)?;
     let rate_limit = rate_limit(&mut table)?;
     let on_error = on_error(&mut table)?;
     let (id, line) = (OperatorId::new(&name), table.line());
@@ -163,36 +158,70 @@ fn keys(table: &mut Options, inputs: usize) -> Result<Vec<Selector>, JobError> {
 }
 
 const EXPECTED_PLACE: &str = "expected { json = \"/NAME\" } or { bytes = \"FROM..TO\" }";
+const EXPECTED_TIME: &str = "expected { json = \"/NAME\" }, { bytes = \"FROM..TO\" } or { component = \"FILE.wasm\" }";
 
 /// `{ json = "/user_id" }`, or `{ bytes = "9..17" }`.
 pub(super) fn selector(table: &mut Options, key: &str) -> Result<Option<Selector>, JobError> {
-    let Some(mut place) = table.take_table(key)? else { return Ok(None) };
+    let Some(place) = table.take_table(key)? else { return Ok(None) };
+    place_in_record(place, || table.error(key, EXPECTED_PLACE)).map(Some)
+}
+
+fn place_in_record(mut place: Options, neither: impl Fn() -> JobError) -> Result<Selector, JobError> {
     let json: Option<String> = place.take("json")?;
     let bytes: Option<String> = place.take("bytes")?;
     place.finish()?;
-    let selector = match (json, bytes) {
+    match (json, bytes) {
         (Some(pointer), None) => Selector::json(&pointer).map_err(|message| place.error("json", message)),
         (None, Some(range)) => Selector::bytes(&range).map_err(|message| place.error("bytes", message)),
-        _ => Err(table.error(key, EXPECTED_PLACE)),
-    };
-    selector.map(Some)
+        _ => Err(neither()),
+    }
 }
 
-fn watermark(table: &mut Options) -> Result<WatermarkSpec, JobError> {
+/// `{ json = "/ordered_at" }`, `{ bytes = "1..9" }`, or `{ component = "times.wasm" }` with what goes with a component.
+fn event_time(table: &mut Options) -> Result<Option<EventTimeSpec>, JobError> {
+    let Some(mut place) = table.take_table("event-time")? else { return Ok(None) };
+    if let Some(path) = place.take("component")? {
+        let called = function::called(path, &mut place)?;
+        place.finish()?;
+        return Ok(Some(EventTimeSpec::Component(called)));
+    }
+    let place = place_in_record(place, || table.error("event-time", EXPECTED_TIME))?;
+    match &place {
+        Selector::Bytes(range) if range.len() != EVENT_TIME_BYTES => {
+            let message = format!("an event time has {EVENT_TIME_BYTES} bytes, not the {} of {range:?}", range.len());
+            Err(table.error("event-time", message))
+        }
+        _ => Ok(Some(EventTimeSpec::Place(place))),
+    }
+}
+
+/// How watermarks are made of a source's event times, or of what its component says, if it has one.
+fn watermark(table: &mut Options, has_component: bool) -> Result<WatermarkSpec, JobError> {
     let Some(mut watermark) = table.take_table("watermark")? else { return Ok(WatermarkSpec::default()) };
     let out_of_orderness_ms = take_event_time_span(&mut watermark, "out-of-orderness")?;
-    let is_ascending: Option<bool> = watermark.take("ascending")?;
+    let is_ascending = watermark.take("ascending")?.unwrap_or(false);
+    let is_punctuated = watermark.take("punctuated")?.unwrap_or(false);
     let idle_after_ms = watermark.take_millis("idle-after")?;
     let alignment = alignment(&mut watermark)?;
     watermark.finish()?;
     if idle_after_ms == Some(0) {
         return Err(watermark.error("idle-after", "has to be more than 0"));
     }
-    if is_ascending == Some(true) && out_of_orderness_ms.is_some() {
+    if is_ascending && out_of_orderness_ms.is_some() {
         let error = watermark.error("ascending", "\"out-of-orderness\" says that times are not");
         return Err(error.with_hint("remove one of the two"));
     }
-    Ok(WatermarkSpec { out_of_orderness_ms: out_of_orderness_ms.unwrap_or(0), idle_after_ms, alignment })
+    if is_punctuated && (is_ascending || out_of_orderness_ms.is_some()) {
+        let other = if is_ascending { "ascending" } else { "out-of-orderness" };
+        let error = watermark.error("punctuated", format!("{other:?} makes watermarks of event times"));
+        return Err(error.with_hint("remove one of the two: without \"punctuated\" both count"));
+    }
+    if is_punctuated && !has_component {
+        let error = watermark.error("punctuated", "there is no component that makes watermarks");
+        return Err(error.with_hint("add event-time = { component = \"FILE.wasm\" } to the source"));
+    }
+    let out_of_orderness_ms = out_of_orderness_ms.unwrap_or(0);
+    Ok(WatermarkSpec { out_of_orderness_ms, is_punctuated, idle_after_ms, alignment })
 }
 
 /// `alignment = "orders", max-drift = "1m"`.

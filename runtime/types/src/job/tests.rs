@@ -2,12 +2,14 @@
 
 mod durability;
 mod function;
+mod join;
 mod settings;
+mod source;
 mod window;
 
 use super::{
-    AlignmentSpec, ComponentSpec, ExchangeKind, JobMode, JobSpec, LimitsSpec, OnError, OperatorSpec, Options,
-    RateLimit, WatermarkSpec, WindowAssigner,
+    AlignmentSpec, ComponentSpec, EventTimeSpec, ExchangeKind, JobMode, JobSpec, LimitsSpec, OnError, OperatorSpec,
+    Options, RateLimit, WatermarkSpec, WindowAssigner,
 };
 use crate::Selector;
 use proptest::collection::vec;
@@ -73,17 +75,20 @@ fn a_job_file_with_everything() {
 
     let [orders, clicks] = spec.sources.as_mut_slice() else { panic!("two sources") };
     assert_eq!((orders.id.as_str(), orders.connector.as_str(), orders.line), ("orders", "file", 14));
-    assert_eq!(orders.event_time, Some(Selector::json("/ordered_at").unwrap()));
+    assert_eq!(orders.event_time, Some(EventTimeSpec::Place(Selector::json("/ordered_at").unwrap())));
     assert_eq!(orders.key, Some(Selector::json("/user_id").unwrap()));
     let alignment = Some(AlignmentSpec { group: "shop".to_owned(), max_drift_ms: 60_000 });
-    assert_eq!(orders.watermark, WatermarkSpec { out_of_orderness_ms: 5_000, idle_after_ms: Some(30_000), alignment });
+    let is_punctuated = false;
+    let idle_after_ms = Some(30_000);
+    assert_eq!(orders.watermark, WatermarkSpec { out_of_orderness_ms: 5_000, is_punctuated, idle_after_ms, alignment });
     assert_eq!(orders.rate_limit, RateLimit { records: Some(1_000), bytes: Some(1 << 20) });
     assert_eq!(clicks.rate_limit, RateLimit::default());
     assert_eq!(orders.on_error, OnError::DeadLetter);
     assert_eq!(orders.options.require::<String>("path").unwrap(), "orders.jsonl");
     assert_eq!(orders.options.finish(), Ok(()));
     assert_eq!(clicks.watermark, WatermarkSpec::default());
-    assert_eq!((&clicks.event_time, &clicks.key), (&Some(Selector::bytes("1..9").unwrap()), &None));
+    let bytes = EventTimeSpec::Place(Selector::bytes("1..9").unwrap());
+    assert_eq!((&clicks.event_time, &clicks.key), (&Some(bytes), &None));
     let rates: toml::Table = clicks.options.require("rates").unwrap();
     assert_eq!(rates["bid"].as_integer(), Some(3));
 
@@ -249,7 +254,7 @@ const IN_VALUES: &[Mistake] = &[
         "key =",
         "watermark = { idle = '3s' }\nkey =",
         "4: unknown key \"idle\" in [sources.in.watermark]",
-        "the choices are \"out-of-orderness\", \"ascending\", \"idle-after\", \"alignment\" and \"max-drift\"",
+        "the choices are \"out-of-orderness\", \"ascending\", \"punctuated\", \"idle-after\", \"alignment\" and \"max-drift\"",
     ),
     (
         "key =",

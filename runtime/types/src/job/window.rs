@@ -25,6 +25,19 @@ pub struct WindowSpec {
 }
 
 impl WindowSpec {
+    /// Whether they overlap and each has to know by itself what it has had, or what of it has fired. Otherwise what sliding
+    /// windows share is whole panes.
+    pub fn shares_increments(&self) -> bool {
+        let is_sliding = matches!(self.assigner, WindowAssigner::Sliding { .. });
+        let discards = self.panes == Panes::Discarding;
+        is_sliding
+            && match self.trigger {
+                Trigger::AtEnd => discards && self.allowed_lateness_ms > 0,
+                Trigger::Early(_) => discards,
+                Trigger::Count(_) | Trigger::Every(_) => true,
+            }
+    }
+
     /// What a snapshot has to say of them.
     pub fn shape(&self) -> Shape {
         let windows = match self.assigner {
@@ -48,6 +61,7 @@ impl WindowSpec {
         // Then they are not forgotten when they fire.
         let is_remembered = self.allowed_lateness_ms > 0 && self.panes == Panes::Accumulating;
         rules.extend(is_remembered.then_some("windows that late records come into"));
+        rules.extend(self.shares_increments().then_some("windows that share increments"));
         Shape {
             timers: Vec::new(),
             windows: Some(windows),
@@ -271,18 +285,6 @@ fn refuse_without_meaning(window: &Options, spec: &WindowSpec) -> Result<(), Job
             let message = "it has processing time already".to_owned();
             return Err(window.error("trigger", message).with_hint("write { every = \"TIME\" }"));
         }
-    }
-    let is_sliding = matches!(spec.assigner, WindowAssigner::Sliding { .. });
-    let shares_no_pane = match spec.trigger {
-        Trigger::AtEnd => spec.panes == Panes::Discarding && spec.allowed_lateness_ms > 0,
-        Trigger::Early(_) => spec.panes == Panes::Discarding,
-        Trigger::Count(_) | Trigger::Every(_) => true,
-    };
-    if is_sliding && shares_no_pane {
-        let hint = "leave out \"trigger\" and \"panes\", or make the windows tumbling";
-        return Err(window
-            .table_error("sliding windows share what they hold, so they fire at their end and with all of it")
-            .with_hint(hint));
     }
     Ok(())
 }

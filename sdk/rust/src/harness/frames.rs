@@ -172,6 +172,12 @@ pub(super) fn rejected(frame: &Columns<'_>, groups: &[IncomingGroup]) -> Vec<Rej
         .collect()
 }
 
+/// Watermarks, in the order in which they were made.
+pub(super) fn marks(frame: &Columns<'_>) -> impl Iterator<Item = EventTime> {
+    let entries = frame.longs(id::MARKS).as_chunks::<2>().0.iter();
+    entries.map(|[_, time]| EventTime(i64::from_le_bytes(*time)))
+}
+
 /// Accumulators out of `accumulate` and `merge`.
 pub(super) fn accumulators(frame: &Columns<'_>) -> Vec<Option<Vec<u8>>> {
     let ends = frame.words(id::CELL_ENDS);

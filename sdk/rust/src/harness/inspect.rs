@@ -45,6 +45,11 @@ impl<O: Operator> Harness<O> {
         std::mem::take(&mut self.rejected)
     }
 
+    /// Watermarks that the operator made since this was last called; see [`Context::emit_watermark`](crate::Context::emit_watermark).
+    pub fn watermarks(&mut self) -> Vec<EventTime> {
+        std::mem::take(&mut self.watermarks)
+    }
+
     /// Times at which timers of a key are set.
     pub fn timers(&self, key: impl AsRef<[u8]>) -> Vec<EventTime> {
         self.timers.get(key.as_ref()).into_iter().flatten().map(|&(time, _)| EventTime(time)).collect()

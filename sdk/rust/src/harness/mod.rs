@@ -95,6 +95,8 @@ pub struct Harness<O: Operator> {
     /// Emitted records whose decoded values were given out, which may borrow from them.
     given: Vec<EmittedRecord>,
     rejected: Vec<RejectedRecord>,
+    /// Watermarks that the operator made, as the component of a source.
+    watermarks: Vec<EventTime>,
 }
 
 impl<O: Operator> Harness<O> {
@@ -132,6 +134,7 @@ impl<O: Operator> Harness<O> {
             emitted: Vec::new(),
             given: Vec::new(),
             rejected: Vec::new(),
+            watermarks: Vec::new(),
         })
     }
 
@@ -299,6 +302,7 @@ impl<O: Operator> Harness<O> {
         let frame = Columns::read(frame).expect("the SDK writes whole frames");
         self.emitted.extend(frames::emitted(&frame, groups, due));
         self.rejected.extend(frames::rejected(&frame, groups));
+        self.watermarks.extend(frames::marks(&frame));
         for write in frames::writes(&frame) {
             self.apply_write(&write, groups);
         }

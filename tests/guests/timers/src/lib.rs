@@ -23,16 +23,20 @@ struct Timers {
     /// Sets itself for the same time again, for ever.
     #[timer(clock = "processing")]
     again: Timer,
+    /// Traps.
+    #[timer(clock = "processing")]
+    poison: Timer,
 }
 
 impl Timers {
-    fn named(&self) -> [(&'static str, Timer); 5] {
+    fn named(&self) -> [(&'static str, Timer); 6] {
         [
             ("event", self.event),
             ("first", self.first),
             ("second", self.second),
             ("alarm", self.alarm),
             ("again", self.again),
+            ("poison", self.poison),
         ]
     }
 }
@@ -68,6 +72,7 @@ impl Keyed for Timers {
         }
         let fired = self.fired.get()?.unwrap_or(0) + 1;
         self.fired.set(&fired)?;
+        assert!(due != self.poison, "poison");
         let name = self.named().into_iter().find(|(_, timer)| *timer == due).map_or("none", |(name, _)| name);
         ctx.emit(&format!("{fired} {name} {} {}", at.0, ctx.now().0));
         Ok(())

@@ -16,8 +16,8 @@ use tidewheel_engine::{
     SplitSnapshot, WatermarkSnapshot,
 };
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, PartWatermark, Savepoint,
-    SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Part, PartWatermark, RateRequest,
+    Savepoint, SavepointRequest, SourceRate, SplitWatermark, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault};
 use tidewheel_types::Watermark;
@@ -178,8 +178,18 @@ impl RunningJob {
         Ok(Savepoint { url, checkpoint: self.done(&answer)? })
     }
 
-    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
-        self.control.limit(&rate.source, rate_limit(&rate)).map_err(|error| {
+    fn rate(&self, rate: RateRequest) -> Result<SourceRate, ApiError> {
+        let RateRequest { source, records, bytes, unlimited } = rate;
+        let is_named = records.is_some() || bytes.is_some();
+        if is_named == unlimited {
+            let hint = "name `records` or `bytes`, or both, or else `unlimited`";
+            return Err(ApiError::new(Fault::Request, "it does not say what is to hold").with_hint(hint));
+        }
+        let set = match unlimited {
+            true => self.control.limit(&source, RateLimit::default()).map(|()| RateLimit::default()),
+            false => self.control.change_limit(&source, RateLimit { records, bytes }),
+        };
+        let RateLimit { records, bytes } = set.map_err(|error| {
             let message = error.to_string();
             match error {
                 LimitError::NoSource { nearest: Some(nearest), .. } => {
@@ -190,7 +200,7 @@ impl RunningJob {
                 LimitError::Ending => ApiError::new(Fault::Conflict, message),
             }
         })?;
-        Ok(rate)
+        Ok(SourceRate { source, records, bytes })
     }
 
     fn watermarks(&self) -> Watermarks {
@@ -257,11 +267,6 @@ fn parts(counters: &JobSnapshot) -> Vec<Part> {
         watermark: watermark_ms(node.watermark),
     });
     parts.collect()
-}
-
-/// The same for the engine.
-pub(super) fn rate_limit(rate: &SourceRate) -> RateLimit {
-    RateLimit { records: rate.records, bytes: rate.bytes }
 }
 
 fn kind(kind: NodeKind) -> String {

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_checkpoint::Store;
 use tidewheel_server::model::{
-    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Process, Restart, Savepoint,
+    Checkpoint, CheckpointRequest, Checkpoints, JobState, JobStatus, Metrics, Process, RateRequest, Restart, Savepoint,
     SavepointRequest, SourceRate, Taken, Watermarks,
 };
 use tidewheel_server::{ApiError, Fault, JobApi};
@@ -361,7 +361,7 @@ impl JobApi for Control {
         self.ask_worker(Question::Savepoint(request), None)
     }
 
-    fn rate(&self, rate: SourceRate) -> Result<SourceRate, ApiError> {
+    fn rate(&self, rate: RateRequest) -> Result<SourceRate, ApiError> {
         let set: SourceRate = self.ask_worker(Question::Rate(rate), Some(ANSWER_MAX))?;
         self.lock().rates.insert(set.source.clone(), set.clone());
         Ok(set)

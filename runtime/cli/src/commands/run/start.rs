@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tidewheel_cluster::Member;
 use tidewheel_engine::Splits;
 use tidewheel_server::ApiError;
-use tidewheel_server::model::{CheckpointRequest, SavepointRequest, SourceRate};
+use tidewheel_server::model::{CheckpointRequest, RateRequest, SavepointRequest, SourceRate};
 
 /// What a worker process is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub(super) enum Question {
     Checkpoints,
     Checkpoint(CheckpointRequest),
     Savepoint(SavepointRequest),
-    Rate(SourceRate),
+    Rate(RateRequest),
     Watermarks,
     Metrics,
 }

@@ -1,6 +1,6 @@
 //! A worker process of a job with checkpoints: what its supervisor tells it, made into a running job.
 
-use super::api::{self, Answering, RunningJob};
+use super::api::{Answering, RunningJob};
 use super::start::{FromWorker, Origin, Start, ToWorker};
 use super::{finish, supervise};
 use crate::args::Run;
@@ -17,7 +17,7 @@ use tidewheel_cluster::{Channel, ClusterError, LastWords, Meeting, Peers, join, 
 use tidewheel_crash_points::CrashPoint;
 use tidewheel_engine::{CheckpointPolicy, Durability, EngineError, Job, JobOptions, StartFrom};
 use tidewheel_state::{BackendKind, SharedMemory};
-use tidewheel_types::job::{BackendSpec, CheckpointSpec, JobMode};
+use tidewheel_types::job::{BackendSpec, CheckpointSpec, JobMode, RateLimit};
 
 /// How long a process waits for the others: one on another machine may have to notice first that an attempt is over, and
 /// to wait before the next.
@@ -101,7 +101,8 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
     }
     for rate in &start.rates {
         // It was taken by an earlier attempt of the same job.
-        let _ = job.control().limit(&rate.source, api::rate_limit(rate));
+        let limit = RateLimit { records: rate.records, bytes: rate.bytes };
+        let _ = job.control().limit(&rate.source, limit);
     }
     let answering = Answering::start(channel, RunningJob::new(&spec.name, start, run, &job, store));
     let live = if run.quiet || run.json { None } else { LiveLine::start(job.metrics()) };

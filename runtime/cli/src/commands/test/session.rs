@@ -131,7 +131,16 @@ impl Bench {
         };
         let job = Job::start(plan, options)?;
         let taken = vec![0; self.outputs.len()];
-        Ok(Session { bench: self, job: ManuallyDrop::new(job), clock, now, watermark: i64::MIN, folder, savepoints: 0, taken })
+        Ok(Session {
+            bench: self,
+            job: ManuallyDrop::new(job),
+            clock,
+            now,
+            watermark: i64::MIN,
+            folder,
+            savepoints: 0,
+            taken,
+        })
     }
 
     /// The format and schema of the values of an input.

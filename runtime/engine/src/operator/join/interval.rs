@@ -14,7 +14,7 @@ impl Join {
     fn bounds(&self) -> (i64, i64) {
         match self.spec.kind {
             JoinKind::Interval { lower_ms, upper_ms } => (lower_ms, upper_ms),
-            JoinKind::Window { .. } | JoinKind::Temporal | JoinKind::Lookup => (0, 0),
+            JoinKind::Window { .. } | JoinKind::Session { .. } | JoinKind::Temporal | JoinKind::Lookup => (0, 0),
         }
     }
 

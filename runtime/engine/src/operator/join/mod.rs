@@ -1,11 +1,11 @@
-//! Joins of two inputs by key: what pairs records is one file each, [`interval`], [`window`], [`temporal`] and
-//! [`lookup`]; what they wait in is
-//! [`buffer`]'s, how a pair is written [`pair`]'s.
+//! Joins of two inputs by key: what pairs records is one file each, [`interval`], [`window`], [`session`], [`temporal`] and
+//! [`lookup`]; what they wait in is [`buffer`]'s, how a pair is written [`pair`]'s.
 
 mod buffer;
 mod interval;
 mod lookup;
 mod pair;
+mod session;
 mod temporal;
 mod window;
 
@@ -151,6 +151,7 @@ impl Join {
                 JoinKind::Window { size_ms, slide_ms, offset_ms } => {
                     self.window(record, Aligned::sliding(size_ms, slide_ms, offset_ms), at.watermark.0)
                 }
+                JoinKind::Session { gap_ms } => self.session(record, gap_ms, at.watermark.0),
                 JoinKind::Temporal => self.temporal(record, at.watermark.0),
                 JoinKind::Lookup => self.lookup(record),
             };
@@ -188,6 +189,11 @@ impl Join {
         let has_versions = matches!(self.spec.kind, JoinKind::Temporal | JoinKind::Lookup);
         if record.side == Side::Right && record.is_deleted && has_versions {
             return Ok(());
+        }
+        if let JoinKind::Session { gap_ms } = self.spec.kind
+            && record.time.checked_add(gap_ms).is_none()
+        {
+            return Err(format!("its session would end {gap_ms} ms after {}, which no time is", record.time));
         }
         self.pairs.format.check(record.value)
     }
@@ -235,6 +241,7 @@ impl Logic for Join {
                 JoinKind::Window { size_ms, slide_ms, offset_ms } => {
                     self.window_ends(Aligned::sliding(size_ms, slide_ms, offset_ms), key, time)
                 }
+                JoinKind::Session { gap_ms } => self.session_is_due(gap_ms, (key, time), at.watermark.0),
                 JoinKind::Temporal => self.temporal_is_due(side, key, time),
                 // It sets no timers.
                 JoinKind::Lookup => Ok(true),

@@ -12,14 +12,16 @@ use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
 use tidewheel_types::{BytesColumn, Origin};
 
 /// Windows end by one timer, whichever side has set it.
-const SLOT: u16 = 0;
+pub(super) const SLOT: u16 = 0;
 
 /// Bytes of a window's right records, which are all there while they are paired.
 const RIGHT_BYTES_MAX: usize = 1 << 30;
 
-/// A window of one key that is being paired.
+/// A window, or session, of one key that is being paired.
 #[derive(Default)]
 pub(super) struct Pairing {
+    /// Its first and its last time.
+    pub(super) bounds: [i64; 2],
     /// Its right records.
     rights: BytesColumn,
     /// Where its left ones go on, and how many pairs the one there has had.
@@ -63,18 +65,25 @@ impl Join {
         // The last window there is has no end.
         let last = if time == i64::MAX - 1 { i64::MAX } else { time };
         let bounds = [windows.start_of(time.saturating_add(1)), last];
-        let mut pairing = match self.pairing.take() {
-            Some(pairing) => pairing,
-            None => Pairing { rights: self.rights(key, bounds)?, ..Pairing::default() },
-        };
-        if !self.pair_window(key, bounds, &mut pairing, time)? {
-            self.pairing = Some(pairing);
+        if !self.pair_all(key, bounds, time)? {
             return Ok(false);
         }
         for side in [Side::Left, Side::Right] {
             self.forget_ended(side, key, windows, bounds)?;
         }
         Ok(true)
+    }
+
+    /// Pairs all of a key in a stretch of time; what comes of it is at `time`. Whether it is done: if not, there is no room
+    /// for more.
+    pub(super) fn pair_all(&mut self, key: StateKey<'_>, bounds: [i64; 2], time: i64) -> Result<bool, KeyedStateError> {
+        let mut pairing = match self.pairing.take() {
+            Some(pairing) => pairing,
+            None => Pairing { bounds, rights: self.rights(key, bounds)?, ..Pairing::default() },
+        };
+        let is_done = self.pair_window(key, &mut pairing, time)?;
+        self.pairing = (!is_done).then_some(pairing);
+        Ok(is_done)
     }
 
     /// The right records of a key in a stretch of time.
@@ -103,13 +112,8 @@ impl Join {
     }
 
     /// Pairs the left records of a window with the right ones, from where it was left off. Whether it is done.
-    fn pair_window(
-        &mut self,
-        key: StateKey<'_>,
-        [first, last]: [i64; 2],
-        pairing: &mut Pairing,
-        time: i64,
-    ) -> Result<bool, KeyedStateError> {
+    fn pair_window(&mut self, key: StateKey<'_>, pairing: &mut Pairing, time: i64) -> Result<bool, KeyedStateError> {
+        let [first, last] = pairing.bounds;
         let (of, outer) = ((key, Origin::NONE), self.spec.outer);
         let mut page = Page::default();
         'pages: loop {

@@ -7,6 +7,71 @@ use std::ops::Range;
 use tidewheel_types::keyed_state::{ABSENT, Cells, StateKey};
 use tidewheel_types::{BytesColumn, Origin};
 
+/// Panes of windows that fire together, about: what is due besides waits for the next round.
+pub(super) const PANES_MAX: usize = 1 << 18;
+
+/// Windows of one key that are to be fired, in order, and the panes that nothing is left of then.
+#[derive(Debug, Default)]
+pub(super) struct FiredWindows {
+    /// Bounds of each, and where its panes end.
+    windows: Vec<([i64; 2], usize)>,
+    panes: Vec<i64>,
+    forgotten: Vec<i64>,
+    /// Of each pane whether it goes when its window has fired.
+    is_dropped: Vec<bool>,
+}
+
+impl FiredWindows {
+    pub(super) fn clear(&mut self) {
+        self.windows.clear();
+        self.panes.clear();
+        self.forgotten.clear();
+    }
+
+    /// Adds a window. Without panes it has nothing to fire.
+    pub(super) fn push(&mut self, bounds: [i64; 2], panes: impl Iterator<Item = i64>) {
+        let before = self.panes.len();
+        self.panes.extend(panes);
+        if self.panes.len() > before {
+            self.windows.push((bounds, self.panes.len()));
+        }
+    }
+
+    /// Of these panes nothing is left when the windows have fired.
+    pub(super) fn forget(&mut self, panes: impl Iterator<Item = i64>) {
+        self.forgotten.extend(panes);
+    }
+
+    #[cfg(test)]
+    pub(super) fn forgotten(&self) -> &[i64] {
+        &self.forgotten
+    }
+
+    /// Adds the windows to `firing`, for `key`. What is left are the panes that are forgotten without having been fired.
+    pub(super) fn take(&mut self, key: StateKey<'_>, firing: &mut Firing) -> &[i64] {
+        self.forgotten.sort_unstable();
+        self.is_dropped.clear();
+        self.is_dropped.resize(self.panes.len(), false);
+        // The last window that has a pane drops it.
+        for (pane, is_dropped) in self.panes.iter().zip(&mut self.is_dropped).rev() {
+            if self.forgotten.is_empty() {
+                break;
+            }
+            if let Ok(place) = self.forgotten.binary_search(pane) {
+                self.forgotten.remove(place);
+                *is_dropped = true;
+            }
+        }
+        let mut start = 0;
+        for &(bounds, end) in &self.windows {
+            let panes = self.panes[start..end].iter().copied().zip(self.is_dropped[start..end].iter().copied());
+            firing.push(key, bounds, panes);
+            start = end;
+        }
+        &self.forgotten
+    }
+}
+
 /// Windows that are to be fired, in order, each with its panes.
 #[derive(Debug, Default)]
 pub(super) struct Firing {

@@ -1,8 +1,8 @@
 //! Windows: what has come of a key, in panes that windows are made of.
 //!
 //! Which panes a record goes into, and which windows fire when, is what a kind of windows says ([`assigner`]):
-//! [`tumbling`], [`sliding`], those that every key has of its own ([`own`]: sessions, and windows with a trigger), and
-//! [`counted`] ones. What panes hold is said by the world of the component ([`fold`]): [`accumulators`] in world
+//! [`tumbling`], [`sliding`], those that every key has of its own ([`own`]: sessions and windows with a trigger, which are
+//! [`key_windows`] or, where they overlap, share [`increments`]), and [`counted`] ones. What panes hold is said by the world of the component ([`fold`]): [`accumulators`] in world
 //! `aggregate`, [`records`] in world `keyed`. The rest is here: a piece of a batch is assigned, taken in and taken note of;
 //! windows that are due are fired. The semantics are those of Flink's `WindowOperator`: a window `[start, end)` fires once the watermark has
 //! reached `end - 1`, and then for each record that comes within the allowed lateness; after that it is forgotten, and a
@@ -15,7 +15,9 @@ mod count;
 mod counted;
 mod firing;
 mod fold;
+mod increments;
 mod key_windows;
+mod open_window;
 mod own;
 mod panes;
 mod records;
@@ -40,8 +42,10 @@ use count::CountWindows;
 use counted::Counted;
 use firing::Firing;
 use fold::{Fold, TakenIn, Taking, WindowTask};
-use key_windows::Rules;
-use own::{Find, OwnWindows};
+use increments::SharingWindows;
+use key_windows::{Find, KeyWindows};
+use open_window::Rules;
+use own::OwnWindows;
 use records::Records;
 use sliding::Sliding;
 use state::WindowState;
@@ -330,19 +334,24 @@ fn assigner(spec: &WindowSpec) -> Box<dyn Assigner> {
         WindowClock::Processing => TimerClock::Processing,
     };
     let rules = Rules { clock, trigger: spec.trigger, lateness_ms, discards: spec.panes == Panes::Discarding };
+    let own = |find| Box::new(OwnWindows::<KeyWindows>::new(find, rules));
     match &spec.assigner {
         WindowAssigner::Tumbling { size_ms, offset_ms } => {
             let windows = Aligned::tumbling(*size_ms, *offset_ms);
             match spec.trigger {
                 Trigger::AtEnd => Box::new(Tumbling::new(windows, rules)),
-                _ => Box::new(OwnWindows::new(Find::Tumbling(windows), rules)),
+                _ => own(Find::Tumbling(windows)),
             }
         }
         WindowAssigner::Sliding { size_ms, slide_ms, offset_ms } => {
-            Box::new(Sliding::new(Aligned::sliding(*size_ms, *slide_ms, *offset_ms), rules))
+            let windows = Aligned::sliding(*size_ms, *slide_ms, *offset_ms);
+            match spec.shares_increments() {
+                true => Box::new(OwnWindows::<SharingWindows>::new(windows, rules)),
+                false => Box::new(Sliding::new(windows, rules)),
+            }
         }
-        WindowAssigner::Session { gap } => Box::new(OwnWindows::new(Find::Session(gap.clone()), rules)),
+        WindowAssigner::Session { gap } => own(Find::Session(gap.clone())),
         WindowAssigner::Count { size, slide } => Box::new(Counted::new(CountWindows::new(*size, *slide))),
-        WindowAssigner::Global => Box::new(OwnWindows::new(Find::Global, rules)),
+        WindowAssigner::Global => own(Find::Global),
     }
 }

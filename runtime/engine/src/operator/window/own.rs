@@ -1,52 +1,136 @@
-//! Windows that every key has of its own: sessions, and windows that fire after so many records.
+//! Windows that every key has of its own: sessions, and windows that fire by a trigger of their own.
 
-use super::aligned::Aligned;
 use super::assigner::{Assigned, Assigner, Came, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept};
-use super::firing::Firing;
-use super::key_windows::{GLOBAL, KeyWindow, KeyWindows, Placed, Rules};
+use super::firing::{FiredWindows, Firing, PANES_MAX};
+use super::open_window::{KeyTimers, OpenWindow, Rules};
 use super::state::WindowState;
 use crate::operator::group::Grouping;
 use std::ops::Range;
-use tidewheel_state::TimerChange;
+use tidewheel_state::{DueTimers, TimerChange};
 use tidewheel_types::description::TimerClock;
-use tidewheel_types::job::SessionGap;
-use tidewheel_types::keyed_state::{Cells, KeyedStateError};
+use tidewheel_types::keyed_state::{Cells, KeyedStateError, StateKey};
 
-/// How a record finds its window.
-pub(super) enum Find {
-    /// It has a session that ends so long after it, if no other comes.
-    Session(SessionGap),
-    /// By its time.
-    Tumbling(Aligned),
-    /// There is but one.
-    Global,
+/// The windows of one key.
+pub(super) trait OfKey: Default {
+    /// How a record finds its windows.
+    type Find;
+
+    /// Where a record goes, or why it goes nowhere.
+    fn place(&mut self, find: &Self::Find, record: Record<'_>, rules: Rules) -> Result<Placed, String>;
+
+    /// Start and end of what a pane with a record that was placed belongs to.
+    fn bounds(&self, find: &Self::Find, pane: i64) -> [i64; 2];
+
+    /// Says which windows fire, in order, and which panes nothing is left of then.
+    fn fire(&mut self, why: Why, rules: Rules, fired: &mut FiredWindows);
+
+    /// All that there are.
+    fn windows(&self) -> impl Iterator<Item = &OpenWindow>;
+
+    /// Appends them, as whole numbers of eight bytes; nothing, if there are none.
+    fn encode(&self, bytes: &mut Vec<u8>);
+
+    /// What [`encode`](Self::encode) wrote, if there were some; `None` if these numbers are not that.
+    fn decode(find: &Self::Find, numbers: impl Iterator<Item = i64>) -> Option<Self>;
+}
+
+/// A record that is to be placed.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'r> {
+    pub(super) time: i64,
+    pub(super) value: &'r [u8],
+    /// How far the windows' time is.
+    pub(super) watermark: i64,
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// Nowhere: its windows have been forgotten.
+    Late,
+    /// Nowhere: no window holds its time.
+    Nowhere,
+    /// Into this pane; `fires` when that makes windows fire at once.
+    In { pane: i64, fires: bool },
+}
+
+/// Why windows fire.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Why {
+    /// The record that was placed last has come into this pane.
+    Came { pane: i64 },
+    /// A timer is due. What is over is forgotten too.
+    Due { time: i64, watermark: i64 },
+    /// It is time for those that have not ended to show what they have.
+    Early,
+}
+
+/// What is kept of a key.
+#[derive(Default)]
+struct Kept<K> {
+    timers: KeyTimers,
+    windows: K,
+}
+
+impl<K: OfKey> Kept<K> {
+    /// The timer that is to be set, once everything up to `time` has been done.
+    fn next_timer(&mut self, rules: Rules, time: i64) -> Option<TimerChange> {
+        let next = self.windows.windows().filter_map(|window| window.next_time(rules)).min();
+        self.timers.next_timer(SLOT, next, time)
+    }
+
+    /// The timer of processing time that is to be set.
+    fn next_early(&mut self, rules: Rules, now: i64) -> Option<TimerChange> {
+        let are_open = self.windows.windows().any(|window| !window.fired);
+        let time = self.timers.next_early(are_open, rules, now)?;
+        Some(TimerChange::Set { slot: SLOT, time })
+    }
+
+    /// Nothing is kept of a key without windows.
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        if self.windows.windows().next().is_some() {
+            self.timers.encode(bytes);
+            self.windows.encode(bytes);
+        }
+    }
+
+    fn decode(find: &K::Find, kept: Option<&[u8]>) -> Result<Self, KeyedStateError> {
+        let Some(kept) = kept else { return Ok(Kept { timers: KeyTimers::default(), windows: K::default() }) };
+        let (numbers, rest) = kept.as_chunks();
+        let mut numbers = numbers.iter().map(|&number| i64::from_le_bytes(number));
+        let timers = KeyTimers::decode(&mut numbers).filter(|_| rest.is_empty());
+        let windows = K::decode(find, numbers);
+        timers.zip(windows).map(|(timers, windows)| Kept { timers, windows }).ok_or_else(damaged)
+    }
 }
 
 /// Windows that every key has of its own.
-pub(super) struct OwnWindows {
-    find: Find,
+pub(super) struct OwnWindows<K: OfKey> {
+    find: K::Find,
     rules: Rules,
     /// The keys of the piece that was assigned last, and what is kept of them.
     keys: Grouping,
-    windows: Vec<KeyWindows>,
+    of_keys: Vec<Kept<K>>,
     /// Whether records have come into a key's windows.
     changed: Vec<bool>,
     range: Range<usize>,
     kept: Cells,
     writes: KeptWrites,
+    fired: FiredWindows,
 }
 
-impl OwnWindows {
-    pub(super) fn new(find: Find, rules: Rules) -> Self {
+impl<K: OfKey> OwnWindows<K> {
+    pub(super) fn new(find: K::Find, rules: Rules) -> Self {
         OwnWindows {
             find,
             rules,
             keys: Grouping::default(),
-            windows: Vec::new(),
+            of_keys: Vec::new(),
             changed: Vec::new(),
             range: 0..0,
             kept: Cells::default(),
             writes: KeptWrites::default(),
+            fired: FiredWindows::default(),
         }
     }
 
@@ -56,9 +140,9 @@ impl OwnWindows {
         self.keys.by_key(piece.batch, piece.range.clone());
         let keys = (0..self.keys.len()).map(|key| self.keys.state_key(&piece.batch.keys, key));
         read_kept(state, keys, &mut self.kept)?;
-        self.windows.clear();
+        self.of_keys.clear();
         for key in 0..self.keys.len() {
-            self.windows.push(decode(self.kept.get(key))?);
+            self.of_keys.push(Kept::decode(&self.find, self.kept.get(key))?);
         }
         self.changed.clear();
         self.changed.resize(self.keys.len(), false);
@@ -70,27 +154,52 @@ impl OwnWindows {
         self.keys.group_of(record - self.range.start)
     }
 
-    /// Where a record goes, or why it goes nowhere.
-    fn place(&mut self, piece: &Piece<'_>, key: usize, record: usize) -> Result<Placed, String> {
-        let (windows, time, watermark) = (&mut self.windows[key], piece.time(record), piece.watermark);
-        Ok(match &self.find {
-            Find::Session(gap) => {
-                let gap_ms = gap_of(gap, piece.batch.values.get(record))?;
-                if time.checked_add(gap_ms).is_none() {
-                    return Err(format!("its session would end {gap_ms} ms after {time}, which no time is"));
-                }
-                windows.add_to_session(time, gap_ms, watermark, self.rules)
-            }
-            Find::Tumbling(aligned) => {
-                let start = aligned.pane_of(time);
-                windows.add_to(time, [start, aligned.end_of(start)], watermark, self.rules)
-            }
-            Find::Global => windows.add_to(time, GLOBAL, watermark, self.rules),
-        })
+    /// Fires windows of the keys of timers, as many as may fire together, and takes note of it. What timer each needs then
+    /// is said by `next`; the timers of the others are put back.
+    fn fire_due(
+        &mut self,
+        (due, clock): (&DueTimers, TimerClock),
+        why: impl Fn(i64) -> Why,
+        next: impl Fn(&mut Kept<K>, i64) -> Option<TimerChange>,
+        state: &mut WindowState,
+        firing: &mut Firing,
+    ) -> Result<(), KeyedStateError> {
+        read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
+        self.writes.begin();
+        let (mut timers, mut done) = (Vec::new(), 0);
+        while done < due.len() && firing.panes_len() < PANES_MAX {
+            let (key, time) = (due.key(done), due.times[done]);
+            let mut kept: Kept<K> = Kept::decode(&self.find, self.kept.get(done))?;
+            self.fired.clear();
+            kept.windows.fire(why(time), self.rules, &mut self.fired);
+            forget_panes(state, key, self.fired.take(key, firing).iter().copied())?;
+            timers.extend(next(&mut kept, time).map(|timer| (key, timer)));
+            self.writes.push(|bytes| kept.encode(bytes));
+            done += 1;
+        }
+        self.writes.write(state, (0..done).map(|timer| due.key(timer)))?;
+        let put_back = |timer: usize| (due.key(timer), TimerChange::Set { slot: SLOT, time: due.times[timer] });
+        timers.extend((done..due.len()).map(put_back));
+        state.timers_of(clock).change(&mut timers.into_iter());
+        Ok(())
+    }
+
+    /// The record that came last, with this key, has made windows fire.
+    fn fire_at_once(
+        &mut self,
+        (key, pane): (StateKey<'_>, i64),
+        record: usize,
+        state: &WindowState,
+        firing: &mut Firing,
+    ) -> Result<(), KeyedStateError> {
+        let of_key = self.key_of(record);
+        self.fired.clear();
+        self.of_keys[of_key].windows.fire(Why::Came { pane }, self.rules, &mut self.fired);
+        forget_panes(state, key, self.fired.take(key, firing).iter().copied())
     }
 }
 
-impl Assigner for OwnWindows {
+impl<K: OfKey> Assigner for OwnWindows<K> {
     fn assign(
         &mut self,
         piece: &Piece<'_>,
@@ -100,9 +209,12 @@ impl Assigner for OwnWindows {
         self.read(piece, state)?;
         for record in piece.records() {
             let key = self.key_of(record);
-            match self.place(piece, key, record) {
+            let (time, value) = (piece.time(record), piece.batch.values.get(record));
+            let placing = Record { time, value, watermark: piece.watermark };
+            match self.of_keys[key].windows.place(&self.find, placing, self.rules) {
                 Err(reason) => assigned.refused.push((record, reason)),
                 Ok(Placed::Late) => assigned.late.push(record as u32),
+                Ok(Placed::Nowhere) => {}
                 Ok(Placed::In { pane, fires }) => {
                     self.changed[key] = true;
                     assigned.push(record, pane);
@@ -117,34 +229,23 @@ impl Assigner for OwnWindows {
     }
 
     fn bounds(&self, record: usize, pane: i64) -> [i64; 2] {
-        let window = self.windows[self.key_of(record)].with_pane(pane);
-        window.expect("a record was assigned to a window of its key").bounds()
+        self.of_keys[self.key_of(record)].windows.bounds(&self.find, pane)
     }
 
     fn came(&mut self, done: &Came<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         if done.fires {
             let (group, key) = done.last();
-            let windows = &mut self.windows[self.keys.group_of(done.grouping.record_of(group) - self.range.start)];
-            let pane = done.grouping.window_of(group);
-            let place = windows.windows.iter().position(|window| window.panes.contains(&pane));
-            let place = place.expect("a record was assigned to a window of its key");
-            let (window, drops) = (&windows.windows[place], self.rules.discards);
-            firing.push(key, window.bounds(), window.panes.iter().map(|&pane| (pane, drops)));
-            if drops {
-                windows.purge(place);
-            }
+            let (record, pane) = (done.grouping.record_of(group), done.grouping.window_of(group));
+            self.fire_at_once((key, pane), record, state, firing)?;
         }
         self.writes.begin();
-        let changed: Vec<usize> = (0..self.windows.len()).filter(|&key| self.changed[key]).collect();
+        let changed: Vec<usize> = (0..self.of_keys.len()).filter(|&key| self.changed[key]).collect();
         let (mut timers, mut early) = (Vec::new(), Vec::new());
         for &key in &changed {
-            if let Some(time) = self.windows[key].next_early(self.rules, done.now) {
-                early.push((self.keys.state_key(&done.batch.keys, key), TimerChange::Set { slot: SLOT, time }));
-            }
-            if let Some(timer) = next_timer(&mut self.windows[key], self.rules, done.watermark) {
-                timers.push((self.keys.state_key(&done.batch.keys, key), timer));
-            }
-            self.writes.push(|bytes| self.windows[key].encode_if_any(bytes));
+            let (kept, state_key) = (&mut self.of_keys[key], self.keys.state_key(&done.batch.keys, key));
+            early.extend(kept.next_early(self.rules, done.now).map(|timer| (state_key, timer)));
+            timers.extend(kept.next_timer(self.rules, done.watermark).map(|timer| (state_key, timer)));
+            self.writes.push(|bytes| kept.encode(bytes));
         }
         self.writes.write(state, changed.iter().map(|&key| self.keys.state_key(&done.batch.keys, key)))?;
         state.timers_of(self.rules.clock).change(&mut timers.into_iter());
@@ -153,24 +254,9 @@ impl Assigner for OwnWindows {
     }
 
     fn due(&mut self, due: &Due<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
-        let Due { timers: due, watermark, .. } = *due;
-        read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
-        self.writes.begin();
-        let (mut timers, mut forgotten) = (Vec::new(), Vec::new());
-        for timer in 0..due.len() {
-            let (key, time) = (due.key(timer), due.times[timer]);
-            let mut windows = decode(self.kept.get(timer))?;
-            let fire = |window: &KeyWindow, drops| {
-                firing.push(key, window.bounds(), window.panes.iter().map(|&pane| (pane, drops)));
-            };
-            windows.advance(time, watermark, self.rules, fire, |panes| forgotten.extend_from_slice(panes));
-            forget_panes(state, key, forgotten.drain(..))?;
-            timers.extend(next_timer(&mut windows, self.rules, time).map(|timer| (key, timer)));
-            self.writes.push(|bytes| windows.encode_if_any(bytes));
-        }
-        self.writes.write(state, (0..due.len()).map(|timer| due.key(timer)))?;
-        state.timers_of(self.rules.clock).change(&mut timers.into_iter());
-        Ok(())
+        let (rules, watermark) = (self.rules, due.watermark);
+        let next = |kept: &mut Kept<K>, time| kept.next_timer(rules, time);
+        self.fire_due((due.timers, rules.clock), |time| Why::Due { time, watermark }, next, state, firing)
     }
 
     fn due_early(
@@ -179,55 +265,12 @@ impl Assigner for OwnWindows {
         state: &mut WindowState,
         firing: &mut Firing,
     ) -> Result<(), KeyedStateError> {
-        let Due { timers: due, now, .. } = *due;
-        read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
-        self.writes.begin();
-        let mut early = Vec::new();
-        for timer in 0..due.len() {
-            let key = due.key(timer);
-            let mut windows = decode(self.kept.get(timer))?;
-            windows.fire_early(self.rules, |window, drops| {
-                firing.push(key, window.bounds(), window.panes.iter().map(|&pane| (pane, drops)));
-            });
-            let next = windows.next_early(self.rules, now);
-            early.extend(next.map(|time| (key, TimerChange::Set { slot: SLOT, time })));
-            self.writes.push(|bytes| windows.encode_if_any(bytes));
-        }
-        self.writes.write(state, (0..due.len()).map(|timer| due.key(timer)))?;
-        state.timers_of(TimerClock::Processing).change(&mut early.into_iter());
-        Ok(())
+        let (rules, now) = (self.rules, due.now);
+        let next = |kept: &mut Kept<K>, _| kept.next_early(rules, now);
+        self.fire_due((due.timers, TimerClock::Processing), |_| Why::Early, next, state, firing)
     }
 
     fn counts_records(&self) -> bool {
         true
     }
-}
-
-/// How long after a record its session ends.
-fn gap_of(gap: &SessionGap, value: &[u8]) -> Result<i64, String> {
-    match gap {
-        SessionGap::Fixed(gap_ms) => Ok(*gap_ms),
-        SessionGap::Field(place) => match place.millis(value).map_err(|error| error.to_string())? {
-            gap_ms @ 1.. => Ok(gap_ms),
-            gap_ms => Err(format!("the gap of its session is {gap_ms} ms, and has to be more than 0")),
-        },
-    }
-}
-
-/// The timer that a key needs, if it is not set; `time` is up to when everything has been done.
-fn next_timer(windows: &mut KeyWindows, rules: Rules, time: i64) -> Option<TimerChange> {
-    let Some(next) = windows.next_time(rules) else {
-        windows.timer = None;
-        return None;
-    };
-    // One that is due too early sets the next: a session that grows with every record needs no other timer for it.
-    if windows.timer.is_some_and(|timer| timer > time && timer <= next) {
-        return None;
-    }
-    windows.timer = Some(next);
-    Some(TimerChange::Set { slot: SLOT, time: next })
-}
-
-fn decode(kept: Option<&[u8]>) -> Result<KeyWindows, KeyedStateError> {
-    kept.map_or(Ok(KeyWindows::default()), |kept| KeyWindows::decode(kept).ok_or_else(damaged))
 }

@@ -1,10 +1,10 @@
-//! Sliding windows that fire at their end. They share panes: a record is stored and processed once, and a window is the
+//! Sliding windows that fire at their end, or early with all they have. They share panes: a record is stored and processed once, and a window is the
 //! merge of its panes.
 
 use super::aligned::Aligned;
 use super::assigner::{Assigned, Assigner, Came, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept};
-use super::firing::Firing;
-use super::key_windows::{Rules, next_multiple};
+use super::firing::{Firing, PANES_MAX};
+use super::open_window::{Rules, next_multiple};
 use super::panes::{KeyPanes, cleanup_time};
 use super::state::WindowState;
 use std::collections::BTreeSet;
@@ -20,9 +20,6 @@ pub(super) struct Sliding {
     kept: Cells,
     writes: KeptWrites,
 }
-
-/// Panes of windows that fire early together: more keys wait for the next round.
-const EARLY_PANES_MAX: usize = 1 << 18;
 
 /// What becomes of the records of a pane.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -190,7 +187,7 @@ impl Assigner for Sliding {
         read_kept(state, (0..due.len()).map(|timer| due.key(timer)), &mut self.kept)?;
         let (mut goes_on, mut put_back) = (Vec::new(), Vec::new());
         for timer in 0..due.len() {
-            if firing.panes_len() >= EARLY_PANES_MAX {
+            if firing.panes_len() >= PANES_MAX {
                 put_back.push((due.key(timer), TimerChange::Set { slot: SLOT, time: due.times[timer] }));
                 continue;
             }

@@ -3,7 +3,7 @@
 use super::aligned::Aligned;
 use super::assigner::{Assigned, Assigner, CLEANUP_SLOT, Came, Due, Piece, SLOT, forget_panes};
 use super::firing::Firing;
-use super::key_windows::Rules;
+use super::open_window::Rules;
 use super::state::WindowState;
 use crate::operator::group::window_start;
 use tidewheel_state::TimerChange;

@@ -72,10 +72,6 @@ fn mistakes() {
             "{ sliding = '1h', slide = '1m', offset = '1m' }",
             format!("\"offset\" in {table}: has to be less than the slide"),
         ),
-        (
-            "{ sliding = '1h', slide = '1m', trigger = { count = 3 } }",
-            format!("{table}: sliding windows share what they hold, so they fire at their end and with all of it"),
-        ),
         ("{ session = '0s' }", format!("\"session\" in {table}: the gap of a session has to be more than 0")),
         ("{ session = { bytes = '0..4' } }", format!("\"session\" in {table}: a gap has 8 bytes, not the 4 of 0..4")),
         ("{ count = 0 }", format!("\"count\" in {table}: has to be more than 0")),

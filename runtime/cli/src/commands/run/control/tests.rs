@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_checkpoint::Store;
-use tidewheel_server::model::{CheckpointRequest, JobState, SavepointRequest, SourceRate, Taken};
+use tidewheel_server::model::{CheckpointRequest, JobState, RateRequest, SavepointRequest, SourceRate, Taken};
 use tidewheel_server::{ApiError, Fault, JobApi};
 
 /// How long a test waits for what has to happen.
@@ -90,9 +90,11 @@ fn a_rate_that_the_worker_takes_is_told_to_later_attempts() {
     let control = control();
     let asked = run(&control, 1);
     let limit = |source: &str, records, reply: &dyn Fn(SourceRate) -> Result<serde_json::Value, ApiError>| {
-        let (asking, rate) = (Arc::clone(&control), SourceRate { source: source.to_owned(), records, bytes: None });
+        let rate = RateRequest { source: source.to_owned(), records, ..RateRequest::default() };
+        let asking = Arc::clone(&control);
         let set = thread::spawn(move || asking.rate(rate));
         let (number, Question::Rate(rate)) = asked.recv_timeout(LIMIT).unwrap() else { panic!("it asks for the rate") };
+        let rate = SourceRate { source: rate.source, records: rate.records, bytes: rate.bytes };
         control.answered(number, reply(rate));
         set.join().unwrap()
     };

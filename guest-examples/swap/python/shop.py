@@ -1,0 +1,1 @@
+../../rfm/python/shop.py

@@ -1,0 +1,183 @@
+//! Python: the SDK finds the operators of a folder, and has `componentize-py` put each of them into a component together with a
+//! Python of its own.
+//!
+//! An operator is a module with a class that has one of the SDK's decorators, such as `@keyed`. Other modules of the folder are
+//! what operators import. `count_words.py` becomes `count-words.wasm`.
+
+use crate::component::CONTRACT;
+use crate::rust::{cannot_run, failed};
+use crate::{BuildError, Built, place};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The release of `componentize-py` that components are made with.
+pub const COMPONENTIZE_PY: &str = "0.25.1";
+
+/// The module of the SDK that makes components.
+const BUILD: &str = "tidewheel.build";
+
+/// Says whether a Python has all it takes.
+const PROBE: &str = "import tidewheel.build; tidewheel.build.find_componentize_py()";
+
+/// A Python with the SDK and `componentize-py`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toolchain {
+    python: PathBuf,
+    /// Where the SDK's package lies, if it is not installed.
+    sdk: Option<PathBuf>,
+}
+
+impl Toolchain {
+    /// The toolchain for a folder: that of the folder's own virtual environment, `.venv`, or the Python in use.
+    ///
+    /// # Errors
+    /// When there is none; the error says what installs one.
+    pub fn find(folder: &Path) -> Result<Toolchain, BuildError> {
+        let own = folder.join(".venv/bin/python3");
+        let toolchain = Toolchain::at(&own, None).or_else(|| Toolchain::at(Path::new("python3"), None));
+        toolchain.ok_or_else(|| {
+            let python = if own.exists() { own.display().to_string() } else { "python3".to_owned() };
+            let missing = format!("{python} has not the package tidewheel with componentize-py {COMPONENTIZE_PY}");
+            let of_checkout = format!("{python} -m pip install 'CHECKOUT/sdk/python[build]'");
+            BuildError::NoToolchain {
+                missing,
+                install: vec![format!("{python} -m pip install 'tidewheel[build]'"), of_checkout],
+            }
+        })
+    }
+
+    /// The toolchain of this Python, if it is one; `sdk` is where the SDK's package lies, if it is not installed.
+    pub fn at(python: &Path, sdk: Option<&Path>) -> Option<Toolchain> {
+        let toolchain = Toolchain { python: python.to_owned(), sdk: sdk.map(Path::to_owned) };
+        let mut probe = toolchain.command();
+        let status = probe.args(["-c", PROBE]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success()).then_some(toolchain)
+    }
+
+    /// The modules in a folder that are operators, each to be a component.
+    ///
+    /// # Errors
+    /// When a module is not Python, or has more than one operator.
+    pub fn operators(&self, folder: &Path) -> Result<Vec<Operator>, BuildError> {
+        let output = self.command().args(["-m", BUILD, "--list"]).arg(folder).stderr(Stdio::inherit()).output();
+        let output = output.map_err(cannot_run(&self.python))?;
+        if !output.status.success() {
+            return Err(failed(BUILD, folder, output.status));
+        }
+        let said = String::from_utf8_lossy(&output.stdout);
+        Ok(said
+            .lines()
+            .map(|module| Operator { name: name(module), module: folder.join(format!("{module}.py")) })
+            .collect())
+    }
+
+    /// The component of a module.
+    ///
+    /// # Errors
+    /// When none can be made of it; what is wrong is said on stderr.
+    pub fn component(&self, operator: &Operator) -> Result<Vec<u8>, BuildError> {
+        let scratch = tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?;
+        let contract = scratch.path().join("operator.wit");
+        fs::write(&contract, CONTRACT).map_err(cannot("write", &contract))?;
+        let component = scratch.path().join("component.wasm");
+        let mut build = self.command();
+        build
+            .args(["-m", BUILD])
+            .arg(&operator.module)
+            .arg("--wit")
+            .arg(scratch.path())
+            .arg("--output")
+            .arg(&component);
+        let status = build.status().map_err(cannot_run(&self.python))?;
+        if !status.success() {
+            return Err(failed(BUILD, operator.module.parent().unwrap_or(Path::new("")), status));
+        }
+        fs::read(&component).map_err(cannot("read", &component))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        // What it would leave beside the sources is of no use to the next build, and what lies where the build was started is
+        // no part of the SDK.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONSAFEPATH", "1");
+        if let Some(sdk) = &self.sdk {
+            command.env("PYTHONPATH", sdk);
+        }
+        command
+    }
+}
+
+/// A module with an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The component's name.
+    pub name: String,
+    /// The module's file.
+    pub module: PathBuf,
+}
+
+/// Builds the operators of a folder into another.
+pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError> {
+    let toolchain = Toolchain::find(folder)?;
+    let operators = toolchain.operators(folder)?;
+    if operators.is_empty() {
+        let fix = "give a class at the top of a module one of the SDK's decorators, such as @keyed";
+        return Err(BuildError::Nothing { folder: folder.to_owned(), fix });
+    }
+    operators.iter().map(|operator| place(&toolchain.component(operator)?, out, &operator.name)).collect()
+}
+
+/// The name of a module's component: words of a module's name have a `_` between them, those of a component's a `-`.
+fn name(module: &str) -> String {
+    module.replace('_', "-")
+}
+
+fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
+    let path = path.to_owned();
+    move |source| BuildError::File { doing, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMPONENTIZE_PY, Toolchain, name};
+    use crate::BuildError;
+    use std::path::Path;
+
+    #[test]
+    fn a_component_is_called_as_its_module() {
+        assert_eq!(name("count"), "count");
+        assert_eq!(name("total_1"), "total-1");
+    }
+
+    #[test]
+    fn the_sdk_names_the_same_release() {
+        for text in [
+            include_str!("../../../sdk/python/src/tidewheel/build.py"),
+            include_str!("../../../sdk/python/pyproject.toml"),
+        ] {
+            assert!(text.contains(COMPONENTIZE_PY));
+        }
+    }
+
+    #[test]
+    fn a_python_without_the_sdk_is_no_toolchain() {
+        let nowhere = tempfile::tempdir().unwrap();
+        assert!(Toolchain::at(Path::new("no-such-python"), None).is_none());
+        assert!(Toolchain::at(Path::new("python3"), Some(nowhere.path())).is_none());
+        assert!(Toolchain::at(Path::new("true"), None).is_some(), "any program that says yes");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_installs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        match Toolchain::find(folder.path()) {
+            // It is installed here.
+            Ok(toolchain) => assert!(toolchain.operators(folder.path()).unwrap().is_empty()),
+            Err(error) => {
+                assert!(matches!(error, BuildError::NoToolchain { .. }), "{error}");
+                assert!(error.to_string().contains("python3 -m pip install 'tidewheel[build]'"), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+module github.com/tidewheel/tidewheel/sdk/go
+
+go 1.25

@@ -1,0 +1,336 @@
+"""Keyed state: fields of an operator whose content belongs to the key at hand and is kept by the host.
+
+The fields are declared in the class: `summary = Value(Summary, ttl=days(540))`. What has not been written for the
+time-to-live is gone, of a list each element, of a map each entry by itself; `ttl_clock="event"` measures it by the watermark
+instead of the worker's clock, `ttl_refresh="read-write"` counts reads as well.
+
+When a type changes, raise its `version` and say how older values are read: `Value(Total, version=3, migrate=[from_1, from_2])`,
+each a function from one version to the next. What the function takes says what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar, Unpack, cast
+
+from tidewheel import _frame, shapes
+from tidewheel._map import MapLog, key_codec
+from tidewheel._states import PAGE, State, StateOptions, Writes
+from tidewheel.errors import FormatError
+from tidewheel.records import Incoming
+from tidewheel.shapes import Shape
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+A = TypeVar("A")
+R = TypeVar("R")
+
+_UNTOUCHED = object()
+
+
+class Value(State[T]):
+    """One value per key: `count = Value(int)`.
+
+    It rides in the batch: reading and writing it costs no call of the host, and a value that was not set is not sent back.
+    For large values that most records do not need, `rides=False` reads it by a call when it is first looked at.
+    """
+
+    def __init__(self, of: type[T] | Shape[T], *, rides: bool = True, **options: Unpack[StateOptions]) -> None:
+        super().__init__(of, rides=rides, **options)
+
+    def get(self) -> T | None:
+        """The value of the key at hand, if there is one. Each time a new one: a change counts when it is `set`."""
+        data = self._data()
+        if data is None:
+            return None
+        try:
+            return cast(T, self._decode(data))
+        except FormatError as error:
+            raise self.corrupt(error) from None
+
+    def get_or(self, default: T) -> T:
+        """The value of the key at hand, or this one."""
+        value = self.get()
+        return default if value is None else value
+
+    def set(self, value: T) -> None:
+        """Sets the value of the key at hand."""
+        self._write(self._encode(value))
+
+    def is_set(self) -> bool:
+        """Whether the key at hand has a value."""
+        return self._data() is not None
+
+    def clear(self) -> None:
+        """Removes the value of the key at hand."""
+        self._write(None)
+
+    def _data(self) -> bytes | None:
+        group = self._context._group
+        written = self._written
+        if group in written:
+            return written[group]
+        if self._rides:
+            return self._cells[group * self._riding + self._index]
+        if group not in self._fetched:
+            values = self._host.get(self._index, group.to_bytes(4, "little"))
+            self._fetched[group] = None if values.ends[3] & 0x80 else values.bytes
+        return self._fetched[group]
+
+    def _write(self, data: bytes | None) -> None:
+        context, written = self._context, self._written
+        group = context._group
+        if self._touched != context._source:
+            self._touched = context._source
+            self._before = written.get(group, _UNTOUCHED)
+        written[group] = data
+
+    _written: dict[int, bytes | None]
+    _fetched: dict[int, bytes | None]
+    _cells: list[bytes | None]
+    _riding: int
+    _before: object
+
+    def begin_call(self, incoming: Incoming, cells: list[bytes | None]) -> None:
+        groups = incoming.groups
+        self._cells = cells
+        self._riding = len(cells) // groups if groups else 0
+        self._encode, self._decode = self.codec.encode, self.codec.decode
+
+    def undo(self, source: int) -> None:
+        if self._touched == source:
+            group = self._context._group
+            if self._before is _UNTOUCHED:
+                del self._written[group]
+            else:
+                self._written[group] = cast("bytes | None", self._before)
+            self._touched = -1
+
+    def hand_over(self, writes: Writes) -> None:
+        if not self._written:
+            return
+        if self._rides:
+            writes.put_riding(self._index, self._written)
+            return
+        for group, data in self._written.items():
+            writes.push(group, self._index, False, Writes.DELETE if data is None else Writes.PUT, data or b"")
+
+    def end_call(self) -> None:
+        self._written, self._fetched, self._cells = {}, {}, []
+        self._touched, self._before = -1, _UNTOUCHED
+
+
+class Reducing(Value[T]):
+    """One value per key, of all that were added: `largest = Reducing(int, max)`."""
+
+    def __init__(
+        self,
+        of: type[T] | Shape[T],
+        reduce: Callable[[T, T], T],
+        *,
+        rides: bool = True,
+        **options: Unpack[StateOptions],
+    ) -> None:
+        super().__init__(of, rides=rides, **options)
+        self._reduce = reduce
+
+    def add(self, value: T) -> T:
+        """Adds a value to that of the key at hand, and gives the result."""
+        so_far = self.get()
+        result = value if so_far is None else self._reduce(so_far, value)
+        self.set(result)
+        return result
+
+
+class Aggregating(Value[A], Generic[A, V, R]):
+    """One accumulator per key, of all values that were added; what is added, kept and read may be of three types:
+    `mean = Aggregating(Mean, add=Mean.with_value, result=Mean.result)`.
+
+    `add` makes a new accumulator of the one so far and a value. The first is made by calling the class, or `create`.
+    """
+
+    def __init__(
+        self,
+        of: type[A] | Shape[A],
+        *,
+        add: Callable[[A, V], A],
+        result: Callable[[A], R],
+        create: Callable[[], A] | None = None,
+        rides: bool = True,
+        **options: Unpack[StateOptions],
+    ) -> None:
+        super().__init__(of, rides=rides, **options)
+        self._add, self._result = add, result
+        self._create = create or cast(Callable[[], A], shapes.bare(shapes.annotation_of(of)))
+
+    def result_of(self, accumulator: A) -> R:
+        """The result of an accumulator."""
+        return self._result(accumulator)
+
+    def add(self, value: V) -> R:
+        """Adds a value to the accumulator of the key at hand, and gives the result."""
+        so_far = self.get()
+        accumulator = self._add(self._create() if so_far is None else so_far, value)
+        self.set(accumulator)
+        return self._result(accumulator)
+
+    def result(self) -> R | None:
+        """The result of the key at hand, if any value was added."""
+        so_far = self.get()
+        return None if so_far is None else self._result(so_far)
+
+
+class List(State[T]):
+    """A list per key: `last = List(Purchase)`.
+
+    Appending costs nothing but the bytes: they go out with the batch's other results. Reading calls the host, a page at a
+    time. With a time-to-live each element has its own.
+    """
+
+    kind = "list"
+
+    def append(self, element: T) -> None:
+        """Adds an element at the end of the list of the key at hand."""
+        data = self.codec.encode(element)
+        group = self._context._group
+        self._touch(group)
+        self._pushed.setdefault(group, []).append(data)
+
+    def __iter__(self) -> Iterator[T]:
+        """The elements of the key at hand, oldest first, those of this call included."""
+        group, decode = self._context._group, self.codec.decode
+        try:
+            if group not in self._cleared:
+                start, more = 0, True
+                while more:
+                    page = self._host.list_read(self._index, group, start, PAGE)
+                    values = _frame.split(memoryview(page.value_ends).cast("I").tolist(), page.values)
+                    # An element keeps its index, also when others before it have expired.
+                    start = int.from_bytes(page.keys[-8:], "big") + 1 if page.keys else start
+                    more = page.more and bool(page.keys)
+                    for data in values:
+                        yield cast(T, decode(data))
+            for data in self._pushed.get(group, []):
+                yield cast(T, decode(data))
+        except FormatError as error:
+            raise self.corrupt(error) from None
+
+    def replace(self, elements: Iterable[T]) -> None:
+        """Replaces the list of the key at hand by these elements."""
+        encoded = list(map(self.codec.encode, elements))
+        self.clear()
+        self._pushed[self._context._group] = encoded
+
+    def clear(self) -> None:
+        """Empties the list of the key at hand."""
+        group = self._context._group
+        self._touch(group)
+        self._cleared.add(group)
+        self._pushed.pop(group, None)
+
+    def _touch(self, group: int) -> None:
+        if self._touched != self._context._source:
+            self._touched = self._context._source
+            pushed = self._pushed.get(group, [])
+            self._before = group in self._cleared, pushed, len(pushed)
+
+    def undo(self, source: int) -> None:
+        if self._touched == source:
+            group = self._context._group
+            was_cleared, pushed, count = self._before
+            self._pushed[group] = pushed[:count]
+            if not was_cleared:
+                self._cleared.discard(group)
+            self._touched = -1
+
+    def hand_over(self, writes: Writes) -> None:
+        for group in self._cleared:
+            writes.push(group, self._index, False, Writes.DELETE, b"")
+        for group, pushed in self._pushed.items():
+            for data in pushed:
+                writes.push(group, self._index, False, Writes.APPEND, data)
+
+    def end_call(self) -> None:
+        self._cleared, self._pushed = set(), {}
+        self._touched, self._before = -1, (False, [], 0)
+
+    _cleared: set[int]
+    _pushed: dict[int, list[bytes]]
+    _before: tuple[bool, list[bytes], int]
+
+
+class Map(State[V], Generic[K, V]):
+    """A map per key, in the order of its keys: `open = Map(str, Order)`.
+
+    Keys are text, bytes or whole numbers; of another width than 64 bits with `Map(u32, Order)`. Reading calls the host, and
+    `get_many` calls it once for many entries. Writes are gathered and told to the host at the end of the call; reads see them
+    before. With a time-to-live each entry has its own.
+    """
+
+    kind = "map"
+
+    def __init__(
+        self, keys: type[K] | Shape[K], of: type[V] | Shape[V], **options: Unpack[StateOptions]
+    ) -> None:
+        super().__init__(of, **options)
+        self.write_key, self.read_key = key_codec(shapes.annotation_of(keys))
+
+    def get(self, key: K) -> V | None:
+        """The value of an entry, if there is one."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Iterable[K]) -> list[V | None]:
+        """The values of many entries, in order, with one call of the host."""
+        group = self._context._group
+        found = self._log.read(group, [self.write_key(key) for key in keys])
+        return [None if data is None else self._value(data) for data in found]
+
+    def __contains__(self, key: K) -> bool:
+        """Whether there is such an entry. Its value is not decoded."""
+        return self._log.read(self._context._group, [self.write_key(key)])[0] is not None
+
+    def put(self, key: K, value: V) -> None:
+        """Sets the value of an entry."""
+        self._log.write(self._context._group, self._context._source, self.write_key(key), self.codec.encode(value))
+
+    def remove(self, key: K) -> None:
+        """Removes an entry."""
+        self._log.write(self._context._group, self._context._source, self.write_key(key), None)
+
+    def scan(
+        self, *, start: K | None = None, after: K | None = None, backwards: bool = False, limit: int | None = None
+    ) -> list[tuple[K, V]]:
+        """Entries in the order of their keys, or backwards: from the key `start` on, or from the first one behind `after`; at
+        most `limit` of them.
+        """
+        if start is not None and after is not None:
+            raise ValueError("a scan begins at `start` or behind `after`, not both")
+        place = after if start is None else start
+        written = b"" if place is None else self.write_key(place)
+        context = self._context
+        entries = self._log.scan(context._group, context._source, written, after is not None, backwards, limit)
+        return [(cast(K, self.read_key(key)), self._value(data)) for key, data in entries]
+
+    def clear(self) -> None:
+        """Removes all entries. Costs as much as reading them."""
+        group, source = self._context._group, self._context._source
+        for key, _ in self._log.scan(group, source, b"", False, False, None):
+            self._log.write(group, source, key, None)
+
+    def _value(self, data: bytes) -> V:
+        try:
+            return cast(V, self.codec.decode(data))
+        except FormatError as error:
+            raise self.corrupt(error) from None
+
+    def undo(self, source: int) -> None:
+        self._log.undo(source)
+
+    def hand_over(self, writes: Writes) -> None:
+        self._log.tell()
+
+    def end_call(self) -> None:
+        self._log = MapLog(self._host, self._index)
+
+    _log: MapLog
