@@ -4,19 +4,16 @@
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Component as Step, Path, PathBuf};
-use tidewheel_engine::Plan;
-use tidewheel_guest::{Component, InstanceSettings, Limits};
-use tidewheel_types::job::{ComponentSpec, JobError, JobSpec, OperatorSpec};
+use tidewheel_engine::{Function, Plan};
+use tidewheel_types::job::{JobError, JobSpec, OperatorSpec};
 
 /// Checks `spec`, whose plan is `plan` and whose paths are relative to `folder`.
 pub(crate) fn check(spec: &JobSpec, plan: &Plan, folder: &Path) -> Result<()> {
     refuse_two_readers_of_stdin(spec)?;
     refuse_two_writers_of_a_folder(spec, folder)?;
-    for (id, component) in plan.components() {
+    for (id, function) in plan.functions() {
         let operator = spec.operators.iter().find(|operator| operator.id == *id);
-        let operator = operator.expect("a plan has the operators of its spec");
-        let component_spec = operator.component().expect("a plan has the components of its spec");
-        open(spec, operator, component_spec, component)?;
+        open(spec, operator.expect("a plan has the operators of its spec"), function)?;
     }
     Ok(())
 }
@@ -76,25 +73,8 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 /// Makes an instance with the operator's config, as every worker will.
-fn open(
-    spec: &JobSpec,
-    operator: &OperatorSpec,
-    component_spec: &ComponentSpec,
-    component: &Component,
-) -> Result<(), JobError> {
-    let (limits, defaults) = (&component_spec.limits, Limits::default());
-    let limits = Limits {
-        memory_bytes_max: limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-        deadline_ms_max: limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-        output_bytes_max: limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
-    };
-    let settings = InstanceSettings {
-        operator: operator.id.as_str().to_owned(),
-        config: component_spec.config.to_string(),
-        limits,
-        ..InstanceSettings::default()
-    };
-    match component.instantiate(settings) {
+fn open(spec: &JobSpec, operator: &OperatorSpec, function: &Function) -> Result<(), JobError> {
+    match function.component.instantiate(function.settings(&operator.id, 0)) {
         Ok(_) => Ok(()),
         Err(error) => Err(spec.error(operator.line, format!("operator {:?}: {error}", operator.id.as_str()))),
     }

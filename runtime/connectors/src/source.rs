@@ -29,6 +29,11 @@ pub trait Source: Send + Sync {
         true
     }
 
+    /// Whether its records have keys of their own, without a `key` in the job file.
+    fn has_keys(&self) -> bool {
+        false
+    }
+
     /// Starts to read a split, from its beginning or from where a reader of it was. `source` is the source's place in
     /// the job, for the records' origins.
     fn open(

@@ -1,6 +1,7 @@
 //! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
 
 use crate::alignment::Alignment;
+use crate::capsules::Capsules;
 use crate::checkpoint::{Checkpoints, OwnStates, Tasks, Uploader, has_part};
 use crate::clock::Clock;
 use crate::control::JobControl;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) control: JobControl,
     pub(crate) clock: Clock,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) capsules: Arc<Capsules>,
 }
 
 impl Shared {
@@ -338,6 +340,7 @@ impl<'a> Graph<'a, '_> {
             declared: node.role.states().unwrap_or_default(),
             function: node.role.function(),
             is_broadcast: node.role.is_broadcast(),
+            capsules: &self.shared.capsules,
         };
         let opened = self.shared.checkpoints.open_state(id, &states, worker, self.uploader.as_ref());
         TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
@@ -430,28 +433,27 @@ impl<'a> Graph<'a, '_> {
     /// A user's function, instantiated for this worker.
     fn function(&self, index: usize, function: &Function, state: Option<Rc<RefCell<dyn KeyedState>>>) -> FunctionTask {
         let (id, worker, component) = (&self.shared.plan.nodes[index].id, self.scope.index(), &function.component);
+        let metrics = &self.shared.metrics[index];
         let settings = InstanceSettings {
-            operator: id.to_string(),
-            worker,
-            config: function.config.clone(),
-            options: Vec::new(),
-            limits: function.limits,
             state,
-            metrics: Some(self.shared.metrics[index].own.clone()),
+            metrics: Some(metrics.own.clone()),
+            log_budget: Some(metrics.log.clone()),
+            holds_log: true,
+            ..function.settings(id, worker)
         };
         let instance = component.instantiate(settings).unwrap_or_else(|source| {
             fatal::fail(EngineError::Guest { operator: id.clone(), source: Box::new(source) })
         });
         let refusals = self.refusals(index, Some(component.digest().to_owned()));
         let callee = Callee::Component(instance);
-        FunctionTask::new(id.clone(), component.description(), callee, function.limits, refusals, worker)
+        FunctionTask::new(id.clone(), component.description(), callee, function.limits, refusals, self.worker())
     }
 
     /// Aggregates that need no component, on this worker.
     fn aggregates(&self, index: usize, aggregates: &Arc<Aggregates>) -> FunctionTask {
-        let (id, worker) = (self.shared.plan.nodes[index].id.clone(), self.scope.index());
+        let id = self.shared.plan.nodes[index].id.clone();
         let (callee, refusals) = (Callee::Aggregates(aggregates.clone()), self.refusals(index, None));
-        FunctionTask::new(id, &describe(aggregates), callee, Limits::default(), refusals, worker)
+        FunctionTask::new(id, &describe(aggregates), callee, Limits::default(), refusals, self.worker())
     }
 
     fn refusals(&self, index: usize, component: Option<String>) -> Refusals {
@@ -460,7 +462,12 @@ impl<'a> Graph<'a, '_> {
         let named = plan.nodes.iter().rposition(|other| other.id == node.id).unwrap_or(index);
         let metrics = self.shared.metrics[named].clone();
         let port = node.dead_letter_port();
-        Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics)
+        Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics, self.scope.index())
+    }
+
+    /// The worker, and where calls are kept that fail on it.
+    fn worker(&self) -> (usize, Arc<Capsules>) {
+        (self.scope.index(), self.shared.capsules.clone())
     }
 
     fn activators(&self, builder: &OperatorBuilder<'a, Epoch>) -> (Activator, SyncActivator) {

@@ -1,5 +1,6 @@
 //! What can go wrong with a job, and who is at fault.
 
+use std::path::PathBuf;
 use tidewheel_checkpoint::CheckpointError;
 use tidewheel_cluster::ClusterError;
 use tidewheel_connectors::ConnectorError;
@@ -56,6 +57,22 @@ pub enum EngineError {
         /// What its component did.
         #[source]
         source: Box<CallFault>,
+        /// Where the call is kept, if it is.
+        capsule: Option<PathBuf>,
+    },
+
+    /// A value of state of an older schema version cannot be taken to the newest.
+    #[error("operator {operator:?}: key \"{key}\": {source}")]
+    Migration {
+        /// The operator.
+        operator: OperatorId,
+        /// The key that the value is kept under.
+        key: String,
+        /// What `migrate` did.
+        #[source]
+        source: Box<GuestError>,
+        /// Where the call is kept, if it is.
+        capsule: Option<PathBuf>,
     },
 
     /// Input that is not a record, and the source's `on-error` is `fail`.
@@ -201,6 +218,7 @@ impl EngineError {
             EngineError::Job(_)
             | EngineError::Shape(_)
             | EngineError::Guest { .. }
+            | EngineError::Migration { .. }
             | EngineError::Rejected { .. }
             | EngineError::Poison { .. }
             | EngineError::Malformed { .. }
@@ -218,12 +236,25 @@ impl EngineError {
         matches!(self, EngineError::Checkpoint(error) if error.is_lost())
     }
 
+    /// How the call that failed can be made again, if it is kept.
+    fn replay_hint(&self) -> Option<String> {
+        match self {
+            EngineError::Poison { capsule: Some(capsule), .. }
+            | EngineError::Migration { capsule: Some(capsule), .. } => {
+                Some(format!("the call is kept: `tidewheel replay {}` makes it again", capsule.display()))
+            }
+            _ => None,
+        }
+    }
+
     /// What the user can do about it, where the message does not say so itself.
     pub fn hint(&self) -> Option<String> {
         match self {
             EngineError::Rejected { .. } | EngineError::Malformed { .. } | EngineError::Poison { .. } => {
-                Some("set on-error = \"skip\" or \"dead-letter\" to go on without such records".to_owned())
+                let hint = "set on-error = \"skip\" or \"dead-letter\" to go on without such records".to_owned();
+                Some(self.replay_hint().map_or(hint.clone(), |replay| format!("{hint}\n{replay}")))
             }
+            EngineError::Migration { .. } => self.replay_hint(),
             EngineError::TimerLoop { .. } => {
                 Some("set timers after the watermark, and none at the end of the input (watermark = MAX)".to_owned())
             }

@@ -1,5 +1,6 @@
 //! A job as a running set of worker threads.
 
+use crate::capsules::{CapsuleOptions, Capsules};
 use crate::checkpoint::{Checkpoints, Durability};
 use crate::claims::Claims;
 use crate::clock::Clock;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidewheel_cluster::Peers as Sockets;
+use tidewheel_guest::Limits;
 use tidewheel_state::BackendKind;
 use tidewheel_types::Epoch;
 use timely::WorkerConfig;
@@ -36,13 +38,15 @@ pub struct JobOptions {
     pub durability: Option<Durability>,
     /// What processing time is read from.
     pub clock: Clock,
+    /// What is kept of calls that fail for good; without, nothing is.
+    pub capsules: Option<CapsuleOptions>,
 }
 
 impl JobOptions {
     /// So many worker threads, state in memory, nothing kept, and the machine's clock.
     pub fn workers(workers: usize) -> JobOptions {
         let state = (BackendKind::Memory, PathBuf::new());
-        JobOptions { workers, peers: None, state, durability: None, clock: Clock::System }
+        JobOptions { workers, peers: None, state, durability: None, clock: Clock::System, capsules: None }
     }
 }
 
@@ -94,6 +98,7 @@ impl Job {
             workers,
             control: control.clone(),
             clock: options.clock,
+            capsules: Arc::new(Capsules::new(&plan.name, options.capsules)),
             checkpoints: Checkpoints::new(&plan, workers, options.state, options.durability),
             plan,
         });
@@ -131,7 +136,8 @@ impl Job {
 }
 
 fn node_metrics(plan: &Plan, node: &Node) -> Arc<NodeMetrics> {
-    NodeMetrics::new(plan.label(node), node.kind(), node.sources.clone())
+    let limits = node.role.function().map_or(Limits::default(), |function| function.limits);
+    NodeMetrics::new(plan.label(node), node.kind(), node.sources.clone(), limits.log_lines_max)
 }
 
 /// What the splits of all sources claim before they have said anything.

@@ -1,14 +1,16 @@
 //! Values of older schema versions on their way into a newer component.
 
 use super::restore::OwnStates;
+use crate::capsules::Capsules;
 use crate::error::EngineError;
+use crate::refuse::shown_key;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use tidewheel_guest::{Instance, InstanceSettings};
+use tidewheel_guest::{GuestError, Instance, InstanceSettings};
 use tidewheel_state::{MemoryState, OwnedRow, StateError, StateId, StateTable};
 use tidewheel_types::OperatorId;
-use tidewheel_types::keyed_state::{Cells, StateIndex};
+use tidewheel_types::keyed_state::{Cells, KeyedState, StateIndex};
 
 /// Values of one state and version that go through `migrate` together.
 const BATCH_ROWS: usize = 1024;
@@ -18,7 +20,7 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// Rows, each of its state's newest version. Those of older versions are put through the component's `migrate`, many at
 /// once; rows of states that the function does not have are left out.
-pub(super) struct Migrated<I> {
+pub(super) struct Migrated<'a, I> {
     operator: OperatorId,
     rows: I,
     instance: Option<Instance>,
@@ -28,6 +30,7 @@ pub(super) struct Migrated<I> {
     older: BTreeMap<(StateId, u32), Older>,
     ready: VecDeque<OwnedRow>,
     has_ended: bool,
+    capsules: &'a Capsules,
 }
 
 /// Rows of one state and version.
@@ -37,12 +40,12 @@ struct Older {
     bytes: usize,
 }
 
-impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
+impl<'a, I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<'a, I> {
     /// `rows` of an operator on `worker`, whose states are `states` now; `table` says what those of the rows are.
     pub(super) fn new(
         operator: &OperatorId,
         worker: usize,
-        states: &OwnStates<'_>,
+        states: &OwnStates<'a>,
         table: &StateTable,
         rows: I,
     ) -> Result<Self, EngineError> {
@@ -57,14 +60,8 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
         let instance = states.function.filter(|_| is_needed).map(|function| {
             // A migration sees no state but the values that it is given.
             let state = MemoryState::new(&states.declared).map_err(|source| failed(operator, source))?;
-            let settings = InstanceSettings {
-                operator: operator.to_string(),
-                worker,
-                config: function.config.clone(),
-                limits: function.limits,
-                state: Some(Rc::new(RefCell::new(state))),
-                ..InstanceSettings::default()
-            };
+            let state: Rc<RefCell<dyn KeyedState>> = Rc::new(RefCell::new(state));
+            let settings = InstanceSettings { state: Some(state), ..function.settings(operator, worker) };
             function
                 .component
                 .instantiate(settings)
@@ -72,7 +69,8 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
         });
         let instance = instance.transpose()?;
         let (older, ready) = (BTreeMap::new(), VecDeque::new());
-        Ok(Migrated { operator: operator.clone(), rows, instance, declared, older, ready, has_ended: false })
+        let (operator, capsules) = (operator.clone(), states.capsules);
+        Ok(Migrated { operator, rows, instance, declared, older, ready, has_ended: false, capsules })
     }
 
     /// Takes in a row: it is ready, waits for others of its version, or is left out.
@@ -103,9 +101,13 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
         let (index, newest) = self.declared[&state];
         let mut cells = Cells::default();
         rows.iter().for_each(|row| cells.push(Some(&row.payload)));
-        let migrated = instance
-            .migrate(index, version, &cells)
-            .map_err(|source| EngineError::Guest { operator: self.operator.clone(), source: Box::new(source) })?;
+        let migrated = match instance.migrate(index, version, &cells) {
+            Ok(migrated) => migrated,
+            Err(source) => {
+                let operator = self.operator.clone();
+                return Err(not_migrated(operator, instance, (index, version), &rows, source, self.capsules));
+            }
+        };
         let migrated = rows.into_iter().enumerate().filter_map(|(place, row)| {
             // A value that is migrated to none is gone.
             let payload = migrated.get(place)?.to_vec();
@@ -130,7 +132,29 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
     }
 }
 
-impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Iterator for Migrated<I> {
+/// That a value could not be migrated, with its key; the call is kept.
+fn not_migrated(
+    operator: OperatorId,
+    instance: &Instance,
+    (state, version): (StateIndex, u32),
+    rows: &[OwnedRow],
+    source: GuestError,
+    capsules: &Capsules,
+) -> EngineError {
+    let row = match &source {
+        GuestError::Migrate { value: Some(value), .. } => rows.get(*value),
+        _ => None,
+    };
+    let Some(row) = row else { return EngineError::Guest { operator, source: Box::new(source) } };
+    let key = shown_key(&row.key);
+    let target = format!("a value of version {version} under key \"{key}\"");
+    let capsule = capsules.keep((operator.as_str(), instance.component()), &source.to_string(), |job| {
+        instance.migrate_capsule((state, version, &row.payload), &source, (job, target))
+    });
+    EngineError::Migration { operator, key, source: Box::new(source), capsule }
+}
+
+impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Iterator for Migrated<'_, I> {
     type Item = Result<OwnedRow, RowsError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -6,6 +6,7 @@ use crate::error::EngineError;
 use crate::operator::join::PairFormat;
 use crate::refuse::Names;
 use std::collections::BTreeMap;
+use std::env::VarError;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::job::{
-    AlignmentSpec, ComponentSpec, ExchangeKind, FunctionSpec, InputRef, JobMode, JobSpec, Keep, OnError, OperatorSpec,
-    RestartStrategy, SinkSpec, SourceSpec,
+    AlignmentSpec, ComponentSpec, ExchangeKind, FunctionSpec, Grant, InputRef, JobMode, JobSpec, Keep, LimitsSpec,
+    OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -85,6 +86,19 @@ fn in_order_of_data(spec: &JobSpec) -> Vec<&OperatorSpec> {
     }
     spec.operators.iter().for_each(|operator| visit(operator, &by_id, &mut ordered));
     ordered
+}
+
+/// The limits of an operator: those of the job file, and for the others the defaults.
+fn limits(spec: &LimitsSpec) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        memory_bytes_max: spec.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+        deadline_ms_max: spec.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+        output_bytes_max: spec.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+        state_bytes_max: spec.state_bytes_max.unwrap_or(defaults.state_bytes_max),
+        records_max: spec.records_max.unwrap_or(defaults.records_max),
+        log_lines_max: spec.log_lines_max.unwrap_or(defaults.log_lines_max),
+    }
 }
 
 /// A plan in the making.
@@ -192,14 +206,10 @@ impl Planner<'_> {
         let description = component.description();
         let mut ports: Vec<String> = description.outputs.iter().map(|port| port.name.clone()).collect();
         ports.resize(description.output_count(), String::new());
-        let defaults = Limits::default();
         let function = Function {
             config: called.config.to_string(),
-            limits: Limits {
-                memory_bytes_max: called.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-                deadline_ms_max: called.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-                output_bytes_max: called.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
-            },
+            limits: limits(&called.limits),
+            environment: self.environment(spec, &called.grants)?,
             component: component.clone(),
         };
         let role = self.role(spec, &called.path, component.world(), function)?;
@@ -215,6 +225,23 @@ impl Planner<'_> {
             ));
         }
         self.add_operator(spec, role, ports, inputs > 1)
+    }
+
+    /// The variables that an operator is granted, as they are now.
+    fn environment(&self, spec: &OperatorSpec, grants: &[Grant]) -> Result<Vec<(String, String)>, EngineError> {
+        let variables = grants.iter().map(|Grant::Env(name)| match std::env::var(name) {
+            Ok(value) => Ok((name.clone(), value)),
+            Err(error) => {
+                let reason = match error {
+                    VarError::NotPresent => "is not set",
+                    VarError::NotUnicode(_) => "is not UTF-8",
+                };
+                let message = format!("[operators.{}] is granted \"env:{name}\", but {name} {reason}", spec.id);
+                let hint = format!("set {name} where the job is run, or remove the grant");
+                Err(self.spec.error(spec.line, message).with_hint(hint).into())
+            }
+        });
+        variables.collect()
     }
 
     /// Adds an operator: behind its inputs, or behind the join of them.
@@ -389,7 +416,7 @@ impl Planner<'_> {
     /// A keyed operator that reads straight from a source without a key would see one single key.
     fn demand_key(&self, from: usize, spec: &OperatorSpec, input: &InputRef) -> Result<(), EngineError> {
         match &self.nodes[from].role {
-            Role::Source(source) if source.key.is_none() => Err(self.wrong(
+            Role::Source(source) if source.key.is_none() && !source.source.has_keys() => Err(self.wrong(
                 input.line,
                 format!(
                     "[operators.{}] works by key, and its input {:?} has none: add key = {{ json = \"/…\" }} to either",

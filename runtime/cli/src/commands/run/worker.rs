@@ -93,6 +93,7 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
         state: (backend(spec.state.backend), start.folder.join("state")),
         durability: Some(durability),
         clock: Clock::System,
+        capsules: Some(supervise::capsules(&spec, &start.folder)),
     };
     CrashPoint::BeforeRestore.reached();
     let job = Job::start(plan, options).map_err(JobFailed::Engine)?;
