@@ -7,6 +7,7 @@ mod boundary;
 mod checkpoints;
 mod flink;
 mod latency;
+mod leak;
 mod memory;
 mod native;
 mod running;
@@ -18,12 +19,13 @@ use std::process::ExitCode;
 
 /// The parts that need nothing else. They are measured when none is named, and so is `checkpoints`, which makes use of a
 /// harness; `flink` needs one, and is measured only when asked for.
-const PARTS: [(&str, fn()); 6] = [
+const PARTS: [(&str, fn()); 7] = [
     ("boundary", boundary::run),
     ("throughput", throughput::run),
     ("native", native::run),
     ("latency", latency::run),
     ("memory", memory::run),
+    ("leak", leak::run),
     ("state", state::run),
 ];
 

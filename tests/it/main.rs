@@ -9,6 +9,7 @@ mod examples;
 mod fatal;
 mod lost_checkpoint;
 mod machines;
+mod misbehave;
 mod namespaces;
 mod native;
 mod readme;

@@ -41,7 +41,7 @@ use tidewheel_guest::{InstanceSettings, Limits};
 use tidewheel_native::Aggregates;
 use tidewheel_types::job::WindowSpec;
 use tidewheel_types::keyed_state::KeyedState;
-use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex, Watermark};
+use tidewheel_types::{Batch, Epoch, KeyGroups, OperatorId, SplitIndex, Watermark};
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Broadcast;
@@ -104,8 +104,8 @@ pub(crate) fn build(scope: Scope<'_, Epoch>, shared: &Arc<Shared>) -> Driver {
     let (controller, commands) = controller(scope, shared, &probe, &reports, &reporter);
     send_reports(scope, shared, commands.clone(), reporter.clone(), reports, controller.clone());
     let uploader = shared.checkpoints.uploader(scope.index(), &reporter);
-    let (data, sinks) = (BTreeMap::new(), Vec::new());
-    let mut graph = Graph { scope, shared, commands, watermarks: None, reporter, uploader, data, sinks };
+    let (data, sinks, not_migrated) = (BTreeMap::new(), Vec::new(), Batch::default());
+    let mut graph = Graph { scope, shared, commands, watermarks: None, reporter, uploader, data, sinks, not_migrated };
     graph.watermarks = Some(graph.sources());
     graph.operators_and_sinks();
     scope.concatenate(graph.sinks).probe_with(&probe);
@@ -205,6 +205,8 @@ struct Graph<'a, 's> {
     data: BTreeMap<(usize, usize), Data<'a>>,
     /// The ends of the sinks, which carry nothing: the probe watches them.
     sinks: Vec<Side<'a, ()>>,
+    /// Dead letters of the operator that is being made: values of its state that could not be migrated.
+    not_migrated: Batch,
 }
 
 impl<'a> Graph<'a, '_> {
@@ -334,15 +336,18 @@ impl<'a> Graph<'a, '_> {
     }
 
     /// The state of an operator on this worker.
-    fn state(&self, node: &Node) -> TaskState {
-        let (id, worker) = (&node.id, self.scope.index());
+    fn state(&mut self, node: &Node) -> TaskState {
+        let (id, worker, function) = (&node.id, self.scope.index(), node.role.function());
+        let digest = function.map(|function| function.component.digest().to_owned());
         let states = OwnStates {
             declared: node.role.states().unwrap_or_default(),
-            function: node.role.function(),
+            function,
             is_broadcast: node.role.is_broadcast(),
             capsules: &self.shared.capsules,
+            refusals: RefCell::new(self.refusals_of(node, digest)),
         };
         let opened = self.shared.checkpoints.open_state(id, &states, worker, self.uploader.as_ref());
+        self.not_migrated = states.refusals.into_inner().take();
         TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
     }
 
@@ -383,12 +388,16 @@ impl<'a> Graph<'a, '_> {
         }
         shared.clock.attach(sync.clone());
         let logic = logic(sync);
+        let not_migrated = std::mem::take(&mut self.not_migrated);
+        let not_migrated = (!not_migrated.is_empty()).then(|| (node.dead_letter_port(), not_migrated));
         let watermark = shared.checkpoints.watermark(&node.id).0.saturating_sub(shared.plan.behind_join(node));
         let tracker = Tracker::new(node.sources.clone(), shared.workers, Watermark(watermark), node.delay_ms);
         let (metrics, reporter, clock) =
             (shared.metrics[index].clone(), self.reporter.clone(), self.shared.clock.clone());
         builder.build(|capabilities| {
             outputs.start(capabilities);
+            // In the first epoch, since the first checkpoint is without these values.
+            not_migrated.into_iter().for_each(|(port, letters)| outputs.emit(port, 0, letters));
             let wiring = Wiring { inbox, outputs, tracker, activator, reporter, clock, metrics };
             let mut task = Task::new(logic, wiring);
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
@@ -457,9 +466,13 @@ impl<'a> Graph<'a, '_> {
     }
 
     fn refusals(&self, index: usize, component: Option<String>) -> Refusals {
-        let (plan, node) = (&self.shared.plan, &self.shared.plan.nodes[index]);
+        self.refusals_of(&self.shared.plan.nodes[index], component)
+    }
+
+    fn refusals_of(&self, node: &Node, component: Option<String>) -> Refusals {
+        let plan = &self.shared.plan;
         // What a re-keying node refuses counts as its operator's, which comes after it and bears the same name.
-        let named = plan.nodes.iter().rposition(|other| other.id == node.id).unwrap_or(index);
+        let named = plan.nodes.iter().rposition(|other| other.id == node.id).expect("it is a node of the plan");
         let metrics = self.shared.metrics[named].clone();
         let port = node.dead_letter_port();
         Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics, self.scope.index())

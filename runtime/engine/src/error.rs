@@ -47,30 +47,16 @@ pub enum EngineError {
         reason: String,
     },
 
-    /// A component cannot process a record, a timer or a window, and its operator's `on-error` is `fail`.
+    /// A component cannot process a record, a timer, a window or a value of state, and its operator's `on-error` is `fail`.
     #[error("operator {operator:?} cannot process {target}: {source}")]
     Poison {
         /// The operator.
         operator: OperatorId,
-        /// The record: source, split and offset; of a timer or window, its key and time.
+        /// The record: source, split and offset; of a timer or window, its key and time; of state, its key.
         target: String,
         /// What its component did.
         #[source]
         source: Box<CallFault>,
-        /// Where the call is kept, if it is.
-        capsule: Option<PathBuf>,
-    },
-
-    /// A value of state of an older schema version cannot be taken to the newest.
-    #[error("operator {operator:?}: key \"{key}\": {source}")]
-    Migration {
-        /// The operator.
-        operator: OperatorId,
-        /// The key that the value is kept under.
-        key: String,
-        /// What `migrate` did.
-        #[source]
-        source: Box<GuestError>,
         /// Where the call is kept, if it is.
         capsule: Option<PathBuf>,
     },
@@ -218,7 +204,6 @@ impl EngineError {
             EngineError::Job(_)
             | EngineError::Shape(_)
             | EngineError::Guest { .. }
-            | EngineError::Migration { .. }
             | EngineError::Rejected { .. }
             | EngineError::Poison { .. }
             | EngineError::Malformed { .. }
@@ -239,8 +224,7 @@ impl EngineError {
     /// How the call that failed can be made again, if it is kept.
     fn replay_hint(&self) -> Option<String> {
         match self {
-            EngineError::Poison { capsule: Some(capsule), .. }
-            | EngineError::Migration { capsule: Some(capsule), .. } => {
+            EngineError::Poison { capsule: Some(capsule), .. } => {
                 Some(format!("the call is kept: `tidewheel replay {}` makes it again", capsule.display()))
             }
             _ => None,
@@ -254,7 +238,6 @@ impl EngineError {
                 let hint = "set on-error = \"skip\" or \"dead-letter\" to go on without such records".to_owned();
                 Some(self.replay_hint().map_or(hint.clone(), |replay| format!("{hint}\n{replay}")))
             }
-            EngineError::Migration { .. } => self.replay_hint(),
             EngineError::TimerLoop { .. } => {
                 Some("set timers after the watermark, and none at the end of the input (watermark = MAX)".to_owned())
             }

@@ -69,6 +69,11 @@ impl<'a> Refused<'a> {
         }
     }
 
+    /// A value of state of `key`.
+    pub(crate) fn of_state(key: &'a [u8], reason: String) -> Self {
+        Refused { origin: Origin::NONE, time: None, key, value: &[], within: None, reason }
+    }
+
     /// Input of which nothing is known but where it was.
     pub(crate) fn unread(origin: Origin, value: &'a [u8], reason: String) -> Self {
         Refused { origin, time: None, key: &[], value, within: None, reason }
@@ -91,7 +96,7 @@ impl<'a> Refused<'a> {
 const KEY_BYTES_SHOWN: usize = 64;
 
 /// A key as an error shows it.
-pub(crate) fn shown_key(key: &[u8]) -> String {
+fn shown_key(key: &[u8]) -> String {
     let (shown, rest) = key.split_at(key.len().min(KEY_BYTES_SHOWN));
     format!("{}{}", shown.escape_ascii(), if rest.is_empty() { "" } else { "…" })
 }
@@ -108,6 +113,14 @@ pub(crate) enum Target<'a> {
     Window {
         bounds: [i64; 2],
         state: Vec<(&'a str, Option<&'a [u8]>)>,
+    },
+    /// A value of the state of this name that was written under an older schema version.
+    State {
+        name: &'a str,
+        version: u32,
+        /// The key or place of an entry of a map or list; otherwise empty.
+        entry: &'a [u8],
+        value: &'a [u8],
     },
 }
 
@@ -140,6 +153,7 @@ impl<'a> Target<'a> {
                 format!("timer {name:?} of key \"{key}\" at {} ms", refused.time.unwrap_or_default())
             }
             Target::Window { bounds: [start, end], .. } => format!("window {start}..{end} ms of key \"{key}\""),
+            Target::State { name, version, .. } => format!("state {name:?} of key \"{key}\", of version {version}"),
         }
     }
 }
@@ -161,6 +175,12 @@ fn poison_letter(target: &Target<'_>, fault: &CallFault, capsule: Option<&Path>)
             PoisonLetter { timer: Some((*name).to_owned()), state: named(state), ..letter }
         }
         Target::Window { bounds, state } => PoisonLetter { window: Some(*bounds), state: named(state), ..letter },
+        Target::State { name, version, entry, value } => PoisonLetter {
+            version: Some(*version),
+            entry: (!entry.is_empty()).then(|| Named::new(*name, Some(*entry))),
+            state: named(&[(*name, Some(*value))]),
+            ..letter
+        },
     }
 }
 
@@ -189,6 +209,16 @@ impl Refusals {
         worker: usize,
     ) -> Self {
         Refusals { operator, on_error, port, names, component, metrics, worker, dead_letters: Batch::default() }
+    }
+
+    /// Whether what cannot be processed ends the job.
+    pub(crate) fn are_fatal(&self) -> bool {
+        self.on_error == OnError::Fail
+    }
+
+    /// Whose they are.
+    pub(crate) fn operator(&self) -> &OperatorId {
+        &self.operator
     }
 
     /// What the operator counts.
@@ -278,6 +308,11 @@ impl Refusals {
 
     /// Sends the dead letters of a call or read.
     pub(crate) fn emit(&mut self, epoch: Epoch, outputs: &mut Outputs) {
-        outputs.emit(self.port, epoch, std::mem::take(&mut self.dead_letters));
+        outputs.emit(self.port, epoch, self.take());
+    }
+
+    /// The dead letters that have not been sent.
+    pub(crate) fn take(&mut self) -> Batch {
+        std::mem::take(&mut self.dead_letters)
     }
 }

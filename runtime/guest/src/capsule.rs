@@ -252,13 +252,14 @@ impl Capsule {
             state: Some(Rc::new(RefCell::new(Replayed::new(&facts.answers)))),
             ..InstanceSettings::default()
         })?;
-        match facts.failed {
+        let called = match facts.failed {
             Failed::Call(export) => instance.call(export, facts.call, &self.frame, &facts.shape).map(drop),
             Failed::Migrate { state, version } => {
                 let mut cells = Cells::default();
                 self.values().into_iter().for_each(|value| cells.push(Some(value)));
                 instance.migrate(StateIndex(state), version, &cells).map(drop)
             }
-        }
+        };
+        called.map_err(|error| component.located(error))
     }
 }

@@ -9,6 +9,7 @@ use crate::describe;
 use crate::error::GuestError;
 use crate::host::HostState;
 use crate::instance::{Functions, Instance, InstanceSettings};
+use crate::lines::Lines;
 use crate::runtime::Runtime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,7 @@ struct Inner {
     size_bytes: usize,
     /// Where it was loaded from, if that is a file.
     path: Option<PathBuf>,
+    lines: Lines,
 }
 
 /// What is known of a component once it has been checked. Kept with the compiled code.
@@ -89,7 +91,8 @@ impl Component {
             }
         };
         let (size_bytes, path) = (bytes.len(), path.map(Path::to_owned));
-        Ok(Component(Arc::new(Inner { runtime, pre, facts, digest, size_bytes, path })))
+        let lines = Lines::of(bytes);
+        Ok(Component(Arc::new(Inner { runtime, pre, facts, digest, size_bytes, path, lines })))
     }
 
     /// Makes an instance that serves for nothing but to check the functions' types and to call `describe`.
@@ -155,7 +158,14 @@ impl Component {
 
     /// Makes an instance and opens it.
     pub fn instantiate(&self, settings: InstanceSettings) -> Result<Instance, GuestError> {
-        Instance::new(self.clone(), settings)
+        Instance::new(self.clone(), settings).map_err(|error| self.located(error))
+    }
+
+    /// An error of an instance with the lines of the source in its backtrace, if the component has debug information. To
+    /// look them up takes some milliseconds, so it is left to whoever shows them.
+    pub fn located(&self, mut error: GuestError) -> GuestError {
+        self.0.lines.locate(&mut error);
+        error
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {

@@ -250,6 +250,14 @@ impl GuestError {
         }
     }
 
+    pub(crate) fn trap_mut(&mut self) -> Option<&mut Trap> {
+        match self {
+            GuestError::Trapped(trap) => Some(trap),
+            GuestError::Migrate { source, .. } => source.trap_mut(),
+            _ => None,
+        }
+    }
+
     /// The record that the guest has blamed for a trap: surely one of the call's, but it may be the wrong one.
     pub fn blamed(&self) -> Option<&Blamed> {
         self.trap().and_then(|trap| trap.blamed.as_ref())
@@ -275,6 +283,8 @@ pub struct Trap {
     pub cause: TrapCause,
     /// The guest's functions, the innermost first.
     pub backtrace: Vec<String>,
+    /// Where each of them was in the component, until it is known in which line.
+    pub(crate) addresses: Vec<Option<u64>>,
     /// The record that the guest blamed just before, if it did.
     pub blamed: Option<Blamed>,
 }

@@ -315,9 +315,7 @@ impl Instance {
         if host.log.has_held() {
             self.log.append(&mut host.log.take_held());
         }
-        if self.keeps_answers {
-            self.answers = host.state.take_answers();
-        }
+        self.answers = if self.keeps_answers { host.state.take_answers() } else { Vec::new() };
         let result = match returned {
             Ok(Ok(Ok(result))) => Ok(result),
             Ok(Ok(Err(failure))) => Err(self.failed(function, failure)),

@@ -34,6 +34,19 @@ impl Default for Limits {
     }
 }
 
+/// Least deadline of a piece of a call, in ms: starting up takes an instance some time, whatever it is given.
+pub const PIECE_DEADLINE_MS_MIN: u64 = 50;
+
+/// How long a call may take with `part` of the `whole` records of one that failed: its share of the whole deadline, and all
+/// of it for a record alone, so that a record that loops costs about three deadlines and not one per halving.
+pub fn piece_deadline_ms(part: usize, whole: usize, deadline_ms_max: u64) -> u64 {
+    if part <= 1 || part >= whole {
+        return deadline_ms_max;
+    }
+    let share = u128::from(deadline_ms_max) * part as u128 / whole as u128;
+    (share as u64).clamp(PIECE_DEADLINE_MS_MIN.min(deadline_ms_max), deadline_ms_max)
+}
+
 /// What an entry of a table counts in bytes: no kind of reference takes more.
 const TABLE_ENTRY_BYTES: usize = 16;
 

@@ -51,7 +51,13 @@ pub struct PoisonLetter {
     /// The window's start and end, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<[i64; 2]>,
-    /// The state that a timer or window was given: by name, without a value where there was none.
+    /// The schema version that a value of state was written under, if it is one: `migrate` could not take it further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The entry of a map or list which that value was: the name of the state, and the key or place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Named>,
+    /// The state that a timer or window was given: by name, without a value where there was none. Or that one value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<Named>,
     /// The file that the failed call is kept in.
@@ -173,9 +179,10 @@ impl DeadLetter {
         self.value.bytes()
     }
 
-    /// Whether it was a record, and so can be one again; timers and windows cannot.
+    /// Whether it was a record, and so can be one again; timers, windows and values of state cannot.
     pub fn was_record(&self) -> bool {
-        self.poison.as_ref().is_none_or(|poison| poison.timer.is_none() && poison.window.is_none())
+        let poison = self.poison.as_ref();
+        poison.is_none_or(|poison| poison.timer.is_none() && poison.window.is_none() && poison.version.is_none())
     }
 }
 
@@ -191,7 +198,7 @@ mod tests {
         fn what_is_written_is_read(
             key in vec(any::<u8>(), 0..5), value in vec(any::<u8>(), 0..5), headers in vec(any::<(String, [u8; 2])>(), 0..3),
             place in option::of(any::<(String, String, u64)>()), change in option::of(0u8..4), event_time: Option<i64>,
-            poison in option::of(any::<(Vec<String>, Option<String>, Option<[i64; 2]>, Option<[u8; 3]>)>()),
+            poison in option::of(any::<(Vec<String>, Option<String>, Option<[i64; 2]>, Option<u32>, Option<[u8; 3]>)>()),
         ) {
             let mut letter = DeadLetter::new("op", "why".to_owned(), &key, &value);
             (letter.change, letter.event_time) = (change, event_time);
@@ -199,9 +206,10 @@ mod tests {
             if let Some((source, split, offset)) = place {
                 (letter.source, letter.split, letter.offset) = (Some(source), Some(split), Some(offset));
             }
-            letter.poison = poison.map(|(backtrace, timer, window, state)| {
-                let state = vec![Named::new("seen", state.as_ref().map(|state| &state[..]))];
-                PoisonLetter { backtrace, timer, window, state, capsule: None }
+            letter.poison = poison.map(|(backtrace, timer, window, version, state)| {
+                let state = Named::new("seen", state.as_ref().map(|state| &state[..]));
+                let entry = version.map(|_| state.clone());
+                PoisonLetter { backtrace, timer, window, version, entry, state: vec![state], capsule: None }
             });
             let read = DeadLetter::parse(&letter.to_json());
             prop_assert_eq!(read.as_ref(), Ok(&letter));
@@ -220,5 +228,7 @@ mod tests {
         assert!(DeadLetter::parse(&letter(r#""value":"v","change":4"#)).is_err());
         let timer = DeadLetter::parse(&letter(r#""value":"","backtrace":[],"timer":"t""#)).unwrap();
         assert!(!timer.was_record());
+        let state = DeadLetter::parse(&letter(r#""value":"","backtrace":[],"version":1"#)).unwrap();
+        assert!(!state.was_record());
     }
 }

@@ -6,7 +6,8 @@ use crate::{escape, terminal};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fmt::Write;
-use tidewheel_guest::{Capsule, CapsuleFacts, Export, Failed};
+use std::path::Path;
+use tidewheel_guest::{Capsule, CapsuleError, CapsuleFacts, Component, Export, Failed, Runtime};
 
 /// How the call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +27,14 @@ pub(crate) fn execute(replay: &Replay) -> Result<Outcome> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let capsule = Capsule::from_bytes(&bytes).with_context(|| path.display().to_string())?;
     let runtime = guest_runtime()?;
+    let facts = &capsule.facts;
     let component = match &replay.component {
         Some(file) => runtime.load(file)?,
-        None => capsule.component(&runtime)?,
+        None => match capsule.component(&runtime) {
+            Err(error @ CapsuleError::NoComponent { .. }) => where_it_was(&runtime, facts).ok_or(error)?,
+            component => component?,
+        },
     };
-    let facts = &capsule.facts;
     let is_same = component.digest() == facts.component;
     if !is_same {
         terminal::say("the component is not the one that failed");
@@ -48,6 +52,12 @@ pub(crate) fn execute(replay: &Replay) -> Result<Outcome> {
         false => terminal::print(&report.text(&capsule.values()))?,
     }
     Ok(if report.failed_again { Outcome::FailedAgain } else { Outcome::Passed })
+}
+
+/// The component in the file that it was loaded from, if that is here and as it was.
+fn where_it_was(runtime: &Runtime, facts: &CapsuleFacts) -> Option<Component> {
+    let component = runtime.load(Path::new(facts.component_path.as_ref()?)).ok()?;
+    (component.digest() == facts.component).then_some(component)
 }
 
 /// The variables that the call saw, as they are here; one that is not set here is missed.

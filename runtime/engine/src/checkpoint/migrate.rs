@@ -1,9 +1,9 @@
 //! Values of older schema versions on their way into a newer component.
 
 use super::restore::OwnStates;
-use crate::capsules::Capsules;
-use crate::error::EngineError;
-use crate::refuse::shown_key;
+use crate::error::{CallFault, EngineError};
+use crate::operator::reason;
+use crate::refuse::{Refused, Target};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub(super) struct Migrated<'a, I> {
     older: BTreeMap<(StateId, u32), Older>,
     ready: VecDeque<OwnedRow>,
     has_ended: bool,
-    capsules: &'a Capsules,
+    states: &'a OwnStates<'a>,
 }
 
 /// Rows of one state and version.
@@ -45,7 +45,7 @@ impl<'a, I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<'a, I> {
     pub(super) fn new(
         operator: &OperatorId,
         worker: usize,
-        states: &OwnStates<'a>,
+        states: &'a OwnStates<'a>,
         table: &StateTable,
         rows: I,
     ) -> Result<Self, EngineError> {
@@ -69,8 +69,7 @@ impl<'a, I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<'a, I> {
         });
         let instance = instance.transpose()?;
         let (older, ready) = (BTreeMap::new(), VecDeque::new());
-        let (operator, capsules) = (operator.clone(), states.capsules);
-        Ok(Migrated { operator, rows, instance, declared, older, ready, has_ended: false, capsules })
+        Ok(Migrated { operator: operator.clone(), rows, instance, declared, older, ready, has_ended: false, states })
     }
 
     /// Takes in a row: it is ready, waits for others of its version, or is left out.
@@ -101,13 +100,20 @@ impl<'a, I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<'a, I> {
         let (index, newest) = self.declared[&state];
         let mut cells = Cells::default();
         rows.iter().for_each(|row| cells.push(Some(&row.payload)));
-        let migrated = match instance.migrate(index, version, &cells) {
-            Ok(migrated) => migrated,
-            Err(source) => {
-                let operator = self.operator.clone();
-                return Err(not_migrated(operator, instance, (index, version), &rows, source, self.capsules));
-            }
+        let called = match self.states.refusals.borrow().are_fatal() {
+            true => instance.migrate(index, version, &cells).map(|migrated| (migrated, Vec::new())),
+            false => instance.migrate_good(index, version, &cells),
         };
+        let (migrated, poison) = match called {
+            Ok(migrated) => migrated,
+            Err(error) => match &error {
+                GuestError::Migrate { value: Some(value), .. } => (Cells::default(), vec![(*value, error)]),
+                _ => return Err(EngineError::Guest { operator: self.operator.clone(), source: Box::new(error) }),
+            },
+        };
+        for (place, error) in poison {
+            set_aside(self.states, instance, (index, version), &rows[place], error)?;
+        }
         let migrated = rows.into_iter().enumerate().filter_map(|(place, row)| {
             // A value that is migrated to none is gone.
             let payload = migrated.get(place)?.to_vec();
@@ -132,26 +138,25 @@ impl<'a, I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<'a, I> {
     }
 }
 
-/// That a value could not be migrated, with its key; the call is kept.
-fn not_migrated(
-    operator: OperatorId,
+/// Sets a value aside that could not be migrated, or is the error; the call is kept.
+fn set_aside(
+    states: &OwnStates<'_>,
     instance: &Instance,
     (state, version): (StateIndex, u32),
-    rows: &[OwnedRow],
-    source: GuestError,
-    capsules: &Capsules,
-) -> EngineError {
-    let row = match &source {
-        GuestError::Migrate { value: Some(value), .. } => rows.get(*value),
-        _ => None,
-    };
-    let Some(row) = row else { return EngineError::Guest { operator, source: Box::new(source) } };
-    let key = shown_key(&row.key);
-    let target = format!("a value of version {version} under key \"{key}\"");
-    let capsule = capsules.keep((operator.as_str(), instance.component()), &source.to_string(), |job| {
-        instance.migrate_capsule((state, version, &row.payload), &source, (job, target))
+    row: &OwnedRow,
+    error: GuestError,
+) -> Result<(), EngineError> {
+    let mut refusals = states.refusals.borrow_mut();
+    let name = &states.declared[state.0 as usize].name;
+    let target = Target::State { name, version, entry: &row.user_key, value: &row.payload };
+    let fault = CallFault::Guest(Box::new(instance.component().located(error)));
+    let refused = Refused::of_state(&row.key, reason(&fault));
+    let CallFault::Guest(error) = &fault else { unreachable!("it is the guest's") };
+    let component = (refusals.operator().as_str(), instance.component());
+    let capsule = states.capsules.keep(component, &refused.reason, |job| {
+        instance.migrate_capsule((state, version, &row.payload), error, (job, refusals.describe(&target, &refused)))
     });
-    EngineError::Migration { operator, key, source: Box::new(source), capsule }
+    refusals.poison(refused, target, fault, capsule)
 }
 
 impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Iterator for Migrated<'_, I> {

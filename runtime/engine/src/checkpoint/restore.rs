@@ -10,6 +10,8 @@ use super::uploader::{Saver, TaskFiles, Uploader};
 use crate::capsules::Capsules;
 use crate::error::EngineError;
 use crate::plan::Function;
+use crate::refuse::Refusals;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -59,6 +61,8 @@ pub(crate) struct OwnStates<'a> {
     pub(crate) is_broadcast: bool,
     /// Where a call of `migrate` is kept that fails.
     pub(crate) capsules: &'a Capsules,
+    /// What becomes of values that cannot be migrated.
+    pub(crate) refusals: RefCell<Refusals>,
 }
 
 /// The state of a task, and its way to make it safe if there is one.

@@ -57,6 +57,14 @@ impl Callee {
         }
     }
 
+    /// An error of a call, with lines of source where they are known.
+    pub(super) fn located(&self, error: GuestError) -> GuestError {
+        match self {
+            Callee::Component(instance) => instance.component().located(error),
+            Callee::Aggregates(_) => error,
+        }
+    }
+
     /// What the last call has logged and is held.
     pub(super) fn take_log(&mut self) -> Vec<LogLine> {
         match self {

@@ -268,7 +268,10 @@ impl FunctionTask {
         let to_blame = if attempt.export == Export::Fire { 0 } else { attempt.records };
         match attempt.cuts.failed(&attempt.piece, poison::failure(&fault, from, to_blame)) {
             Verdict::TryAgain => Ok(Called::Again(Flow::More)),
-            Verdict::Poison => Ok(Called::Poison(fault)),
+            Verdict::Poison => Ok(Called::Poison(match fault {
+                CallFault::Guest(error) => CallFault::Guest(Box::new(self.callee.located(*error))),
+                fault => fault,
+            })),
         }
     }
 
@@ -348,7 +351,7 @@ impl FunctionTask {
     }
 
     fn failed(&self, error: GuestError) -> EngineError {
-        EngineError::Guest { operator: self.operator.clone(), source: Box::new(error) }
+        EngineError::Guest { operator: self.operator.clone(), source: Box::new(self.callee.located(error)) }
     }
 }
 

@@ -33,6 +33,6 @@ pub(crate) use callee::{Callee, describe};
 pub(crate) use cuts::Cuts;
 pub(crate) use function::FunctionTask;
 pub(crate) use memory::Memory;
-pub(crate) use poison::backtrace;
+pub(crate) use poison::{backtrace, reason};
 pub(crate) use task_state::TaskState;
 pub(crate) use window::host_states;

@@ -1,10 +1,10 @@
-//! Does harm where and how its config says: two words, such as `"process loop"`.
+//! Does harm where and how its config says: two words, such as `"process loop"`, or a table of one such string.
 //!
 //! Where: `open`, `process`, `on-timer`, `migrate`. How: `loop` never ends; `stack` calls itself for ever; `memory` asks
 //! for more and more; `log` logs for ever; `metrics` makes metrics for ever; `blame` blames for ever; `write` writes to a
 //! map for ever; `read` reads the whole of it for ever; `ask` has the host read what is not there, with columns that are as
 //! large as they can be; `give` returns a frame that says it has more columns than there are; `fail` fails.
-//! `environment` emits the options that `open` was given, a line each.
+//! Where it does none, each record becomes the options that `open` was given.
 
 use fixture_kit::keyed::exports::tidewheel::operator::processor::{Call, Description, Failure, Guest};
 use fixture_kit::keyed::tidewheel::operator::description::{Clock, StateDecl, StateKind, TimerDecl};
@@ -44,7 +44,10 @@ fn dig(depth: u64) -> u64 {
 /// Does what the config says, if it says so for `place`. Gives a frame if it comes back.
 #[inline(never)]
 fn harm(place: &str) -> Result<Option<Vec<u8>>, Failure> {
-    let config = CONFIG.with_borrow(|config| config.trim_matches('"').to_owned());
+    let config = CONFIG.with_borrow(|config| {
+        let inner = config.trim_matches(['{', '}', '"']);
+        inner.rsplit('"').next().unwrap_or(inner).to_owned()
+    });
     let Some(how) = config.strip_prefix(place).and_then(|rest| rest.strip_prefix(' ')) else { return Ok(None) };
     let mut turn = 0u64;
     loop {
@@ -90,7 +93,8 @@ impl Guest for Evil {
 
     fn open(config: String, options: Vec<(String, String)>) -> Result<(), Failure> {
         CONFIG.set(config);
-        OPTIONS.set(options.into_iter().map(|(name, value)| format!("{name}={value}\n")).collect());
+        let options: Vec<String> = options.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        OPTIONS.set(options.join(" "));
         harm("open").map(drop)
     }
 

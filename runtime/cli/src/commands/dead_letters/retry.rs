@@ -21,7 +21,7 @@ struct Report {
     records: usize,
     /// Letters that files in the folder had already.
     already_there: usize,
-    /// Timers and windows, which cannot be input.
+    /// Timers, windows and values of state, which cannot be input.
     left_out: usize,
 }
 
@@ -121,7 +121,7 @@ fn text(report: &Report, from: &Path) -> String {
         text.push_str(&format!("\n{} are in a file there already", report.already_there));
     }
     if report.left_out > 0 {
-        text.push_str(&format!("\n{} are timers or windows, which cannot be input", report.left_out));
+        text.push_str(&format!("\n{} are timers, windows or values of state, which cannot be input", report.left_out));
     }
     text
 }

@@ -53,10 +53,13 @@ fn row(letter: &DeadLetter) -> Vec<String> {
     ]
 }
 
-/// What was set aside: `orders.jsonl:17`, or a timer or window with its time.
+/// What was set aside: `orders.jsonl:17`, a timer or window with its time, or a value of state.
 fn what(letter: &DeadLetter) -> String {
     let poison = letter.poison.as_ref();
     let (timer, window) = (poison.and_then(|poison| poison.timer.as_ref()), poison.and_then(|poison| poison.window));
+    if let Some((version, state)) = poison.and_then(|poison| Some((poison.version?, poison.state.first()?))) {
+        return format!("state {} of version {version}", state.name);
+    }
     match (timer, window, &letter.split, letter.offset) {
         (Some(timer), ..) => format!("timer {timer:?} at {} ms", letter.event_time.unwrap_or_default()),
         (_, Some([start, end]), ..) => format!("window {start}..{end} ms"),
@@ -99,6 +102,7 @@ fn detail(letter: &DeadLetter, text: &mut String) {
     add("reason", &letter.reason);
     letter.component.iter().for_each(|component| add("component", component));
     if let Some(poison) = &letter.poison {
+        poison.entry.iter().for_each(|entry| add("entry", &named(entry)));
         poison.state.iter().for_each(|state| add("state", &named(state)));
         poison.backtrace.iter().for_each(|function| add("in", function));
         poison.capsule.iter().for_each(|capsule| add("capsule", capsule));
@@ -115,7 +119,7 @@ fn named(named: &Named) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, detail, row};
+    use super::{cut, detail, row, what};
     use tidewheel_types::dead_letter::{DeadLetter, Named, PoisonLetter};
 
     fn poison() -> DeadLetter {
@@ -133,6 +137,14 @@ mod tests {
         let expected = ["op", "orders.jsonl:17", "k", "0x7b2261223a317d1b", "`process` trapped"];
         assert_eq!(row(&poison()), expected);
         assert_eq!((cut("abc", 3).as_str(), cut("äbcd", 3).as_str()), ("abc", "äbc…"));
+    }
+
+    #[test]
+    fn a_value_of_state_has_its_version() {
+        let mut letter = poison();
+        let poison = letter.poison.as_mut().unwrap();
+        (poison.version, poison.state) = (Some(3), vec![Named::new("total", Some(b"x"))]);
+        assert_eq!(what(&letter), "state total of version 3");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use tidewheel_types::keyed_state::{
     ABSENT, Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write,
@@ -52,24 +53,64 @@ mod base64_text {
     }
 }
 
+/// Bytes of questions and answers that are kept of a call, about; of those after them none. A guest may ask until its
+/// deadline.
+const KEPT_BYTES_MAX: usize = 16 << 20;
+
+/// What an answer takes besides its bytes, and an entry.
+const OVERHEAD_BYTES: usize = 64;
+
+/// The answers of a call, each once: state does not change while it is made.
+#[derive(Default)]
+struct Kept {
+    answers: BTreeMap<Vec<u8>, Answer>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn add(&mut self, question: Vec<u8>, answer: impl FnOnce() -> Answer) {
+        if self.bytes >= KEPT_BYTES_MAX {
+            return;
+        }
+        if let Entry::Vacant(place) = self.answers.entry(question) {
+            let answer = answer();
+            self.bytes += place.key().len() + answer.size_bytes();
+            place.insert(answer);
+        }
+    }
+}
+
+impl Answer {
+    fn size_bytes(&self) -> usize {
+        let bytes = match self {
+            Answer::Cells { ends, bytes, .. } => size_of_val(&ends[..]) + bytes.len(),
+            Answer::Entries { entries, .. } => {
+                entries.iter().map(|(key, value)| key.0.len() + value.0.len() + OVERHEAD_BYTES).sum()
+            }
+        };
+        bytes + OVERHEAD_BYTES
+    }
+}
+
 /// A backend whose answers can be kept.
 pub(super) struct Recording {
     backend: Rc<RefCell<dyn KeyedState>>,
     /// Those of the call at hand; none, if they are not kept.
-    answers: Option<Vec<Answered>>,
+    answers: Option<Kept>,
 }
 
 impl Recording {
     pub(super) fn new(backend: Rc<RefCell<dyn KeyedState>>, keeps: bool) -> Self {
-        Recording { backend, answers: keeps.then(Vec::new) }
+        Recording { backend, answers: keeps.then(Kept::default) }
     }
 
     pub(super) fn keep(&mut self, keeps: bool) {
-        self.answers = keeps.then(Vec::new);
+        self.answers = keeps.then(Kept::default);
     }
 
     pub(super) fn take(&mut self) -> Vec<Answered> {
-        self.answers.as_mut().map(std::mem::take).unwrap_or_default()
+        let answers = self.answers.as_mut().map(std::mem::take).unwrap_or_default().answers;
+        answers.into_iter().map(|(question, answer)| Answered { question, answer }).collect()
     }
 
     /// Asks the backend for cells; what it adds to `cells` is kept.
@@ -82,9 +123,10 @@ impl Recording {
         let (first, start) = (cells.ends.len(), cells.bytes.len());
         ask(&mut *self.backend.borrow_mut(), cells)?;
         if let Some(answers) = &mut self.answers {
-            let ends = cells.ends[first..].iter().map(|end| (end & !ABSENT) - start as u32 | (end & ABSENT)).collect();
-            let answer = Answer::Cells { ends, bytes: cells.bytes[start..].to_vec(), is_cut: cells.is_cut };
-            answers.push(Answered { question: question(), answer });
+            answers.add(question(), || {
+                let ends = cells.ends[first..].iter().map(|end| (end & !ABSENT) - start as u32 | (end & ABSENT));
+                Answer::Cells { ends: ends.collect(), bytes: cells.bytes[start..].to_vec(), is_cut: cells.is_cut }
+            });
         }
         Ok(())
     }
@@ -181,8 +223,8 @@ impl KeyedState for Recording {
             let text = |bytes: &[u8]| Text(bytes.to_vec());
             let found =
                 (first..entries.keys.len()).map(|at| (text(entries.keys.get(at)), text(entries.values.get(at))));
-            let answer = Answer::Entries { entries: found.collect(), more: entries.more };
-            answers.push(Answered { question: scan_question(state, key, scan), answer });
+            let answer = || Answer::Entries { entries: found.collect(), more: entries.more };
+            answers.add(scan_question(state, key, scan), answer);
         }
         Ok(())
     }
@@ -225,7 +267,8 @@ impl Replayed {
 
 fn unknown() -> KeyedStateError {
     KeyedStateError(
-        "the component asks for state that the failed call did not ask for, and that is not kept".to_owned(),
+        "the component asks for state that is not kept, since the failed call did not ask for it, or for too much"
+            .to_owned(),
     )
 }
 
@@ -286,5 +329,20 @@ impl KeyedState for Replayed {
         _: &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>,
     ) -> Result<(), KeyedStateError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, KEPT_BYTES_MAX, Kept, OVERHEAD_BYTES};
+
+    #[test]
+    fn an_answer_is_kept_once_and_no_more_than_there_is_room_for() {
+        let (mut kept, page) = (Kept::default(), 1 << 20);
+        let answer = || Answer::Cells { ends: vec![], bytes: vec![0; page], is_cut: false };
+        (0..100).for_each(|_| kept.add(b"the same".to_vec(), answer));
+        assert_eq!((kept.answers.len(), kept.bytes), (1, 8 + page + OVERHEAD_BYTES));
+        (0..100u8).for_each(|other| kept.add(vec![other], answer));
+        assert_eq!(kept.answers.len(), KEPT_BYTES_MAX / page);
     }
 }
