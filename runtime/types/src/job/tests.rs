@@ -174,7 +174,7 @@ const IN_TABLES: &[Mistake] = &[
         "name = 'job'",
         "name = 'job'\nworker = 3",
         "2: unknown key \"worker\"",
-        "the choices are \"name\", \"mode\", \"max-parallelism\", \"sources\", \"operators\", \"sinks\", \"checkpoint\", \"state\" and \"restart\"",
+        "the choices are \"name\", \"mode\", \"max-parallelism\", \"sources\", \"operators\", \"sinks\", \"checkpoint\", \"state\", \"restart\" and \"capsules\"",
     ),
     ("[sinks.out]", "[sink.out]", "8: unknown key \"sink\"", "did you mean \"sinks\"?"),
     ("[sinks.out]", "[[sinks]]", "8: \"sinks\": invalid type: array, expected a table", ""),
