@@ -264,9 +264,11 @@ pub(super) fn grants(table: &mut Options) -> Result<Vec<Grant>, JobError> {
             Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => Grant::Env(name.to_owned()),
             _ => {
                 let error = table.error("grants", format!("{word:?} is nothing that can be granted"));
-                return Err(
-                    error.with_hint("write \"env:NAME\" for an environment variable; there are no other grants")
-                );
+                let hint = "write \"env:NAME\" for an environment variable; there are no other grants";
+                return Err(error.with_hint(match word.starts_with("http") {
+                    true => "functions cannot use the network: have a source or a join bring what they would ask for",
+                    false => hint,
+                }));
             }
         };
         if grants.contains(&grant) {
