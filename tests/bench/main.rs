@@ -8,6 +8,7 @@ mod checkpoints;
 mod flink;
 mod languages;
 mod latency;
+mod leak;
 mod memory;
 mod native;
 mod running;
@@ -19,13 +20,14 @@ use std::process::ExitCode;
 
 /// The parts that need nothing else. They are measured when none is named, and so is `checkpoints`, which makes use of a
 /// harness; `flink` needs one, and is measured only when asked for.
-const PARTS: [(&str, fn()); 7] = [
+const PARTS: [(&str, fn()); 8] = [
     ("boundary", boundary::run),
     ("languages", languages::run),
     ("throughput", throughput::run),
     ("native", native::run),
     ("latency", latency::run),
     ("memory", memory::run),
+    ("leak", leak::run),
     ("state", state::run),
 ];
 

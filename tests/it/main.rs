@@ -11,6 +11,7 @@ mod fatal;
 mod languages;
 mod lost_checkpoint;
 mod machines;
+mod misbehave;
 mod namespaces;
 mod native;
 mod readme;

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use tidewheel_guest::Limits;
 use tidewheel_tests::{build_dir, folder_with, repo_root, run, tidewheel};
-use tidewheel_types::job::JobSpec;
+use tidewheel_types::job::{CapsulesSpec, JobSpec};
 
 /// The pages, from the root of the repository.
 fn pages() -> Vec<PathBuf> {
@@ -97,7 +98,7 @@ fn fault(command: &str) -> Option<String> {
     let command = command.split(" #").next().unwrap_or(command).replace(['[', ']', '…'], " ");
     let words: Vec<&str> = command.split_whitespace().collect();
     let (known, more) = match words.as_slice() {
-        ["cargo", "xtask", _, ..] | ["tidewheel", "state", _, ..] => words.split_at(3),
+        ["cargo", "xtask", _, ..] | ["tidewheel", "state" | "dead-letters", _, ..] => words.split_at(3),
         ["tidewheel", _, ..] => words.split_at(2),
         ["cargo", "build" | "test" | "fmt" | "clippy", ..] => return None,
         _ => return Some(format!("`{command}` is no command that these tests know")),
@@ -189,6 +190,27 @@ fn the_defaults_that_the_readme_tells_are_the_defaults() {
     assert_eq!(checkpoint.unwrap().store.as_deref(), Some("s3://bucket/job"));
     assert_eq!(state.backend, parse("[checkpoint]\n[state]\nbackend = 'rocksdb'").1.backend);
     assert!(restart.max.is_some());
+}
+
+#[test]
+fn the_limits_that_the_readme_tells_are_the_defaults() {
+    let page = read(Path::new("README.md"));
+    let told = blocks(&page, "toml").into_iter().find(|block| block.contains("[capsules]")).expect("they are told");
+    let source =
+        "name = 'x'\n[sources.orders]\nconnector = 'stdin'\n[sinks.out]\nconnector = 'stdout'\ninput = 'rates'\n";
+    let spec = JobSpec::parse(&format!("{source}{told}"), "job.toml").unwrap();
+    let (told, defaults) = (&spec.operators[0].component().unwrap().limits, Limits::default());
+    let numbers = [
+        (told.memory_bytes_max, defaults.memory_bytes_max),
+        (told.deadline_ms_max, defaults.deadline_ms_max),
+        (told.output_bytes_max, defaults.output_bytes_max),
+        // One byte less, which nobody minds.
+        (told.state_bytes_max.map(|bytes| bytes - 1), defaults.state_bytes_max),
+        (told.records_max, defaults.records_max),
+        (told.log_lines_max, defaults.log_lines_max),
+    ];
+    numbers.into_iter().for_each(|(told, default)| assert_eq!(told, Some(default)));
+    assert_eq!(spec.capsules, CapsulesSpec::default());
 }
 
 /// The table of the demo against the expected results of the example, worked out here once more.

@@ -48,6 +48,11 @@ pub(crate) enum Command {
     /// Look into the state in a savepoint.
     #[command(subcommand)]
     State(State),
+    /// Look at records that were set aside, or make them input again.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// Make a call again that has failed.
+    Replay(Replay),
 }
 
 #[derive(Debug, Args)]
@@ -430,6 +435,66 @@ pub(crate) struct FromSavepoint {
     /// The savepoint.
     #[arg(long, value_name = "URL")]
     pub(crate) savepoint: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// Show what is in files of dead letters.
+    Show(DeadLettersShow),
+    /// Write those that were records to a file that a source with format = "dead-letters" reads.
+    Retry(DeadLettersRetry),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadLettersShow {
+    #[command(flatten)]
+    pub(crate) letters: Letters,
+
+    /// Show all that is known of each.
+    #[arg(long)]
+    pub(crate) details: bool,
+
+    /// Print the letters as they are, one JSON object a line.
+    #[arg(long, conflicts_with = "details")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadLettersRetry {
+    #[command(flatten)]
+    pub(crate) letters: Letters,
+
+    /// The folder for the file. What is in its files already is not written once more.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) to: PathBuf,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Letters {
+    /// A file of dead letters, or a folder of such files, as a sink writes them.
+    pub(crate) path: PathBuf,
+
+    /// Only those of this operator or source.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operator: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The capsule.
+    pub(crate) capsule: PathBuf,
+
+    /// Call this component, and not the one that failed: a mended one, for example.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -21,6 +21,7 @@ mod values;
 
 use args::{Arguments, Command};
 use clap::Parser;
+use commands::replay::Outcome;
 use commands::test::TestsFailed;
 use std::process::ExitCode;
 use tidewheel_build::BuildError;
@@ -52,6 +53,12 @@ fn main() -> ExitCode {
         Command::Savepoint(savepoint) => commands::savepoint::execute(savepoint),
         Command::Stop(stop) => commands::stop::execute(stop),
         Command::State(state) => commands::state::execute(state),
+        Command::DeadLetters(dead_letters) => commands::dead_letters::execute(dead_letters),
+        Command::Replay(replay) => match commands::replay::execute(replay) {
+            Ok(Outcome::Passed) => Ok(()),
+            Ok(Outcome::FailedAgain) => return ExitCode::from(JOB_FAILED),
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

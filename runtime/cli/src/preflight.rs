@@ -4,8 +4,7 @@
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Component as Step, Path, PathBuf};
-use tidewheel_engine::Plan;
-use tidewheel_guest::{Component, InstanceSettings, Limits};
+use tidewheel_engine::{Function, Plan};
 use tidewheel_types::OperatorId;
 use tidewheel_types::job::{JobError, JobSpec};
 
@@ -13,8 +12,8 @@ use tidewheel_types::job::{JobError, JobSpec};
 pub(crate) fn check(spec: &JobSpec, plan: &Plan, folder: &Path) -> Result<()> {
     refuse_two_readers_of_stdin(spec)?;
     refuse_two_writers_of_a_folder(spec, folder)?;
-    for (id, component) in plan.components() {
-        open(spec, id, component)?;
+    for (id, function) in plan.functions() {
+        open(spec, id, function)?;
     }
     Ok(())
 }
@@ -74,24 +73,12 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 /// Makes an instance with the config of the part `id`, as every worker will.
-fn open(spec: &JobSpec, id: &OperatorId, component: &Component) -> Result<(), JobError> {
-    let sources = spec.sources.iter().filter_map(|it| Some(("source", &it.id, it.line, it.component()?)));
-    let operators = spec.operators.iter().filter_map(|it| Some(("operator", &it.id, it.line, it.component()?)));
+fn open(spec: &JobSpec, id: &OperatorId, function: &Function) -> Result<(), JobError> {
+    let sources = spec.sources.iter().filter(|it| it.component().is_some()).map(|it| ("source", &it.id, it.line));
+    let operators = spec.operators.iter().filter(|it| it.component().is_some()).map(|it| ("operator", &it.id, it.line));
     let mut parts = sources.chain(operators);
-    let (part, _, line, called) = parts.find(|(_, of, ..)| *of == id).expect("a plan has the components of its spec");
-    let (limits, defaults) = (&called.limits, Limits::default());
-    let limits = Limits {
-        memory_bytes_max: limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-        deadline_ms_max: limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-        output_bytes_max: limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
-    };
-    let settings = InstanceSettings {
-        operator: id.as_str().to_owned(),
-        config: called.config.to_string(),
-        limits,
-        ..InstanceSettings::default()
-    };
-    match component.instantiate(settings) {
+    let (part, _, line) = parts.find(|(_, of, _)| *of == id).expect("a plan has the components of its spec");
+    match function.component.instantiate(function.settings(id, 0)) {
         Ok(_) => Ok(()),
         Err(error) => Err(spec.error(line, format!("{part} {:?}: {error}", id.as_str()))),
     }

@@ -29,7 +29,7 @@ pub trait Source: Send + Sync {
         true
     }
 
-    /// Whether its records have keys although the job file does not say where.
+    /// Whether its records have keys of their own, without a `key` in the job file.
     fn has_keys(&self) -> bool {
         false
     }

@@ -1,6 +1,7 @@
 //! Plan → timely dataflow. The way of the data is [`build`], from top to bottom; it is the same on every worker.
 
 use crate::alignment::Alignment;
+use crate::capsules::Capsules;
 use crate::checkpoint::{Checkpoints, OwnStates, Tasks, Uploader, has_part};
 use crate::clock::Clock;
 use crate::control::JobControl;
@@ -40,7 +41,7 @@ use tidewheel_guest::{InstanceSettings, Limits};
 use tidewheel_native::Aggregates;
 use tidewheel_types::job::WindowSpec;
 use tidewheel_types::keyed_state::KeyedState;
-use tidewheel_types::{Epoch, KeyGroups, OperatorId, SplitIndex, Watermark};
+use tidewheel_types::{Batch, Epoch, KeyGroups, OperatorId, SplitIndex, Watermark};
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Broadcast;
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) fresh_instances: bool,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) capsules: Arc<Capsules>,
 }
 
 impl Shared {
@@ -103,8 +105,8 @@ pub(crate) fn build(scope: Scope<'_, Epoch>, shared: &Arc<Shared>) -> Driver {
     let (controller, commands) = controller(scope, shared, &probe, &reports, &reporter);
     send_reports(scope, shared, commands.clone(), reporter.clone(), reports, controller.clone());
     let uploader = shared.checkpoints.uploader(scope.index(), &reporter);
-    let (data, sinks) = (BTreeMap::new(), Vec::new());
-    let mut graph = Graph { scope, shared, commands, watermarks: None, reporter, uploader, data, sinks };
+    let (data, sinks, not_migrated) = (BTreeMap::new(), Vec::new(), Batch::default());
+    let mut graph = Graph { scope, shared, commands, watermarks: None, reporter, uploader, data, sinks, not_migrated };
     graph.watermarks = Some(graph.sources());
     graph.operators_and_sinks();
     scope.concatenate(graph.sinks).probe_with(&probe);
@@ -204,6 +206,8 @@ struct Graph<'a, 's> {
     data: BTreeMap<(usize, usize), Data<'a>>,
     /// The ends of the sinks, which carry nothing: the probe watches them.
     sinks: Vec<Side<'a, ()>>,
+    /// Dead letters of the operator that is being made: values of its state that could not be migrated.
+    not_migrated: Batch,
 }
 
 impl<'a> Graph<'a, '_> {
@@ -335,14 +339,18 @@ impl<'a> Graph<'a, '_> {
     }
 
     /// The state of an operator on this worker.
-    fn state(&self, node: &Node) -> TaskState {
-        let (id, worker) = (&node.id, self.scope.index());
+    fn state(&mut self, node: &Node) -> TaskState {
+        let (id, worker, function) = (&node.id, self.scope.index(), node.role.function());
+        let digest = function.map(|function| function.component.digest().to_owned());
         let states = OwnStates {
             declared: node.role.states().unwrap_or_default(),
-            function: node.role.function(),
+            function,
             is_broadcast: node.role.is_broadcast(),
+            capsules: &self.shared.capsules,
+            refusals: RefCell::new(self.refusals_of(node, digest)),
         };
         let opened = self.shared.checkpoints.open_state(id, &states, worker, self.uploader.as_ref());
+        self.not_migrated = states.refusals.into_inner().take();
         TaskState::new(id.clone(), self.reporter.clone(), opened.unwrap_or_else(|error| fatal::fail(error)))
     }
 
@@ -383,12 +391,16 @@ impl<'a> Graph<'a, '_> {
         }
         shared.clock.attach(sync.clone());
         let logic = logic(sync);
+        let not_migrated = std::mem::take(&mut self.not_migrated);
+        let not_migrated = (!not_migrated.is_empty()).then(|| (node.dead_letter_port(), not_migrated));
         let watermark = shared.checkpoints.watermark(&node.id).0.saturating_sub(shared.plan.behind_join(node));
         let tracker = Tracker::new(node.sources.clone(), shared.workers, Watermark(watermark), node.delay_ms);
         let (metrics, reporter, clock) =
             (shared.metrics[index].clone(), self.reporter.clone(), self.shared.clock.clone());
         builder.build(|capabilities| {
             outputs.start(capabilities);
+            // In the first epoch, since the first checkpoint is without these values.
+            not_migrated.into_iter().for_each(|(port, letters)| outputs.emit(port, 0, letters));
             let wiring = Wiring { inbox, outputs, tracker, activator, reporter, clock, metrics };
             let mut task = Task::new(logic, wiring);
             move |frontiers| task.run(frontiers).unwrap_or_else(|error| fatal::fail(error))
@@ -433,38 +445,46 @@ impl<'a> Graph<'a, '_> {
     /// A user's function, instantiated for this worker.
     fn function(&self, index: usize, function: &Function, state: Option<Rc<RefCell<dyn KeyedState>>>) -> FunctionTask {
         let (id, worker, component) = (&self.shared.plan.nodes[index].id, self.scope.index(), &function.component);
+        let metrics = &self.shared.metrics[index];
         let settings = InstanceSettings {
-            operator: id.to_string(),
-            worker,
-            config: function.config.clone(),
-            options: Vec::new(),
-            limits: function.limits,
             state,
-            metrics: Some(self.shared.metrics[index].own.clone()),
+            metrics: Some(metrics.own.clone()),
+            log_budget: Some(metrics.log.clone()),
+            holds_log: true,
+            ..function.settings(id, worker)
         };
         let instance = component.instantiate(settings).unwrap_or_else(|source| {
             fatal::fail(EngineError::Guest { operator: id.clone(), source: Box::new(source) })
         });
         let refusals = self.refusals(index, Some(component.digest().to_owned()));
         let callee = Callee::Component(instance);
-        FunctionTask::new(id.clone(), component.description(), callee, function.limits, refusals, worker)
+        FunctionTask::new(id.clone(), component.description(), callee, function.limits, refusals, self.worker())
             .with_fresh_instances(self.shared.fresh_instances)
     }
 
     /// Aggregates that need no component, on this worker.
     fn aggregates(&self, index: usize, aggregates: &Arc<Aggregates>) -> FunctionTask {
-        let (id, worker) = (self.shared.plan.nodes[index].id.clone(), self.scope.index());
+        let id = self.shared.plan.nodes[index].id.clone();
         let (callee, refusals) = (Callee::Aggregates(aggregates.clone()), self.refusals(index, None));
-        FunctionTask::new(id, &describe(aggregates), callee, Limits::default(), refusals, worker)
+        FunctionTask::new(id, &describe(aggregates), callee, Limits::default(), refusals, self.worker())
     }
 
     fn refusals(&self, index: usize, component: Option<String>) -> Refusals {
-        let (plan, node) = (&self.shared.plan, &self.shared.plan.nodes[index]);
+        self.refusals_of(&self.shared.plan.nodes[index], component)
+    }
+
+    fn refusals_of(&self, node: &Node, component: Option<String>) -> Refusals {
+        let plan = &self.shared.plan;
         // What a re-keying node refuses counts as its operator's, which comes after it and bears the same name.
-        let named = plan.nodes.iter().rposition(|other| other.id == node.id).unwrap_or(index);
+        let named = plan.nodes.iter().rposition(|other| other.id == node.id).expect("it is a node of the plan");
         let metrics = self.shared.metrics[named].clone();
         let port = node.dead_letter_port();
-        Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics)
+        Refusals::new(node.id.clone(), node.on_error, port, plan.names.clone(), component, metrics, self.scope.index())
+    }
+
+    /// The worker, and where calls are kept that fail on it.
+    fn worker(&self) -> (usize, Arc<Capsules>) {
+        (self.scope.index(), self.shared.capsules.clone())
     }
 
     fn activators(&self, builder: &OperatorBuilder<'a, Epoch>) -> (Activator, SyncActivator) {

@@ -1,5 +1,6 @@
 //! What can go wrong with a job, and who is at fault.
 
+use std::path::PathBuf;
 use tidewheel_checkpoint::CheckpointError;
 use tidewheel_cluster::ClusterError;
 use tidewheel_connectors::ConnectorError;
@@ -46,16 +47,18 @@ pub enum EngineError {
         reason: String,
     },
 
-    /// A component cannot process a record, a timer or a window, and its operator's `on-error` is `fail`.
+    /// A component cannot process a record, a timer, a window or a value of state, and its operator's `on-error` is `fail`.
     #[error("operator {operator:?} cannot process {target}: {source}")]
     Poison {
         /// The operator.
         operator: OperatorId,
-        /// The record: source, split and offset; of a timer or window, its key and time.
+        /// The record: source, split and offset; of a timer or window, its key and time; of state, its key.
         target: String,
         /// What its component did.
         #[source]
         source: Box<CallFault>,
+        /// Where the call is kept, if it is.
+        capsule: Option<PathBuf>,
     },
 
     /// Input that is not a record, and the source's `on-error` is `fail`.
@@ -218,11 +221,22 @@ impl EngineError {
         matches!(self, EngineError::Checkpoint(error) if error.is_lost())
     }
 
+    /// How the call that failed can be made again, if it is kept.
+    fn replay_hint(&self) -> Option<String> {
+        match self {
+            EngineError::Poison { capsule: Some(capsule), .. } => {
+                Some(format!("the call is kept: `tidewheel replay {}` makes it again", capsule.display()))
+            }
+            _ => None,
+        }
+    }
+
     /// What the user can do about it, where the message does not say so itself.
     pub fn hint(&self) -> Option<String> {
         match self {
             EngineError::Rejected { .. } | EngineError::Malformed { .. } | EngineError::Poison { .. } => {
-                Some("set on-error = \"skip\" or \"dead-letter\" to go on without such records".to_owned())
+                let hint = "set on-error = \"skip\" or \"dead-letter\" to go on without such records".to_owned();
+                Some(self.replay_hint().map_or(hint.clone(), |replay| format!("{hint}\n{replay}")))
             }
             EngineError::TimerLoop { .. } => {
                 Some("set timers after the watermark, and none at the end of the input (watermark = MAX)".to_owned())

@@ -1,5 +1,6 @@
 //! A job as a running set of worker threads.
 
+use crate::capsules::{CapsuleOptions, Capsules};
 use crate::checkpoint::{Checkpoints, Durability};
 use crate::claims::Claims;
 use crate::clock::Clock;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidewheel_cluster::Peers as Sockets;
+use tidewheel_guest::Limits;
 use tidewheel_state::BackendKind;
 use tidewheel_types::Epoch;
 use timely::WorkerConfig;
@@ -39,13 +41,23 @@ pub struct JobOptions {
     /// Every call of a component is made in a fresh instance and gets one record, so that whatever an instance keeps
     /// shows. For tests of components.
     pub fresh_instances: bool,
+    /// What is kept of calls that fail for good; without, nothing is.
+    pub capsules: Option<CapsuleOptions>,
 }
 
 impl JobOptions {
     /// So many worker threads, state in memory, nothing kept, and the machine's clock.
     pub fn workers(workers: usize) -> JobOptions {
         let state = (BackendKind::Memory, PathBuf::new());
-        JobOptions { workers, peers: None, state, durability: None, clock: Clock::System, fresh_instances: false }
+        JobOptions {
+            workers,
+            peers: None,
+            state,
+            durability: None,
+            clock: Clock::System,
+            fresh_instances: false,
+            capsules: None,
+        }
     }
 }
 
@@ -98,6 +110,7 @@ impl Job {
             control: control.clone(),
             clock: options.clock,
             fresh_instances: options.fresh_instances,
+            capsules: Arc::new(Capsules::new(&plan.name, options.capsules)),
             checkpoints: Checkpoints::new(&plan, workers, options.state, options.durability),
             plan,
         });
@@ -135,7 +148,8 @@ impl Job {
 }
 
 fn node_metrics(plan: &Plan, node: &Node) -> Arc<NodeMetrics> {
-    NodeMetrics::new(plan.label(node), node.kind(), node.sources.clone())
+    let limits = node.role.function().map_or(Limits::default(), |function| function.limits);
+    NodeMetrics::new(plan.label(node), node.kind(), node.sources.clone(), limits.log_lines_max)
 }
 
 /// What the splits of all sources claim before they have said anything.

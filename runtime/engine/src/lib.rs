@@ -29,6 +29,7 @@ mod operator;
 mod refuse;
 mod sink;
 
+mod capsules;
 mod checkpoint;
 
 mod claims;
@@ -41,6 +42,7 @@ mod peers;
 
 mod error;
 
+pub use capsules::CapsuleOptions;
 pub use checkpoint::{CheckpointPolicy, Durability, StartFrom};
 pub use claims::{ClaimState, SplitSnapshot, WatermarkSnapshot};
 pub use clock::{Clock, ManualClock};
@@ -49,5 +51,5 @@ pub use error::{CallFault, EngineError};
 pub use fatal::{FatalHandler, on_fatal};
 pub use job::{Job, JobOptions, JobSummary};
 pub use metrics::{CheckpointCounters, JobMetrics, JobSnapshot, NodeKind, NodeSnapshot};
-pub use plan::{Plan, Splits};
+pub use plan::{Function, Plan, Splits};
 pub use tidewheel_guest::{Histogram, MetricValue};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tidewheel_guest::{MetricValue, Metrics};
+use tidewheel_guest::{LogBudget, MetricValue, Metrics};
 use tidewheel_types::{OperatorId, Watermark};
 
 /// What kind of part a node is.
@@ -35,6 +35,11 @@ pub(crate) struct NodeMetrics {
     /// Input that is not a record.
     pub(crate) malformed: AtomicU64,
     pub(crate) late: AtomicU64,
+    /// Calls of the function, and those that failed.
+    pub(crate) calls: AtomicU64,
+    pub(crate) failed_calls: AtomicU64,
+    /// What the component may log.
+    pub(crate) log: LogBudget,
     /// What the component itself counts.
     pub(crate) own: Metrics,
     /// The watermark of whichever worker moved last; they differ by an epoch at most.
@@ -42,7 +47,8 @@ pub(crate) struct NodeMetrics {
 }
 
 impl NodeMetrics {
-    pub(crate) fn new(id: OperatorId, kind: NodeKind, sources: Vec<u32>) -> Arc<Self> {
+    /// A component of the node may log `log_lines_max` in a second.
+    pub(crate) fn new(id: OperatorId, kind: NodeKind, sources: Vec<u32>, log_lines_max: u64) -> Arc<Self> {
         Arc::new(NodeMetrics {
             id,
             kind,
@@ -52,6 +58,9 @@ impl NodeMetrics {
             rejected: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             late: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            failed_calls: AtomicU64::new(0),
+            log: LogBudget::new(log_lines_max),
             own: Metrics::default(),
             watermark: AtomicI64::new(i64::MIN),
         })
@@ -71,6 +80,9 @@ impl NodeMetrics {
             rejected: count(&self.rejected),
             malformed: count(&self.malformed),
             late: count(&self.late),
+            calls: count(&self.calls),
+            failed_calls: count(&self.failed_calls),
+            log_lines_dropped: self.log.dropped(),
             metrics: self.own.read(),
             watermark: Watermark(self.watermark.load(Ordering::Relaxed)),
         }
@@ -282,6 +294,12 @@ pub struct NodeSnapshot {
     pub malformed: u64,
     /// Late records.
     pub late: u64,
+    /// Calls of its function.
+    pub calls: u64,
+    /// Those that failed, and were made again in pieces or are given up.
+    pub failed_calls: u64,
+    /// Lines that its component logged and that were too many.
+    pub log_lines_dropped: u64,
     /// What the component itself counts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricValue>,
@@ -298,6 +316,9 @@ impl NodeSnapshot {
         self.rejected += other.rejected;
         self.malformed += other.malformed;
         self.late += other.late;
+        self.calls += other.calls;
+        self.failed_calls += other.failed_calls;
+        self.log_lines_dropped += other.log_lines_dropped;
         self.watermark = self.watermark.min(other.watermark);
         for (name, value) in &other.metrics {
             match self.metrics.get_mut(name) {
@@ -328,7 +349,8 @@ mod tests {
     use tidewheel_types::{OperatorId, Watermark};
 
     fn metrics(records_in: u64, watermark: Watermark) -> JobMetrics {
-        let nodes = ["first", "second"].map(|id| NodeMetrics::new(OperatorId::new(id), NodeKind::Operator, Vec::new()));
+        let node = |id| NodeMetrics::new(OperatorId::new(id), NodeKind::Operator, Vec::new(), 1);
+        let nodes = ["first", "second"].map(node);
         nodes[1].records_in.store(records_in, Ordering::Relaxed);
         nodes[1].set_watermark(watermark);
         JobMetrics::new(nodes.to_vec(), Claims::new(Vec::new(), 0))

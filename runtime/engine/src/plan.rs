@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tidewheel_checkpoint::Manifest;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
-use tidewheel_guest::{Component, Limits, Runtime};
+use tidewheel_guest::{Component, InstanceSettings, Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::{Contract, Declared};
@@ -168,9 +168,9 @@ impl Plan {
         })
     }
 
-    /// The sources and operators with their components, in the order data flows.
-    pub fn components(&self) -> impl Iterator<Item = (&OperatorId, &Component)> {
-        self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, &function.component)))
+    /// The sources and operators that call a function of the user, with it, in the order data flows.
+    pub fn functions(&self) -> impl Iterator<Item = (&OperatorId, &Function)> {
+        self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, function)))
     }
 }
 
@@ -320,11 +320,29 @@ pub(crate) struct SourceNode {
 }
 
 /// A user's function.
-pub(crate) struct Function {
-    pub(crate) component: Component,
+pub struct Function {
+    /// The component.
+    pub component: Component,
     /// The operator's `config` table as JSON.
     pub(crate) config: String,
-    pub(crate) limits: Limits,
+    /// What its calls may use.
+    pub limits: Limits,
+    /// The environment variables that it sees, with the values that they had when the job was planned.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Function {
+    /// How an instance of it runs for `operator` on a worker, but for state and metrics.
+    pub fn settings(&self, operator: &OperatorId, worker: usize) -> InstanceSettings {
+        InstanceSettings {
+            operator: operator.to_string(),
+            worker,
+            config: self.config.clone(),
+            environment: self.environment.clone(),
+            limits: self.limits,
+            ..InstanceSettings::default()
+        }
+    }
 }
 
 /// A connection from an output port to an input.

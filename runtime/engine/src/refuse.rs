@@ -7,10 +7,12 @@ use crate::error::{CallFault, EngineError};
 use crate::metrics::NodeMetrics;
 use crate::operator::backtrace;
 use crate::outputs::Outputs;
-use base64::prelude::{BASE64_STANDARD, Engine};
-use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tidewheel_guest::LogLine;
+use tidewheel_types::batch::Change;
+use tidewheel_types::dead_letter::{DeadLetter, Named, PoisonLetter};
 use tidewheel_types::job::OnError;
 use tidewheel_types::keyed_state::Cells;
 use tidewheel_types::{Batch, Description, Epoch, OperatorId, Origin};
@@ -35,6 +37,11 @@ impl Names {
             None => "a timer or window".to_owned(),
         }
     }
+
+    /// The same with the source's name before it: `orders orders.jsonl:17`; none for what came from none.
+    fn full_place(&self, origin: Origin) -> Option<String> {
+        self.split(origin).map(|(source, split)| format!("{source} {split}:{}", origin.offset))
+    }
 }
 
 /// A record that is set aside.
@@ -44,11 +51,55 @@ pub(crate) struct Refused<'a> {
     pub(crate) time: Option<i64>,
     pub(crate) key: &'a [u8],
     pub(crate) value: &'a [u8],
+    /// The batch that has its headers and its kind of change, and its place there, if it is a record of one.
+    pub(crate) within: Option<(&'a Batch, usize)>,
     pub(crate) reason: String,
+}
+
+impl<'a> Refused<'a> {
+    /// Record `index` of `batch`.
+    pub(crate) fn of(batch: &'a Batch, index: usize, reason: String) -> Self {
+        Refused {
+            origin: batch.origins[index],
+            time: Some(batch.times[index]),
+            key: batch.keys.get(index),
+            value: batch.values.get(index),
+            within: Some((batch, index)),
+            reason,
+        }
+    }
+
+    /// A value of state of `key`.
+    pub(crate) fn of_state(key: &'a [u8], reason: String) -> Self {
+        Refused { origin: Origin::NONE, time: None, key, value: &[], within: None, reason }
+    }
+
+    /// Input of which nothing is known but where it was.
+    pub(crate) fn unread(origin: Origin, value: &'a [u8], reason: String) -> Self {
+        Refused { origin, time: None, key: &[], value, within: None, reason }
+    }
+
+    fn headers(&self) -> Vec<Named> {
+        let Some((batch, index)) = self.within else { return Vec::new() };
+        let headers = batch.headers.of(index);
+        headers.map(|(name, value)| Named::new(String::from_utf8_lossy(name), Some(value))).collect()
+    }
+
+    /// The number of its kind of change, unless it is an insert.
+    fn change(&self) -> Option<u8> {
+        let (batch, index) = self.within?;
+        batch.changes.get(index).copied().filter(|&change| change != Change::Insert as u8)
+    }
 }
 
 /// Bytes of a key that an error shows.
 const KEY_BYTES_SHOWN: usize = 64;
+
+/// A key as an error shows it.
+fn shown_key(key: &[u8]) -> String {
+    let (shown, rest) = key.split_at(key.len().min(KEY_BYTES_SHOWN));
+    format!("{}{}", shown.escape_ascii(), if rest.is_empty() { "" } else { "…" })
+}
 
 /// What a component could not process.
 pub(crate) enum Target<'a> {
@@ -62,6 +113,14 @@ pub(crate) enum Target<'a> {
     Window {
         bounds: [i64; 2],
         state: Vec<(&'a str, Option<&'a [u8]>)>,
+    },
+    /// A value of the state of this name that was written under an older schema version.
+    State {
+        name: &'a str,
+        version: u32,
+        /// The key or place of an entry of a map or list; otherwise empty.
+        entry: &'a [u8],
+        value: &'a [u8],
     },
 }
 
@@ -87,14 +146,14 @@ impl<'a> Target<'a> {
 
     /// In words.
     fn describe(&self, refused: &Refused<'_>, names: &Names) -> String {
-        let (shown, rest) = refused.key.split_at(refused.key.len().min(KEY_BYTES_SHOWN));
-        let key = format!("{}{}", shown.escape_ascii(), if rest.is_empty() { "" } else { "…" });
+        let key = shown_key(refused.key);
         match self {
             Target::Record => names.place(refused.origin),
             Target::Timer { name, .. } => {
                 format!("timer {name:?} of key \"{key}\" at {} ms", refused.time.unwrap_or_default())
             }
             Target::Window { bounds: [start, end], .. } => format!("window {start}..{end} ms of key \"{key}\""),
+            Target::State { name, version, .. } => format!("state {name:?} of key \"{key}\", of version {version}"),
         }
     }
 }
@@ -105,100 +164,23 @@ fn riding<'a>(description: &'a Description, cells: &'a Cells) -> Vec<(&'a str, O
     states.map(|(index, state)| (state.name.as_str(), cells.get(index))).collect()
 }
 
-/// A dead letter as its output carries it: one JSON object.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct DeadLetter<'a> {
-    /// The source or operator that set it aside.
-    operator: &'a str,
-    reason: &'a str,
-    source: Option<&'a str>,
-    split: Option<&'a str>,
-    offset: Option<u64>,
-    /// Digest of the component that refused it.
-    component: Option<&'a str>,
-    event_time: Option<i64>,
-    #[serde(flatten)]
-    key: Option<Bytes<'a>>,
-    #[serde(flatten)]
-    value: Value<'a>,
-    #[serde(flatten)]
-    poison: Option<PoisonLetter<'a>>,
-}
-
-/// What more a dead letter says when a component could not process what it was given.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct PoisonLetter<'a> {
-    /// The component's functions at the trap, the innermost first.
-    backtrace: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timer: Option<&'a str>,
-    /// Start and end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    window: Option<[i64; 2]>,
-    /// The state that was given to it: by name, null where there was none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    state: Vec<StateLetter<'a>>,
-}
-
-#[derive(Serialize)]
-struct StateLetter<'a> {
-    name: &'a str,
-    #[serde(flatten)]
-    value: Option<Value<'a>>,
-}
-
-impl<'a> PoisonLetter<'a> {
-    fn new(target: &Target<'a>, fault: &'a CallFault) -> Self {
-        let mut letter = PoisonLetter { backtrace: backtrace(fault), timer: None, window: None, state: Vec::new() };
-        let state = |&(name, value): &(&'a str, Option<&'a [u8]>)| StateLetter { name, value: value.map(Value::of) };
-        match target {
-            Target::Record => {}
-            Target::Timer { name, state: states } => {
-                letter.timer = Some(name);
-                letter.state.extend(states.iter().map(state));
-            }
-            Target::Window { bounds, state: states } => {
-                letter.window = Some(*bounds);
-                letter.state.extend(states.iter().map(state));
-            }
+/// What a dead letter says of `target`, of which came `fault`.
+fn poison_letter(target: &Target<'_>, fault: &CallFault, capsule: Option<&Path>) -> PoisonLetter {
+    let capsule = capsule.map(|path| path.display().to_string());
+    let letter = PoisonLetter { backtrace: backtrace(fault).to_vec(), capsule, ..PoisonLetter::default() };
+    let named = |state: &[(&str, Option<&[u8]>)]| state.iter().map(|&(name, value)| Named::new(name, value)).collect();
+    match target {
+        Target::Record => letter,
+        Target::Timer { name, state } => {
+            PoisonLetter { timer: Some((*name).to_owned()), state: named(state), ..letter }
         }
-        letter
-    }
-}
-
-/// Bytes as text where they are text.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Bytes<'a> {
-    Key(&'a str),
-    KeyBase64(String),
-}
-
-/// As [`Bytes`], for the value.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Value<'a> {
-    Value(&'a str),
-    ValueBase64(String),
-}
-
-impl<'a> Bytes<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        match str::from_utf8(bytes) {
-            Ok(text) => Bytes::Key(text),
-            Err(_) => Bytes::KeyBase64(BASE64_STANDARD.encode(bytes)),
-        }
-    }
-}
-
-impl<'a> Value<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        match str::from_utf8(bytes) {
-            Ok(text) => Value::Value(text),
-            Err(_) => Value::ValueBase64(BASE64_STANDARD.encode(bytes)),
-        }
+        Target::Window { bounds, state } => PoisonLetter { window: Some(*bounds), state: named(state), ..letter },
+        Target::State { name, version, entry, value } => PoisonLetter {
+            version: Some(*version),
+            entry: (!entry.is_empty()).then(|| Named::new(*name, Some(*entry))),
+            state: named(&[(*name, Some(*value))]),
+            ..letter
+        },
     }
 }
 
@@ -212,6 +194,7 @@ pub(crate) struct Refusals {
     /// Digest of the operator's component.
     component: Option<String>,
     metrics: Arc<NodeMetrics>,
+    worker: usize,
     dead_letters: Batch,
 }
 
@@ -223,8 +206,35 @@ impl Refusals {
         names: Arc<Names>,
         component: Option<String>,
         metrics: Arc<NodeMetrics>,
+        worker: usize,
     ) -> Self {
-        Refusals { operator, on_error, port, names, component, metrics, dead_letters: Batch::default() }
+        Refusals { operator, on_error, port, names, component, metrics, worker, dead_letters: Batch::default() }
+    }
+
+    /// Whether what cannot be processed ends the job.
+    pub(crate) fn are_fatal(&self) -> bool {
+        self.on_error == OnError::Fail
+    }
+
+    /// Whose they are.
+    pub(crate) fn operator(&self) -> &OperatorId {
+        &self.operator
+    }
+
+    /// What the operator counts.
+    pub(crate) fn metrics(&self) -> &NodeMetrics {
+        &self.metrics
+    }
+
+    /// Writes a line of the guest's log, with where the record came from that it is about.
+    pub(crate) fn log(&self, line: &LogLine, origin: Option<Origin>) {
+        let place = origin.and_then(|origin| self.names.full_place(origin));
+        line.write(self.operator.as_str(), self.worker, place.as_deref());
+    }
+
+    /// What a component could not process, in words.
+    pub(crate) fn describe(&self, target: &Target<'_>, refused: &Refused<'_>) -> String {
+        target.describe(refused, &self.names)
     }
 
     /// Where a record came from, in words.
@@ -253,47 +263,56 @@ impl Refusals {
         Ok(())
     }
 
-    /// What the component could not process: `fault` came of it.
+    /// What the component could not process: `fault` came of it. The call is kept in `capsule`, if it is.
     pub(crate) fn poison(
         &mut self,
         refused: Refused<'_>,
         target: Target<'_>,
         fault: CallFault,
+        capsule: Option<PathBuf>,
     ) -> Result<(), EngineError> {
         self.metrics.rejected.fetch_add(1, Ordering::Relaxed);
         let described = target.describe(&refused, &self.names);
         if self.on_error == OnError::Fail {
             let (operator, source) = (self.operator.clone(), Box::new(fault));
-            return Err(EngineError::Poison { operator, target: described, source });
+            return Err(EngineError::Poison { operator, target: described, source, capsule });
         }
-        tracing::debug!(operator = %self.operator, reason = refused.reason, "{described} is set aside");
-        self.set_aside(&refused, Some(PoisonLetter::new(&target, &fault)));
+        let functions: String = backtrace(&fault).iter().map(|function| format!(", in {function}")).collect();
+        let place = self.names.full_place(refused.origin);
+        let said = format!("{described} is set aside: {}{functions}", refused.reason);
+        self.metrics.log.warn(self.operator.as_str(), self.worker, place.as_deref(), said);
+        self.set_aside(&refused, Some(poison_letter(&target, &fault, capsule.as_deref())));
         Ok(())
     }
 
-    fn set_aside(&mut self, refused: &Refused<'_>, poison: Option<PoisonLetter<'_>>) {
+    fn set_aside(&mut self, refused: &Refused<'_>, poison: Option<PoisonLetter>) {
         if self.on_error != OnError::DeadLetter {
             return;
         }
         let place = self.names.split(refused.origin);
-        let letter = DeadLetter {
-            operator: self.operator.as_str(),
-            reason: &refused.reason,
-            source: place.map(|(source, _)| source),
-            split: place.map(|(_, split)| split),
-            offset: place.map(|_| refused.origin.offset),
-            component: self.component.as_deref(),
-            event_time: refused.time,
-            key: (!refused.key.is_empty()).then(|| Bytes::of(refused.key)),
-            value: Value::of(refused.value),
-            poison,
-        };
-        let json = serde_json::to_vec(&letter).expect("strings and numbers are always JSON");
-        self.dead_letters.push(refused.time.unwrap_or(i64::MIN), refused.key, &json, refused.origin);
+        let operator = self.operator.as_str();
+        let mut letter = DeadLetter::new(operator, refused.reason.clone(), refused.key, refused.value);
+        if let Some((source, split)) = place {
+            letter.source = Some(source.to_owned());
+            letter.split = Some(split.to_owned());
+            letter.offset = Some(refused.origin.offset);
+        }
+        letter.component.clone_from(&self.component);
+        letter.event_time = refused.time;
+        letter.headers = refused.headers();
+        letter.change = refused.change();
+        letter.poison = poison;
+        let (time, json) = (refused.time.unwrap_or(i64::MIN), letter.to_json());
+        self.dead_letters.push(time, refused.key, &json, refused.origin);
     }
 
     /// Sends the dead letters of a call or read.
     pub(crate) fn emit(&mut self, epoch: Epoch, outputs: &mut Outputs) {
-        outputs.emit(self.port, epoch, std::mem::take(&mut self.dead_letters));
+        outputs.emit(self.port, epoch, self.take());
+    }
+
+    /// The dead letters that have not been sent.
+    pub(crate) fn take(&mut self) -> Batch {
+        std::mem::take(&mut self.dead_letters)
     }
 }

@@ -308,7 +308,7 @@ impl SourceTask {
         self.limiter.draw(batch.len() + malformed.len(), bytes);
         for Malformed { offset, bytes, reason } in malformed {
             let origin = Origin { offset, source: self.parts.source, split: self.parts.splits[index].number };
-            self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value: &bytes, reason })?;
+            self.parts.refusals.malformed(Refused::unread(origin, &bytes, reason))?;
         }
         self.assign(&mut batch)?;
         self.parts.refusals.emit(self.epochs.open(), &mut self.parts.outputs);
@@ -386,7 +386,9 @@ impl SourceTask {
         for (index, reason) in &bad {
             let (origin, value) = (batch.origins[*index], batch.values.get(*index));
             let reason = format!("{}: {reason}", self.parts.refusals.place(origin));
-            self.parts.refusals.malformed(Refused { origin, time: None, key: &[], value, reason })?;
+            self.parts
+                .refusals
+                .malformed(Refused { within: Some((batch, *index)), ..Refused::unread(origin, value, reason) })?;
         }
         *batch = rekey::without(batch, bad.iter().map(|(index, _)| *index));
         Ok(())

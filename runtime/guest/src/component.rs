@@ -9,10 +9,12 @@ use crate::describe;
 use crate::error::GuestError;
 use crate::host::HostState;
 use crate::instance::{Functions, Instance, InstanceSettings};
+use crate::lines::Lines;
 use crate::runtime::Runtime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidewheel_types::{Description, World};
 use wasmparser::{KnownCustom, Name, Parser, Payload};
@@ -28,6 +30,9 @@ struct Inner {
     facts: Facts,
     digest: String,
     size_bytes: usize,
+    /// Where it was loaded from, if that is a file.
+    path: Option<PathBuf>,
+    lines: Lines,
 }
 
 /// What is known of a component once it has been checked. Kept with the compiled code.
@@ -48,7 +53,13 @@ impl std::fmt::Debug for Component {
 }
 
 impl Component {
-    pub(crate) fn load(runtime: Runtime, name: &str, bytes: &[u8]) -> Result<Component, GuestError> {
+    /// Loads a component; errors call it `name`. `path` is where `bytes` are from.
+    pub(crate) fn load(
+        runtime: Runtime,
+        name: &str,
+        bytes: &[u8],
+        path: Option<&Path>,
+    ) -> Result<Component, GuestError> {
         let component = || name.to_owned();
         if Parser::is_core_wasm(bytes) {
             return Err(GuestError::CoreModule { component: component() });
@@ -56,7 +67,7 @@ impl Component {
         if !Parser::is_component(bytes) {
             return Err(GuestError::NotWebAssembly { component: component() });
         }
-        let digest = hex(&Sha256::digest(bytes));
+        let digest = digest_of(bytes);
         let cached = runtime.cache().and_then(|cache| cache.load(runtime.engine(), &digest));
         let (pre, facts) = match cached {
             Some((compiled, facts)) => {
@@ -79,7 +90,9 @@ impl Component {
                 (pre, facts)
             }
         };
-        Ok(Component(Arc::new(Inner { runtime, pre, facts, digest, size_bytes: bytes.len() })))
+        let (size_bytes, path) = (bytes.len(), path.map(Path::to_owned));
+        let lines = Lines::of(bytes);
+        Ok(Component(Arc::new(Inner { runtime, pre, facts, digest, size_bytes, path, lines })))
     }
 
     /// Makes an instance that serves for nothing but to check the functions' types and to call `describe`.
@@ -91,7 +104,7 @@ impl Component {
         interface: &str,
     ) -> Result<Description, GuestError> {
         let settings = InstanceSettings { operator: name.to_owned(), ..InstanceSettings::default() };
-        let mut store = settings.store(runtime, &[]);
+        let mut store = settings.store(runtime, &[], false);
         let _in_flight = runtime.ticker().call();
         let instance = pre.instantiate(&mut store).map_err(|error| settings.trapped(&error, "start", &mut store))?;
         Functions::find(&mut store, &instance, name, interface, world)?;
@@ -138,9 +151,21 @@ impl Component {
         self.0.size_bytes
     }
 
+    /// The file that it was loaded from, if it was one.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
     /// Makes an instance and opens it.
     pub fn instantiate(&self, settings: InstanceSettings) -> Result<Instance, GuestError> {
-        Instance::new(self.clone(), settings)
+        Instance::new(self.clone(), settings).map_err(|error| self.located(error))
+    }
+
+    /// An error of an instance with the lines of the source in its backtrace, if the component has debug information. To
+    /// look them up takes some milliseconds, so it is left to whoever shows them.
+    pub fn located(&self, mut error: GuestError) -> GuestError {
+        self.0.lines.locate(&mut error);
+        error
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
@@ -154,6 +179,11 @@ impl Component {
     pub(crate) fn facts(&self) -> &Facts {
         &self.0.facts
     }
+}
+
+/// What a component of these bytes has for a digest.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -182,6 +182,19 @@ pub enum GuestError {
         source: FrameError,
     },
 
+    /// The call has written an entry of state that is larger than the operator's limit. Nothing it did counts.
+    #[error("`{function}` wrote {bytes} bytes of state {state:?} under one key, more than its {bytes_max}")]
+    StateTooLarge {
+        /// The exported function.
+        function: &'static str,
+        /// The state's name.
+        state: String,
+        /// The size of the entry.
+        bytes: usize,
+        /// The limit.
+        bytes_max: u64,
+    },
+
     /// Values of state of an older schema version could not be taken to the newest.
     #[error("cannot migrate state {state} from version {version}: {source}")]
     Migrate {
@@ -224,7 +237,7 @@ impl GuestError {
         match self {
             GuestError::Trapped(trap) => !BEFORE_ANY_CALL.contains(&trap.function),
             GuestError::Migrate { source, .. } => source.is_poison(),
-            error => matches!(error, GuestError::BadFrame { .. }),
+            error => matches!(error, GuestError::BadFrame { .. } | GuestError::StateTooLarge { .. }),
         }
     }
 
@@ -233,6 +246,14 @@ impl GuestError {
         match self {
             GuestError::Trapped(trap) => Some(trap),
             GuestError::Migrate { source, .. } => source.trap(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn trap_mut(&mut self) -> Option<&mut Trap> {
+        match self {
+            GuestError::Trapped(trap) => Some(trap),
+            GuestError::Migrate { source, .. } => source.trap_mut(),
             _ => None,
         }
     }
@@ -262,6 +283,8 @@ pub struct Trap {
     pub cause: TrapCause,
     /// The guest's functions, the innermost first.
     pub backtrace: Vec<String>,
+    /// Where each of them was in the component, until it is known in which line.
+    pub(crate) addresses: Vec<Option<u64>>,
     /// The record that the guest blamed just before, if it did.
     pub blamed: Option<Blamed>,
 }

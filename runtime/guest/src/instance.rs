@@ -14,22 +14,25 @@ use crate::deadline::ticks;
 use crate::error::GuestError;
 use crate::frame::Frame;
 use crate::host::HostState;
-use crate::host::log::Log;
+use crate::host::log::{Log, LogBudget, LogLine};
 use crate::host::metrics::{InstanceMetrics, Metrics};
-use crate::host::state::StateAccess;
+use crate::host::state::{Answered, StateAccess};
 use crate::host::wasi::Virtual;
 use crate::limits::{Limits, MemoryLimiter};
 use crate::output::{CallShape, Contract, Output};
 use crate::runtime::Runtime;
 use crate::trap;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::rc::Rc;
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 use tidewheel_types::description::StateKind;
-use tidewheel_types::keyed_state::KeyedState;
+use tidewheel_types::keyed_state::{KeyedState, Write};
 use wasmtime::Store;
 
 /// An exported function that takes a frame and returns one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Export {
     /// Worlds `stateless` and `keyed`: records.
     Process,
@@ -60,7 +63,7 @@ impl Export {
 }
 
 /// What holds for a whole call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Processing time, ms since 1970.
     pub now: i64,
@@ -72,7 +75,7 @@ pub struct Call {
 
 impl Call {
     /// For what happens outside a call: no time has come yet.
-    const NONE: Call = Call { now: 0, watermark: i64::MIN, seed: 0 };
+    pub(crate) const NONE: Call = Call { now: 0, watermark: i64::MIN, seed: 0 };
 }
 
 /// For whom an instance runs, and what it may use.
@@ -84,26 +87,32 @@ pub struct InstanceSettings {
     pub worker: usize,
     /// The operator's config as JSON, for `open`.
     pub config: String,
-    /// More settings for `open`.
-    pub options: Vec<(String, String)>,
+    /// The environment variables that it sees: names and values. It finds them in `open`'s options, as `env:NAME`, and in
+    /// that of WASI.
+    pub environment: Vec<(String, String)>,
     /// What it may use.
     pub limits: Limits,
     /// The operator's state on this worker; needed by components with states.
     pub state: Option<Rc<RefCell<dyn KeyedState>>>,
     /// The operator's metrics; `None` keeps them nowhere.
     pub metrics: Option<Metrics>,
+    /// How much it may log, together with others; `None`: as the limits say, by itself.
+    pub log_budget: Option<LogBudget>,
+    /// Whether what calls log about records is held for [`Instance::take_log`].
+    pub holds_log: bool,
 }
 
 impl InstanceSettings {
     /// A store for an instance with these settings.
-    pub(crate) fn store(&self, runtime: &Runtime, kinds: &[StateKind]) -> Store<HostState> {
+    pub(crate) fn store(&self, runtime: &Runtime, kinds: &[StateKind], keeps_answers: bool) -> Store<HostState> {
         let output_bytes_max = usize::try_from(self.limits.output_bytes_max).unwrap_or(usize::MAX);
+        let log_budget = self.log_budget.clone().unwrap_or_else(|| LogBudget::new(self.limits.log_lines_max));
         let host = HostState {
             memory: MemoryLimiter::new(&self.limits),
-            log: Log::new(self.operator.clone(), self.worker),
+            log: Log::new(self.operator.clone(), self.worker, log_budget, self.holds_log),
             metrics: InstanceMetrics::new(self.metrics.clone().unwrap_or_default(), self.worker),
-            state: StateAccess::new(self.state.clone(), kinds, output_bytes_max),
-            machine: Virtual::default(),
+            state: StateAccess::new(self.state.clone(), kinds, output_bytes_max, keeps_answers),
+            machine: Virtual::new(self.environment.clone()),
         };
         let mut store = Store::new(runtime.engine(), host);
         store.limiter(|host| &mut host.memory);
@@ -135,6 +144,14 @@ pub struct Instance {
     live: Option<Box<Live>>,
     /// Input of `migrate`; reused.
     frame: Vec<u8>,
+    /// Options of `open`: the environment.
+    options: Vec<(String, String)>,
+    /// Whether fresh running copies keep what calls are told of state.
+    keeps_answers: bool,
+    /// What the last call was told, if that is kept.
+    answers: Vec<Answered>,
+    /// What calls have logged and is held.
+    log: Vec<LogLine>,
 }
 
 struct Live {
@@ -145,13 +162,24 @@ struct Live {
 }
 
 impl Instance {
-    pub(crate) fn new(component: Component, settings: InstanceSettings) -> Result<Instance, GuestError> {
+    pub(crate) fn new(component: Component, mut settings: InstanceSettings) -> Result<Instance, GuestError> {
         let contract = Contract::of(component.description());
-        let has_state_beside = contract.states() > contract.riding();
-        let call_deadline_ms = settings.limits.deadline_ms_max;
-        let frame = Vec::new();
-        let mut instance =
-            Instance { component, settings, call_deadline_ms, contract, has_state_beside, live: None, frame };
+        // Running copies come and go; what they may log does not begin anew with each.
+        settings.log_budget.get_or_insert_with(|| LogBudget::new(settings.limits.log_lines_max));
+        let option = |(name, value): &(String, String)| (format!("env:{name}"), value.clone());
+        let mut instance = Instance {
+            call_deadline_ms: settings.limits.deadline_ms_max,
+            has_state_beside: contract.states() > contract.riding(),
+            options: settings.environment.iter().map(option).collect(),
+            component,
+            settings,
+            contract,
+            live: None,
+            frame: Vec::new(),
+            keeps_answers: false,
+            answers: Vec::new(),
+            log: Vec::new(),
+        };
         instance.recycle()?;
         Ok(instance)
     }
@@ -159,6 +187,14 @@ impl Instance {
     /// The component it is a copy of.
     pub fn component(&self) -> &Component {
         &self.component
+    }
+
+    pub(crate) fn settings(&self) -> &InstanceSettings {
+        &self.settings
+    }
+
+    pub(crate) fn answers(&self) -> &[Answered] {
+        &self.answers
     }
 
     /// The bytes of its memories and tables.
@@ -172,20 +208,33 @@ impl Instance {
         self.call_deadline_ms = deadline_ms;
     }
 
+    /// Sets whether it is kept what calls are told of state, so that there can be a [capsule](Self::capsule) of one.
+    pub fn keep_answers(&mut self, keeps: bool) {
+        self.keeps_answers = keeps;
+        if let Some(live) = &mut self.live {
+            live.store.data_mut().state.keep_answers(keeps);
+        }
+    }
+
+    /// What calls have logged since this was last asked, if that is held.
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.log)
+    }
+
     /// Replaces the running copy by a fresh one.
     pub fn recycle(&mut self) -> Result<(), GuestError> {
         // The old one goes first, so that there are never two.
         self.live = None;
-        let InstanceSettings { config, options, limits, .. } = &self.settings;
+        let InstanceSettings { config, limits, .. } = &self.settings;
         let (facts, runtime) = (self.component.facts(), self.component.runtime());
-        let mut store = self.settings.store(runtime, self.contract.kinds());
+        let mut store = self.settings.store(runtime, self.contract.kinds(), self.keeps_answers);
         let _in_flight = runtime.ticker().call();
         let instance = self.component.pre().instantiate(&mut store);
         let instance = instance.map_err(|error| self.settings.trapped(&error, "start", &mut store))?;
         let name = &self.settings.operator;
         let functions = Functions::find(&mut store, &instance, name, &facts.interface, facts.world)?;
         store.set_epoch_deadline(ticks(limits.deadline_ms_max));
-        let opened = functions.open().call(&mut store, (config, options));
+        let opened = functions.open().call(&mut store, (config, &self.options));
         let (opened,) = opened.map_err(|error| self.settings.trapped(&error, "open", &mut store))?;
         opened.map_err(|failure| self.failed("open", failure))?;
         store.data_mut().metrics.commit();
@@ -213,10 +262,31 @@ impl Instance {
         })?;
         let output = Output::new(frame, export, shape, &self.contract, host_writes)
             .map_err(|source| self.broken(export.name(), source))?;
+        if self.settings.limits.state_bytes_max < RECORD_BYTES_MAX as u64 {
+            self.check_state(export.name(), &output)?;
+        }
         if let Some(live) = &mut self.live {
             live.store.data_mut().metrics.commit();
         }
         Ok(output)
+    }
+
+    /// That nothing which a call wrote to state is larger than it may be.
+    fn check_state(&self, function: &'static str, output: &Output) -> Result<(), GuestError> {
+        let bytes_max = self.settings.limits.state_bytes_max;
+        let writes = output.host_writes().chain(output.writes()).map(|(_, state, write)| match write {
+            Write::Put(bytes) | Write::Append(bytes) => (state.0, bytes.len()),
+            Write::PutEntry(key, value) => (state.0, key.len() + value.len()),
+            Write::Delete | Write::DeleteEntry(_) => (state.0, 0),
+        });
+        let accumulators = output.cells().flatten().map(|accumulator| (0, accumulator.len()));
+        match writes.chain(accumulators).find(|&(_, bytes)| bytes as u64 > bytes_max) {
+            None => Ok(()),
+            Some((state, bytes)) => {
+                let state = self.component.description().states[state as usize].name.clone();
+                Err(GuestError::StateTooLarge { function, state, bytes, bytes_max })
+            }
+        }
     }
 
     /// Runs a call of a guest's function: fresh memory if need be, time that passes, and what comes of a failure.
@@ -241,6 +311,11 @@ impl Instance {
             let _in_flight = self.component.runtime().ticker().call();
             run(&mut live)
         };
+        let host = live.store.data_mut();
+        if host.log.has_held() {
+            self.log.append(&mut host.log.take_held());
+        }
+        self.answers = if self.keeps_answers { host.state.take_answers() } else { Vec::new() };
         let result = match returned {
             Ok(Ok(Ok(result))) => Ok(result),
             Ok(Ok(Err(failure))) => Err(self.failed(function, failure)),

@@ -1,9 +1,11 @@
-//! What a guest may use: memory, time, and bytes of output, each a number with a default.
+//! What a guest may use: memory, time, bytes of output and of state, lines of log, each a number with a default.
 
+use serde::{Deserialize, Serialize};
+use tidewheel_types::batch::RECORD_BYTES_MAX;
 use wasmtime::ResourceLimiter;
 
 /// The limits of one instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most bytes of memory, tables included.
     pub memory_bytes_max: u64,
@@ -11,12 +13,38 @@ pub struct Limits {
     pub deadline_ms_max: u64,
     /// Most bytes that a call may return, that it may hand over in host calls, and that one of these may read of state.
     pub output_bytes_max: u64,
+    /// Most bytes of a value, an accumulator, an element of a list or an entry of a map that a call may write.
+    pub state_bytes_max: u64,
+    /// Most records that a call gets. Whoever makes the calls keeps to it.
+    pub records_max: u64,
+    /// Most lines that all instances with one [`LogBudget`](crate::LogBudget) may log in a second.
+    pub log_lines_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { memory_bytes_max: 256 << 20, deadline_ms_max: 5_000, output_bytes_max: 16 << 20 }
+        Limits {
+            memory_bytes_max: 256 << 20,
+            deadline_ms_max: 5_000,
+            output_bytes_max: 16 << 20,
+            state_bytes_max: RECORD_BYTES_MAX as u64,
+            records_max: 1 << 14,
+            log_lines_max: 1_000,
+        }
     }
+}
+
+/// Least deadline of a piece of a call, in ms: starting up takes an instance some time, whatever it is given.
+pub const PIECE_DEADLINE_MS_MIN: u64 = 50;
+
+/// How long a call may take with `part` of the `whole` records of one that failed: its share of the whole deadline, and all
+/// of it for a record alone, so that a record that loops costs about three deadlines and not one per halving.
+pub fn piece_deadline_ms(part: usize, whole: usize, deadline_ms_max: u64) -> u64 {
+    if part <= 1 || part >= whole {
+        return deadline_ms_max;
+    }
+    let share = u128::from(deadline_ms_max) * part as u128 / whole as u128;
+    (share as u64).clamp(PIECE_DEADLINE_MS_MIN.min(deadline_ms_max), deadline_ms_max)
 }
 
 /// What an entry of a table counts in bytes: no kind of reference takes more.

@@ -12,11 +12,12 @@ pub(crate) use check::{Contract, check_migrated};
 use crate::frame::{FrameError, Layout, column, i64_at, u32_at, u32s};
 use crate::host::state::HostWrites;
 use crate::instance::Export;
+use serde::{Deserialize, Serialize};
 use tidewheel_types::Description;
 use tidewheel_types::keyed_state::{ABSENT, StateIndex, Write};
 
 /// What the caller knows of a call's input, to check the output against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallShape {
     /// Number of records.
     pub records: u32,

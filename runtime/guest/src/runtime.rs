@@ -52,12 +52,12 @@ impl Runtime {
     /// Loads the component in the file `path`.
     pub fn load(&self, path: &Path) -> Result<Component, GuestError> {
         let read = std::fs::read(path).map_err(|source| GuestError::Read { path: path.to_owned(), source });
-        self.load_bytes(&path.display().to_string(), &read?)
+        Component::load(self.clone(), &path.display().to_string(), &read?, Some(path))
     }
 
     /// Loads a component; errors call it `name`.
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Component, GuestError> {
-        Component::load(self.clone(), name, bytes)
+        Component::load(self.clone(), name, bytes, None)
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -21,9 +21,9 @@ pub(crate) fn trapped(
     if let Some(HostCallError::Backend(source)) = error.downcast_ref() {
         return GuestError::State { function, source: source.clone() };
     }
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(function_names).unwrap_or_default();
+    let (backtrace, addresses) = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
     let cause = cause(error, limits, host);
-    Trap { operator: operator.to_owned(), function, cause, backtrace, blamed: host.log.take_blamed() }.into()
+    Trap { operator: operator.to_owned(), function, cause, backtrace, addresses, blamed: host.log.take_blamed() }.into()
 }
 
 fn cause(error: &wasmtime::Error, limits: &Limits, host: &HostState) -> TrapCause {
@@ -48,18 +48,21 @@ fn cause(error: &wasmtime::Error, limits: &Limits, host: &HostState) -> TrapCaus
     TrapCause::Illegal(reason.strip_prefix("wasm trap: ").unwrap_or(&reason).to_owned())
 }
 
-/// The names of the functions on the guest's stack, without those of a panic under way; a number where there is none.
-fn function_names(backtrace: &WasmBacktrace) -> Vec<String> {
+/// The names of the functions on the guest's stack, without those of a panic under way, a number where there is none; and
+/// where they are in the component.
+fn functions(backtrace: &WasmBacktrace) -> (Vec<String>, Vec<Option<u64>>) {
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
         // Without the hash that Rust's older mangling adds. What is not Rust stays as it is.
         Some(name) => format!("{:#}", demangle(name)),
         None => format!("function {}", frame.func_index()),
     };
-    backtrace.frames().iter().map(name).skip_while(|name| is_of_a_panic(name)).collect()
+    let address = |frame: &wasmtime::FrameInfo| frame.module_offset().map(|offset| offset as u64);
+    let frames = backtrace.frames().iter().map(|frame| (name(frame), address(frame)));
+    frames.skip_while(|(name, _)| is_of_a_panic(name)).unzip()
 }
 
 /// Whether a function of Rust's standard library runs between a panic and the trap it ends with.
-fn is_of_a_panic(function: &str) -> bool {
+pub(crate) fn is_of_a_panic(function: &str) -> bool {
     ["__rustc::", "core::panicking::", "std::panicking::", "std::sys::backtrace::"]
         .iter()
         .any(|module| function.trim_start_matches('<').starts_with(module))

@@ -3,11 +3,12 @@
 //! Read in this order: [`time`] and [`key_group`] are the coordinates of a record; [`mod@column`] and [`batch`] its memory;
 //! [`description`] what a component says of itself; [`keyed_state`] what the host keeps for it, and [`contract`] whether
 //! the two fit, as [`shape`] does of timers and windows; [`job`] what the user asked for, and [`selector`] where in a record it said the key and the event time
-//! are.
+//! are. A [`dead_letter`] is what becomes of a record that cannot be processed.
 
 pub mod batch;
 pub mod column;
 pub mod contract;
+pub mod dead_letter;
 pub mod description;
 pub mod id;
 pub mod job;

@@ -40,7 +40,8 @@ enum Chore {
 
 #[derive(Args)]
 struct Bench {
-    /// Which parts: boundary, languages, throughput, native, latency, memory, state, checkpoints, flink. All but flink, if none is named.
+    /// Which parts: boundary, languages, throughput, native, latency, memory, leak, state, checkpoints, flink. All but
+    /// flink, if none is named.
     parts: Vec<String>,
 
     /// For flink and checkpoints: the folder with the other engine's harness, `setup.sh` and `run.sh QUERY EVENTS

@@ -1,6 +1,7 @@
 //! The one operator in a component, and what happens when it panics.
 
 use crate::error::{Error, Result};
+use crate::granted;
 use crate::operator::{Operator, World};
 use crate::wit::keyed::tidewheel::operator::types::Failure;
 use std::cell::{Cell, RefCell};
@@ -14,8 +15,9 @@ impl<O: Operator> Instance<O> {
         Instance(RefCell::new(None))
     }
 
-    /// Makes the operator.
-    pub fn open(&self, config: &str) -> Result<(), Failure> {
+    /// Makes the operator. `options` are what the job grants it.
+    pub fn open(&self, config: &str, options: &[(String, String)]) -> Result<(), Failure> {
+        granted::take(options);
         #[cfg(target_arch = "wasm32")]
         blame_panics();
         let mut operator = O::create(config)?;

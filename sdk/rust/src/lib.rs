@@ -121,6 +121,7 @@ mod emitted;
 mod error;
 mod format;
 mod frame;
+mod granted;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod harness;
 mod host;
@@ -145,6 +146,7 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::format::{
     Decode, DecodeAs, Encode, EncodeAs, Fixed, Format, FormatError, Json, MsgPack, Postcard, Raw, Text,
 };
+pub use crate::granted::env;
 pub use crate::keyed::Keyed;
 pub use crate::operator::Operator;
 pub use crate::pair::{Pair, Paired};

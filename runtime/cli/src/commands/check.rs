@@ -5,7 +5,8 @@ use crate::args::Check;
 use crate::render::{self, Align};
 use crate::terminal;
 use anyhow::Result;
-use tidewheel_engine::Plan;
+use tidewheel_engine::{Function, Plan};
+use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Contract;
 
 /// Plans the job and says so; the first mistake is the error. Of a savepoint it says what becomes of each state, and all that
@@ -19,6 +20,10 @@ pub(crate) fn execute(check: &Check) -> Result<()> {
             false => terminal::print(&text(&contract))?,
         }
         contract.check(&check.allow_drop)?;
+    }
+    let limits = limits(&plan);
+    if check.from_savepoint.is_none() && !limits.is_empty() {
+        terminal::print(&limits)?;
     }
     let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
     terminal::say(&format!(
@@ -34,6 +39,31 @@ pub(crate) fn execute(check: &Check) -> Result<()> {
 /// What becomes of the states of the savepoint at `url` when this job starts from it.
 pub(super) fn contract(plan: &Plan, url: &str) -> Result<Contract> {
     Ok(Contract::new(&plan.declared(), &state::entries::open(url)?.manifest.stored()))
+}
+
+/// What the operators that call a component may use and see, as a table; nothing when there are none.
+fn limits(plan: &Plan) -> String {
+    let rows: Vec<Vec<String>> = plan.functions().map(|(id, function)| limits_row(id, function)).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let columns = ["OPERATOR", "MEMORY", "DEADLINE", "OUTPUT", "STATE", "RECORDS", "LOG", "GRANTS"];
+    render::table(&columns.map(|name| (name, Align::Left)), &rows)
+}
+
+fn limits_row(id: &OperatorId, function: &Function) -> Vec<String> {
+    let limits = &function.limits;
+    let grants: Vec<String> = function.environment.iter().map(|(name, _)| format!("env:{name}")).collect();
+    vec![
+        id.to_string(),
+        render::bytes(limits.memory_bytes_max),
+        render::span_ms(i64::try_from(limits.deadline_ms_max).unwrap_or(i64::MAX)),
+        render::bytes(limits.output_bytes_max),
+        render::bytes(limits.state_bytes_max),
+        render::count(limits.records_max),
+        format!("{}/s", render::count(limits.log_lines_max)),
+        if grants.is_empty() { "none".to_owned() } else { grants.join(", ") },
+    ]
 }
 
 fn text(contract: &Contract) -> String {

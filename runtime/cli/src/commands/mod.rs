@@ -3,11 +3,13 @@
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod dead_letters;
 pub(crate) mod dev;
 pub(crate) mod inspect;
 pub(crate) mod jobs;
 pub(crate) mod new;
 pub(crate) mod rate;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod savepoint;
 pub(crate) mod state;

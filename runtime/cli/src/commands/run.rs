@@ -49,6 +49,7 @@ pub(crate) fn execute(run: &Run) -> Result<()> {
     }));
     signals::end_on_signal()?;
     let mut options = JobOptions::workers(workers);
+    options.capsules = Some(supervise::capsules(&spec, &supervise::data_folder(run, &spec)));
     // Held until the job has ended.
     let folder = match spec.state.backend {
         BackendSpec::Memory => None,

@@ -98,6 +98,10 @@ impl Source for FileSource {
         let _ = self.files.set(names.iter().map(|name| self.folder.join(name)).collect());
     }
 
+    fn has_keys(&self) -> bool {
+        self.format == TextFormat::DeadLetters
+    }
+
     fn open(
         &self,
         source: u32,

@@ -3,7 +3,8 @@
 use crate::{ConnectorError, Malformed, NO_TIME};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
-use tidewheel_types::batch::RECORD_OVERHEAD_BYTES;
+use tidewheel_types::batch::{Change, RECORD_OVERHEAD_BYTES};
+use tidewheel_types::dead_letter::DeadLetter;
 use tidewheel_types::{Batch, Origin};
 
 /// Bytes of malformed input that are kept at most.
@@ -76,6 +77,25 @@ impl<'a> Output<'a> {
         self.end_record(line);
     }
 
+    /// Adds the record that a dead letter on this line is of, with all it had.
+    pub(super) fn letter(&mut self, line: u64, letter: &DeadLetter) -> Result<(), String> {
+        let (Some(key), Some(value), true) = (letter.key(), letter.value(), letter.was_record()) else {
+            return Err("a timer or window was set aside, which cannot be input".to_owned());
+        };
+        let batch = &mut *self.batch;
+        batch.keys.bytes_mut().extend_from_slice(&key);
+        batch.values.bytes_mut().extend_from_slice(&value);
+        for header in &letter.headers {
+            batch.headers.push(header.name.as_bytes(), &header.bytes().unwrap_or_default());
+        }
+        if let Some(change) = letter.change {
+            batch.changes.resize(batch.len(), Change::Insert as u8);
+            batch.changes.push(change);
+        }
+        self.end_record_at(line, letter.event_time.unwrap_or(NO_TIME));
+        Ok(())
+    }
+
     /// Where a value is written piece by piece; then [`end_record`](Self::end_record), or [`malformed`](Self::malformed)
     /// to drop it.
     pub(super) fn value(&mut self) -> &mut Vec<u8> {
@@ -84,10 +104,14 @@ impl<'a> Output<'a> {
 
     /// Completes a record that begins on this line.
     pub(super) fn end_record(&mut self, line: u64) {
+        self.end_record_at(line, NO_TIME);
+    }
+
+    fn end_record_at(&mut self, line: u64, time: i64) {
         self.batch.values.end_entry();
         self.batch.keys.end_entry();
         let origin = Origin { offset: line, source: self.source, split: self.split };
-        self.batch.end_record(NO_TIME, origin);
+        self.batch.end_record(time, origin);
         self.bytes += self.batch.values.range(self.batch.len() - 1).len() + RECORD_OVERHEAD_BYTES;
     }
 

@@ -12,6 +12,8 @@ pub(crate) enum TextFormat {
     Lines,
     /// Every line is a JSON value.
     JsonLines,
+    /// Every line is a dead letter, of which the record is taken that was set aside, with its key and event time.
+    DeadLetters,
     /// Every row but the first is a record: an object with the first row's names.
     Csv(CsvFormat),
 }
@@ -35,14 +37,19 @@ pub(super) enum ColumnType {
 }
 
 /// The formats by name; tab-separated text is CSV.
-const FORMATS: [(&str, FormatName); 3] =
-    [("jsonl", FormatName::JsonLines), ("csv", FormatName::Csv), ("lines", FormatName::Lines)];
+const FORMATS: [(&str, FormatName); 4] = [
+    ("jsonl", FormatName::JsonLines),
+    ("csv", FormatName::Csv),
+    ("lines", FormatName::Lines),
+    ("dead-letters", FormatName::DeadLetters),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FormatName {
     JsonLines,
     Csv,
     Lines,
+    DeadLetters,
 }
 
 impl TextFormat {
@@ -81,6 +88,7 @@ fn format_of(format: FormatName, delimiter: u8, options: &mut Options) -> Result
             (Some(_), _, _) => Err(csv_only("delimiter").into()),
             (None, Some(_), _) => Err(csv_only("types").into()),
             (None, None, FormatName::JsonLines) => Ok(TextFormat::JsonLines),
+            (None, None, FormatName::DeadLetters) => Ok(TextFormat::DeadLetters),
             (None, None, _) => Ok(TextFormat::Lines),
         };
     }

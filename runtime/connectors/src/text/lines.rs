@@ -1,15 +1,15 @@
-//! Lines: any bytes, or JSON.
+//! Lines: any bytes, JSON, or dead letters that are records again.
 
 use super::cut::{Cutter, MALFORMED_BYTES_MAX, Output, Place};
 use super::json;
 use crate::ConnectorError;
 use memchr::memchr;
 use tidewheel_types::batch::RECORD_BYTES_MAX;
+use tidewheel_types::dead_letter::DeadLetter;
 
 /// Cuts at line ends, `\n` or `\r\n`. The last line needs none.
 pub(super) struct LineCutter {
-    /// Whether a line must be a JSON value; then empty lines are skipped.
-    is_json: bool,
+    kind: LineKind,
     /// Number of the line that is cut next, from 1.
     number: u64,
     /// The beginning of that line, when a block ended in it.
@@ -20,15 +20,21 @@ pub(super) struct LineCutter {
     is_too_long: bool,
 }
 
-impl LineCutter {
-    /// Every line is a record.
-    pub(super) fn any() -> Self {
-        LineCutter { is_json: false, number: 1, start: Vec::new(), bytes_kept: 0, is_too_long: false }
-    }
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LineKind {
+    /// Any bytes.
+    Any,
+    /// A JSON value; empty lines are skipped.
+    Json,
+    /// A dead letter, of which the record is taken that was set aside; empty lines are skipped.
+    DeadLetter,
+}
 
-    /// Every line is a JSON value.
-    pub(super) fn json() -> Self {
-        LineCutter { is_json: true, ..LineCutter::any() }
+impl LineCutter {
+    /// Every line is one of these.
+    pub(super) fn new(kind: LineKind) -> Self {
+        LineCutter { kind, number: 1, start: Vec::new(), bytes_kept: 0, is_too_long: false }
     }
 
     /// Keeps part of a line whose end is not at hand.
@@ -68,12 +74,15 @@ impl LineCutter {
                 line,
                 format_args!("line is longer than {} MiB", RECORD_BYTES_MAX.div_ceil(1 << 20)),
             );
-        } else if !self.is_json {
+        } else if self.kind == LineKind::Any {
             output.record(number, line);
         } else if !line.trim_ascii().is_empty() {
-            match json::check(line) {
-                Ok(()) => output.record(number, line),
-                Err(reason) => output.malformed(number, line, reason),
+            let read = match self.kind {
+                LineKind::DeadLetter => DeadLetter::parse(line).and_then(|letter| output.letter(number, &letter)),
+                _ => json::check(line).map(|()| output.record(number, line)),
+            };
+            if let Err(reason) = read {
+                output.malformed(number, line, reason);
             }
         }
     }

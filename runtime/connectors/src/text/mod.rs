@@ -19,7 +19,7 @@ pub(crate) use format::TextFormat;
 use crate::{ConnectorError, Malformed, Position, ReadStatus, SplitReader};
 use blocks::Next;
 use cut::{Cutter, Output, Place};
-use lines::LineCutter;
+use lines::{LineCutter, LineKind};
 use rows::RowCutter;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -70,8 +70,9 @@ impl TextReader {
         position: Option<&TextPosition>,
     ) -> Result<Self, ConnectorError> {
         let mut cutter: Box<dyn Cutter> = match format {
-            TextFormat::Lines => Box::new(LineCutter::any()),
-            TextFormat::JsonLines => Box::new(LineCutter::json()),
+            TextFormat::Lines => Box::new(LineCutter::new(LineKind::Any)),
+            TextFormat::JsonLines => Box::new(LineCutter::new(LineKind::Json)),
+            TextFormat::DeadLetters => Box::new(LineCutter::new(LineKind::DeadLetter)),
             TextFormat::Csv(csv) => Box::new(RowCutter::new(csv.clone())),
         };
         if let Some(position) = position {

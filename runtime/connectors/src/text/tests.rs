@@ -2,7 +2,7 @@
 
 use super::cut::{Cutter, Output};
 use super::format::{ColumnType, CsvFormat};
-use super::lines::LineCutter;
+use super::lines::{LineCutter, LineKind};
 use super::rows::RowCutter;
 use crate::{ConnectorError, Malformed};
 use proptest::bool::weighted;
@@ -11,6 +11,7 @@ use proptest::prelude::{Strategy, prop_assert_eq, proptest};
 use proptest::sample::select;
 use std::collections::BTreeMap;
 use tidewheel_types::Batch;
+use tidewheel_types::dead_letter::{DeadLetter, Named, PoisonLetter};
 
 type Cut = Result<(Batch, Vec<Malformed>), String>;
 
@@ -89,12 +90,12 @@ proptest! {
         let csv = [b"a,b\n", text.as_slice()].concat();
         let csv_whole = [csv.len()];
         prop_assert_eq!(
-            cut(LineCutter::any(), &text, &sizes, bytes_max),
-            cut(LineCutter::any(), &text, &whole, usize::MAX)
+            cut(LineCutter::new(LineKind::Any), &text, &sizes, bytes_max),
+            cut(LineCutter::new(LineKind::Any), &text, &whole, usize::MAX)
         );
         prop_assert_eq!(
-            cut(LineCutter::json(), &text, &sizes, bytes_max),
-            cut(LineCutter::json(), &text, &whole, usize::MAX)
+            cut(LineCutter::new(LineKind::Json), &text, &sizes, bytes_max),
+            cut(LineCutter::new(LineKind::Json), &text, &whole, usize::MAX)
         );
         prop_assert_eq!(cut(rows(), &csv, &sizes, bytes_max), cut(rows(), &csv, &csv_whole, usize::MAX));
     }
@@ -114,7 +115,8 @@ proptest! {
             cut_with_restarts(rows, &csv, &sizes, bytes_max, &restarts),
             cut(rows(), &csv, &[csv.len()], usize::MAX)
         );
-        for new in [LineCutter::any, LineCutter::json] {
+        for kind in [LineKind::Any, LineKind::Json] {
+            let new = || LineCutter::new(kind);
             prop_assert_eq!(
                 cut_with_restarts(new, &text, &sizes, bytes_max, &restarts),
                 cut(new(), &text, &[text.len().max(1)], usize::MAX)
@@ -124,7 +126,7 @@ proptest! {
 
     #[test]
     fn lines_are_those_of_the_standard_library(text in "([a-c]|\r\n|\n){0,60}") {
-        let (batch, malformed) = cut(LineCutter::any(), text.as_bytes(), &[3], 100).expect("no error");
+        let (batch, malformed) = cut(LineCutter::new(LineKind::Any), text.as_bytes(), &[3], 100).expect("no error");
         let expected: Vec<&[u8]> = text.lines().map(str::as_bytes).collect();
         prop_assert_eq!(batch.values.iter().collect::<Vec<_>>(), expected);
         prop_assert_eq!(malformed, vec![]);
@@ -145,4 +147,27 @@ proptest! {
         prop_assert_eq!(read, expected.collect::<Vec<_>>());
         prop_assert_eq!(malformed, vec![]);
     }
+}
+
+#[test]
+fn dead_letters_are_records_with_all_they_had() {
+    let plain = DeadLetter::new("op", "bad".to_owned(), b"", b"1");
+    let mut full = DeadLetter::new("op", "bad".to_owned(), b"k\xff", b"2\n");
+    (full.change, full.event_time) = (Some(3), Some(7));
+    full.headers = vec![Named::new("h", Some(b"x"))];
+    let timer = PoisonLetter { timer: Some("t".to_owned()), ..PoisonLetter::default() };
+    let mut of_timer = plain.clone();
+    of_timer.poison = Some(timer);
+    let lines = [plain.to_json(), Vec::new(), full.to_json(), of_timer.to_json(), b"{}".to_vec(), plain.to_json()];
+    let (batch, malformed) =
+        cut(LineCutter::new(LineKind::DeadLetter), &lines.join(&b'\n'), &[7], 100).expect("no error");
+    let keys: Vec<_> = batch.keys.iter().collect();
+    assert_eq!(keys, [&b""[..], b"k\xff", b""]);
+    assert_eq!(batch.values.iter().collect::<Vec<_>>(), [&b"1"[..], b"2\n", b"1"]);
+    assert_eq!((batch.times[1], batch.changes.as_slice()), (7, &[0, 3, 0][..]));
+    let headers: Vec<_> = (0..3).map(|record| batch.headers.of(record).collect::<Vec<_>>()).collect();
+    assert_eq!(headers, [vec![], vec![(&b"h"[..], &b"x"[..])], vec![]]);
+    let reasons: Vec<_> = malformed.iter().map(|line| line.reason.as_str()).collect();
+    assert_eq!(reasons[0], "name:4: a timer or window was set aside, which cannot be input");
+    assert!(reasons.len() == 2 && reasons[1].starts_with("name:5: it is no dead letter"), "{reasons:?}");
 }

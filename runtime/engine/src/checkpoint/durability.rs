@@ -100,7 +100,8 @@ impl Checkpoints {
     ) -> Self {
         let lineage = durability.as_ref().map_or_else(checkpoint::lineage, |durability| durability.lineage.clone());
         let manifest = durability.as_ref().and_then(|durability| durability.origin.manifest());
-        let components = plan.components().map(|(id, component)| (id.to_string(), component.digest().to_owned()));
+        let components =
+            plan.functions().map(|(id, function)| (id.to_string(), function.component.digest().to_owned()));
         let facts = JobFacts {
             job: plan.name.clone(),
             workers,

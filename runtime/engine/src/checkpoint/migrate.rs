@@ -1,14 +1,16 @@
 //! Values of older schema versions on their way into a newer component.
 
 use super::restore::OwnStates;
-use crate::error::EngineError;
+use crate::error::{CallFault, EngineError};
+use crate::operator::reason;
+use crate::refuse::{Refused, Target};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use tidewheel_guest::{Instance, InstanceSettings};
+use tidewheel_guest::{GuestError, Instance, InstanceSettings};
 use tidewheel_state::{MemoryState, OwnedRow, StateError, StateId, StateTable};
 use tidewheel_types::OperatorId;
-use tidewheel_types::keyed_state::{Cells, StateIndex};
+use tidewheel_types::keyed_state::{Cells, KeyedState, StateIndex};
 
 /// Values of one state and version that go through `migrate` together.
 const BATCH_ROWS: usize = 1024;
@@ -18,7 +20,7 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// Rows, each of its state's newest version. Those of older versions are put through the component's `migrate`, many at
 /// once; rows of states that the function does not have are left out.
-pub(super) struct Migrated<I> {
+pub(super) struct Migrated<'a, I> {
     operator: OperatorId,
     rows: I,
     instance: Option<Instance>,
@@ -28,6 +30,7 @@ pub(super) struct Migrated<I> {
     older: BTreeMap<(StateId, u32), Older>,
     ready: VecDeque<OwnedRow>,
     has_ended: bool,
+    states: &'a OwnStates<'a>,
 }
 
 /// Rows of one state and version.
@@ -37,12 +40,12 @@ struct Older {
     bytes: usize,
 }
 
-impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
+impl<'a, I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<'a, I> {
     /// `rows` of an operator on `worker`, whose states are `states` now; `table` says what those of the rows are.
     pub(super) fn new(
         operator: &OperatorId,
         worker: usize,
-        states: &OwnStates<'_>,
+        states: &'a OwnStates<'a>,
         table: &StateTable,
         rows: I,
     ) -> Result<Self, EngineError> {
@@ -57,14 +60,8 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
         let instance = states.function.filter(|_| is_needed).map(|function| {
             // A migration sees no state but the values that it is given.
             let state = MemoryState::new(&states.declared).map_err(|source| failed(operator, source))?;
-            let settings = InstanceSettings {
-                operator: operator.to_string(),
-                worker,
-                config: function.config.clone(),
-                limits: function.limits,
-                state: Some(Rc::new(RefCell::new(state))),
-                ..InstanceSettings::default()
-            };
+            let state: Rc<RefCell<dyn KeyedState>> = Rc::new(RefCell::new(state));
+            let settings = InstanceSettings { state: Some(state), ..function.settings(operator, worker) };
             function
                 .component
                 .instantiate(settings)
@@ -72,7 +69,7 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
         });
         let instance = instance.transpose()?;
         let (older, ready) = (BTreeMap::new(), VecDeque::new());
-        Ok(Migrated { operator: operator.clone(), rows, instance, declared, older, ready, has_ended: false })
+        Ok(Migrated { operator: operator.clone(), rows, instance, declared, older, ready, has_ended: false, states })
     }
 
     /// Takes in a row: it is ready, waits for others of its version, or is left out.
@@ -103,9 +100,20 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
         let (index, newest) = self.declared[&state];
         let mut cells = Cells::default();
         rows.iter().for_each(|row| cells.push(Some(&row.payload)));
-        let migrated = instance
-            .migrate(index, version, &cells)
-            .map_err(|source| EngineError::Guest { operator: self.operator.clone(), source: Box::new(source) })?;
+        let called = match self.states.refusals.borrow().are_fatal() {
+            true => instance.migrate(index, version, &cells).map(|migrated| (migrated, Vec::new())),
+            false => instance.migrate_good(index, version, &cells),
+        };
+        let (migrated, poison) = match called {
+            Ok(migrated) => migrated,
+            Err(error) => match &error {
+                GuestError::Migrate { value: Some(value), .. } => (Cells::default(), vec![(*value, error)]),
+                _ => return Err(EngineError::Guest { operator: self.operator.clone(), source: Box::new(error) }),
+            },
+        };
+        for (place, error) in poison {
+            set_aside(self.states, instance, (index, version), &rows[place], error)?;
+        }
         let migrated = rows.into_iter().enumerate().filter_map(|(place, row)| {
             // A value that is migrated to none is gone.
             let payload = migrated.get(place)?.to_vec();
@@ -130,7 +138,28 @@ impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Migrated<I> {
     }
 }
 
-impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Iterator for Migrated<I> {
+/// Sets a value aside that could not be migrated, or is the error; the call is kept.
+fn set_aside(
+    states: &OwnStates<'_>,
+    instance: &Instance,
+    (state, version): (StateIndex, u32),
+    row: &OwnedRow,
+    error: GuestError,
+) -> Result<(), EngineError> {
+    let mut refusals = states.refusals.borrow_mut();
+    let name = &states.declared[state.0 as usize].name;
+    let target = Target::State { name, version, entry: &row.user_key, value: &row.payload };
+    let fault = CallFault::Guest(Box::new(instance.component().located(error)));
+    let refused = Refused::of_state(&row.key, reason(&fault));
+    let CallFault::Guest(error) = &fault else { unreachable!("it is the guest's") };
+    let component = (refusals.operator().as_str(), instance.component());
+    let capsule = states.capsules.keep(component, &refused.reason, |job| {
+        instance.migrate_capsule((state, version, &row.payload), error, (job, refusals.describe(&target, &refused)))
+    });
+    refusals.poison(refused, target, fault, capsule)
+}
+
+impl<I: Iterator<Item = Result<OwnedRow, EngineError>>> Iterator for Migrated<'_, I> {
     type Item = Result<OwnedRow, RowsError>;
 
     fn next(&mut self) -> Option<Self::Item> {

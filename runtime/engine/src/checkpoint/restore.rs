@@ -7,8 +7,11 @@
 use super::durability::{Durability, StartFrom};
 use super::migrate::{Migrated, RowsError};
 use super::uploader::{Saver, TaskFiles, Uploader};
+use crate::capsules::Capsules;
 use crate::error::EngineError;
 use crate::plan::Function;
+use crate::refuse::Refusals;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -56,6 +59,10 @@ pub(crate) struct OwnStates<'a> {
     pub(crate) function: Option<&'a Function>,
     /// Whether every worker keeps all of it. The first one's is in snapshots.
     pub(crate) is_broadcast: bool,
+    /// Where a call of `migrate` is kept that fails.
+    pub(crate) capsules: &'a Capsules,
+    /// What becomes of values that cannot be migrated.
+    pub(crate) refusals: RefCell<Refusals>,
 }
 
 /// The state of a task, and its way to make it safe if there is one.

@@ -2,7 +2,7 @@
 
 use crate::error::CallFault;
 use std::sync::Arc;
-use tidewheel_guest::{Call, CallShape, Export, Frame, FrameWriter, GuestError, Instance, Output, column};
+use tidewheel_guest::{Call, CallShape, Export, Frame, FrameWriter, GuestError, Instance, LogLine, Output, column};
 use tidewheel_native::{Aggregates, Damaged};
 use tidewheel_types::Description;
 use tidewheel_types::description::Port;
@@ -41,15 +41,35 @@ impl Callee {
     /// What comes before is not to matter to the next call, which may take so long.
     pub(super) fn begin_anew(&mut self, deadline_ms: u64) -> Result<(), GuestError> {
         if let Callee::Component(instance) = self {
+            // The record that is alone may be the one to blame.
+            instance.keep_answers(true);
             instance.recycle()?;
             instance.set_deadline_ms(deadline_ms);
         }
         Ok(())
     }
 
-    pub(super) fn set_deadline_ms(&mut self, deadline_ms: u64) {
+    /// Calls may take so long again, and nothing is kept of what they are told.
+    pub(super) fn end_search(&mut self, deadline_ms: u64) {
         if let Callee::Component(instance) = self {
+            instance.keep_answers(false);
             instance.set_deadline_ms(deadline_ms);
+        }
+    }
+
+    /// An error of a call, with lines of source where they are known.
+    pub(super) fn located(&self, error: GuestError) -> GuestError {
+        match self {
+            Callee::Component(instance) => instance.component().located(error),
+            Callee::Aggregates(_) => error,
+        }
+    }
+
+    /// What the last call has logged and is held.
+    pub(super) fn take_log(&mut self) -> Vec<LogLine> {
+        match self {
+            Callee::Component(instance) => instance.take_log(),
+            Callee::Aggregates(_) => Vec::new(),
         }
     }
 }

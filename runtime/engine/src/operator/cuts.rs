@@ -6,9 +6,7 @@
 //! steps its other operators, so the search is kept with the batch.
 
 use std::ops::Range;
-
-/// Least deadline of a piece, in ms: starting up takes an instance some time, whatever it is given.
-const DEADLINE_MS_MIN: u64 = 50;
+use tidewheel_guest::piece_deadline_ms;
 
 /// Where the records of a failed call are cut. Positions are those of the batch.
 #[derive(Debug, Default)]
@@ -57,14 +55,9 @@ impl Cuts {
         self.ends.last().copied()
     }
 
-    /// How long a piece of `records` may take: its share of the whole deadline, and all of it for a record alone, so
-    /// that a record that loops costs about three deadlines and not one per halving.
+    /// How long a piece of `records` may take.
     pub(super) fn deadline_ms(&self, records: usize, deadline_ms_max: u64) -> u64 {
-        if records <= 1 || records >= self.whole {
-            return deadline_ms_max;
-        }
-        let share = u128::from(deadline_ms_max) * records as u128 / self.whole as u128;
-        (share as u64).clamp(DEADLINE_MS_MIN.min(deadline_ms_max), deadline_ms_max)
+        piece_deadline_ms(records, self.whole, deadline_ms_max)
     }
 
     /// The call with the records `piece` failed.
@@ -129,11 +122,12 @@ impl Cuts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cuts, DEADLINE_MS_MIN, Failure, Verdict};
+    use super::{Cuts, Failure, Verdict};
     use proptest::collection::btree_set;
     use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use proptest::strategy::{Just, Strategy};
     use std::collections::BTreeSet;
+    use tidewheel_guest::PIECE_DEADLINE_MS_MIN;
 
     const DEADLINE_MS: u64 = 5_000;
 
@@ -210,7 +204,7 @@ mod tests {
             let halvings = records.ilog2() as usize + 2;
             prop_assert!(found.calls <= 2 + (2 * halvings + 3) * poison.len(), "{found:?}");
             // The first call, the halves of it, and each poison record alone; pieces near the least deadline beside.
-            let floors = (halvings * poison.len()) as u64 * (DEADLINE_MS_MIN + DEADLINE_MS / records as u64);
+            let floors = (halvings * poison.len()) as u64 * (PIECE_DEADLINE_MS_MIN + DEADLINE_MS / records as u64);
             prop_assert!(found.lost_ms <= 2 * DEADLINE_MS + 3 * DEADLINE_MS * poison.len() as u64 + floors, "{found:?}");
         }
 
@@ -232,7 +226,7 @@ mod tests {
     #[test]
     fn a_record_that_loops_costs_three_deadlines() {
         let found = search(16_384, &BTreeSet::from([5_000]), Blames::Nobody, usize::MAX);
-        let least = 7 * DEADLINE_MS_MIN;
+        let least = 7 * PIECE_DEADLINE_MS_MIN;
         assert!((2 * DEADLINE_MS..3 * DEADLINE_MS + least).contains(&found.lost_ms), "{} ms", found.lost_ms);
         let blamed = search(16_384, &BTreeSet::from([5_000]), Blames::TheLastPoison, usize::MAX);
         assert_eq!(blamed.calls, 4, "all, those before, it alone, those after");

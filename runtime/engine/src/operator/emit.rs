@@ -29,6 +29,11 @@ pub(crate) trait Inherit {
     fn origin(&self, index: usize) -> Origin;
     fn value(&self, index: usize) -> &[u8];
 
+    /// The batch that it is a record of, and its place there; none of timers and windows.
+    fn within(&self, _index: usize) -> Option<(&Batch, usize)> {
+        None
+    }
+
     /// Bytes that no key has more of.
     fn key_bytes_max(&self) -> usize;
 
@@ -63,6 +68,10 @@ impl Inherit for Piece<'_> {
 
     fn value(&self, index: usize) -> &[u8] {
         self.batch.values.get(self.place(index))
+    }
+
+    fn within(&self, index: usize) -> Option<(&Batch, usize)> {
+        Some((self.batch, self.place(index)))
     }
 
     fn key_bytes_max(&self) -> usize {
@@ -101,6 +110,10 @@ impl Inherit for Ordered<'_> {
 
     fn value(&self, index: usize) -> &[u8] {
         self.batch.values.get(self.place(index))
+    }
+
+    fn within(&self, index: usize) -> Option<(&Batch, usize)> {
+        Some((self.batch, self.place(index)))
     }
 
     fn key_bytes_max(&self) -> usize {

@@ -19,13 +19,7 @@ pub(super) fn is_bare_delete(batch: &Batch, index: usize) -> bool {
 
 /// Sets aside record `index`, which no function without a component can use.
 pub(super) fn refuse(refusals: &mut Refusals, batch: &Batch, index: usize, reason: String) -> Result<(), EngineError> {
-    refusals.rejected(Refused {
-        origin: batch.origins[index],
-        time: Some(batch.times[index]),
-        key: batch.keys.get(index),
-        value: batch.values.get(index),
-        reason,
-    })
+    refusals.rejected(Refused::of(batch, index, reason))
 }
 
 /// A filter on one worker.

@@ -7,13 +7,17 @@ use super::emit::{self, Inherit, Piece};
 use super::poison;
 use super::retry::Retry;
 use super::size::{self, CALL_BYTES_MAX, CallSize};
+use crate::capsules::Capsules;
 use crate::error::{CallFault, EngineError};
 use crate::inbox::Arrived;
 use crate::outputs::Outputs;
 use crate::refuse::{Refusals, Refused, Target};
 use crate::task::{Flow, Moment};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tidewheel_guest::{Call, CallShape, Export, GuestError, Limits, Output};
 use tidewheel_types::batch::KEY_BYTES_MAX;
@@ -42,6 +46,9 @@ pub(crate) struct FunctionTask {
     fresh_instances: bool,
     /// It is the component of a source, and may make marks.
     in_source: bool,
+    capsules: Arc<Capsules>,
+    /// The call that was made last.
+    last: Option<(Export, Call, CallShape)>,
     /// The frame under construction; reused from call to call.
     pub(super) frame: Vec<u8>,
 }
@@ -87,9 +94,9 @@ impl FunctionTask {
         callee: Callee,
         limits: Limits,
         refusals: Refusals,
-        worker: usize,
+        (worker, capsules): (usize, Arc<Capsules>),
     ) -> Self {
-        let size = CallSize::new(limits.output_bytes_max);
+        let size = CallSize::new(limits.output_bytes_max, limits.records_max);
         FunctionTask {
             description: Rc::new(description.clone()),
             seed: xxh3_64_with_seed(operator.as_str().as_bytes(), worker as u64),
@@ -103,6 +110,8 @@ impl FunctionTask {
             retry: Retry::default(),
             fresh_instances: false,
             in_source: false,
+            capsules,
+            last: None,
             frame: Vec::new(),
         }
     }
@@ -200,14 +209,17 @@ impl FunctionTask {
         at: &Moment,
     ) -> Result<Called, EngineError> {
         let Attempt { pieces, piece, cuts, .. } = &attempt;
-        if cuts.is_searching() || self.fresh_instances {
+        let in_new_instance = cuts.is_searching() || self.fresh_instances;
+        if in_new_instance {
             // In a fresh instance: nothing that came before may be to blame. Starting it has the whole deadline.
             let deadline_ms = cuts.deadline_ms(piece.len(), self.limits.deadline_ms_max);
             self.callee.begin_anew(deadline_ms).map_err(|error| self.failed(error))?;
         }
         let began = Instant::now();
         let returned = self.call_once(&attempt, from, at);
-        self.callee.set_deadline_ms(self.limits.deadline_ms_max);
+        if in_new_instance {
+            self.callee.end_search(self.limits.deadline_ms_max);
+        }
         let (pieces, records) = (*pieces, piece.len());
         let output = match returned {
             Ok(output) => output,
@@ -233,7 +245,11 @@ impl FunctionTask {
         let windows = attempt.export == Export::Process && attempt.pieces == Pieces::Groups;
         let (records, groups) = (attempt.records as u32, attempt.groups as u32);
         let shape = CallShape { records, groups, windows, in_source: self.in_source };
-        let output = self.callee.call((attempt.export, call), &self.frame, &shape, &self.description)?;
+        self.last = Some((attempt.export, call, shape));
+        let called = self.callee.call((attempt.export, call), &self.frame, &shape, &self.description);
+        self.refusals.metrics().calls.fetch_add(1, Ordering::Relaxed);
+        self.pass_on_log(attempt, from);
+        let output = called?;
         let (bytes, bytes_max) = (emit::bytes_max(&output, from), self.limits.output_bytes_max * INHERITED_FACTOR);
         if bytes as u64 > bytes_max {
             return Err(CallFault::Inherited { bytes, bytes_max });
@@ -248,12 +264,23 @@ impl FunctionTask {
         Ok(output)
     }
 
+    /// Writes what the call has logged about records, with where these came from.
+    fn pass_on_log(&mut self, attempt: &Attempt<'_>, from: &impl Inherit) {
+        let are_records = attempt.pieces == Pieces::Records;
+        for line in self.callee.take_log() {
+            let record = line.record.map(|record| record as usize);
+            let origin = record.filter(|&record| are_records && record < attempt.records).map(|at| from.origin(at));
+            self.refusals.log(&line, origin);
+        }
+    }
+
     fn call_failed(
         &mut self,
         fault: CallFault,
         attempt: Attempt<'_>,
         from: &impl Inherit,
     ) -> Result<Called, EngineError> {
+        self.refusals.metrics().failed_calls.fetch_add(1, Ordering::Relaxed);
         let fault = match fault {
             CallFault::Guest(error) if error.is_retryable() => match self.retry.later() {
                 Some(wait) => return Ok(Called::Again(Flow::After(wait))),
@@ -267,7 +294,10 @@ impl FunctionTask {
         let to_blame = if attempt.export == Export::Fire { 0 } else { attempt.records };
         match attempt.cuts.failed(&attempt.piece, poison::failure(&fault, from, to_blame)) {
             Verdict::TryAgain => Ok(Called::Again(Flow::More)),
-            Verdict::Poison => Ok(Called::Poison(fault)),
+            Verdict::Poison => Ok(Called::Poison(match fault {
+                CallFault::Guest(error) => CallFault::Guest(Box::new(self.callee.located(*error))),
+                fault => fault,
+            })),
         }
     }
 
@@ -326,13 +356,28 @@ impl FunctionTask {
         at: &Moment,
         outputs: &mut Outputs,
     ) -> Result<(), EngineError> {
-        self.refusals.poison(refused(from, 0, poison::reason(&fault)), target, fault)?;
+        let refused = refused(from, 0, poison::reason(&fault));
+        let capsule = self.keep_call(&fault, &refused, &target);
+        self.refusals.poison(refused, target, fault, capsule)?;
         self.refusals.emit(at.epoch, outputs);
         Ok(())
     }
 
+    /// Keeps the last call, which failed, so that it can be made again.
+    fn keep_call(&self, fault: &CallFault, refused: &Refused<'_>, target: &Target<'_>) -> Option<PathBuf> {
+        // What the guest gave is all that is wrong with the others: nothing in the call fails again.
+        let (CallFault::Guest(error), Callee::Component(instance), Some(call)) = (fault, &self.callee, self.last)
+        else {
+            return None;
+        };
+        let called = (self.operator.as_str(), instance.component());
+        self.capsules.keep(called, &refused.reason, |job| {
+            instance.capsule(call, &self.frame, error, (job, self.refusals.describe(target, refused)))
+        })
+    }
+
     fn failed(&self, error: GuestError) -> EngineError {
-        EngineError::Guest { operator: self.operator.clone(), source: Box::new(error) }
+        EngineError::Guest { operator: self.operator.clone(), source: Box::new(self.callee.located(error)) }
     }
 }
 
@@ -342,6 +387,7 @@ fn refused<'a>(from: &'a impl Inherit, record: usize, reason: String) -> Refused
         time: Some(from.time(record)),
         key: from.key(record),
         value: from.value(record),
+        within: from.within(record),
         reason,
     }
 }

@@ -34,6 +34,6 @@ pub(crate) use cuts::Cuts;
 pub(crate) use emit::{Inherit, Piece};
 pub(crate) use function::FunctionTask;
 pub(crate) use memory::Memory;
-pub(crate) use poison::backtrace;
+pub(crate) use poison::{backtrace, reason};
 pub(crate) use task_state::TaskState;
 pub(crate) use window::host_states;

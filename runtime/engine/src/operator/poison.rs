@@ -24,7 +24,7 @@ pub(super) fn failure(fault: &CallFault, from: &impl Inherit, records: usize) ->
 }
 
 /// The fault in one line: the backtrace goes beside it.
-pub(super) fn reason(fault: &CallFault) -> String {
+pub(crate) fn reason(fault: &CallFault) -> String {
     match fault {
         CallFault::Guest(error) => match error.trap() {
             Some(trap) => {

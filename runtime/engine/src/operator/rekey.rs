@@ -65,13 +65,7 @@ impl Logic for Rekey {
         let keyless = set_keys(&self.selector, &mut batch);
         if !keyless.is_empty() {
             for (index, reason) in &keyless {
-                self.refusals.rejected(Refused {
-                    origin: batch.origins[*index],
-                    time: Some(batch.times[*index]),
-                    key: &[],
-                    value: batch.values.get(*index),
-                    reason: reason.clone(),
-                })?;
+                self.refusals.rejected(Refused { key: &[], ..Refused::of(&batch, *index, reason.clone()) })?;
             }
             batch = without(&batch, keyless.iter().map(|(index, _)| *index));
             self.refusals.emit(arrived.epoch, outputs);

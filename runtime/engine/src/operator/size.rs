@@ -82,13 +82,15 @@ pub(super) struct CallSize {
     state: Lately,
     output: Lately,
     output_aim: usize,
+    /// As many as the job file allows.
+    records_max: usize,
     /// The largest key and state of one record so far.
     read_max: usize,
 }
 
 impl CallSize {
-    /// For calls that may give `output_bytes_max`.
-    pub(super) fn new(output_bytes_max: u64) -> Self {
+    /// For calls that may give `output_bytes_max`, and get `records_max`.
+    pub(super) fn new(output_bytes_max: u64, records_max: u64) -> Self {
         let share = usize::try_from(output_bytes_max / OUTPUT_AIM_SHARE).unwrap_or(usize::MAX);
         CallSize {
             by_time: RECORDS_START,
@@ -96,6 +98,7 @@ impl CallSize {
             state: Lately::default(),
             output: Lately::default(),
             output_aim: share.min(OUTPUT_AIM_BYTES),
+            records_max: usize::try_from(records_max).unwrap_or(RECORDS_MAX).min(RECORDS_MAX),
             read_max: 0,
         }
     }
@@ -104,7 +107,7 @@ impl CallSize {
     pub(super) fn records(&self) -> usize {
         let by_bytes = self.state.fit_in(CALL_BYTES_MAX).min(self.output.fit_in(self.output_aim));
         let by_read = READ_BYTES_MAX / self.read_max.max(1);
-        self.by_time.min(self.by_failure).min(by_bytes).min(by_read).max(1)
+        self.by_time.min(self.by_failure).min(by_bytes).min(by_read).min(self.records_max).max(1)
     }
 
     /// A call of `records` took this long.
@@ -156,7 +159,7 @@ mod tests {
     const QUICK: Duration = Duration::from_nanos(1);
 
     fn size() -> CallSize {
-        CallSize::new(16 << 20)
+        CallSize::new(16 << 20, u64::MAX)
     }
 
     /// The size after many quick calls that are as large as they may be, each followed by `after`.
@@ -183,10 +186,11 @@ mod tests {
     #[test]
     fn calls_stay_under_what_fits_in_and_out() {
         assert_eq!(grown(size(), |size, records| size.output(records, records << 10)), (4 << 20) >> 10);
-        let small = CallSize::new(64 << 10);
+        let small = CallSize::new(64 << 10, u64::MAX);
         assert_eq!(grown(small, |size, records| size.output(records, records << 10)), 16, "a quarter of the limit");
         assert_eq!(grown(size(), |size, records| size.state(records, records << 12)), CALL_BYTES_MAX >> 12);
         assert_eq!(grown(size(), |size, _| size.read(1 << 20)), READ_BYTES_MAX >> 20);
+        assert_eq!(grown(CallSize::new(16 << 20, 7), |_, _| {}), 7, "as the job file says");
         let mut once = size();
         once.output(1, 64 << 20);
         assert_eq!(once.records(), 1);

@@ -7,6 +7,7 @@ use crate::operator::join::PairFormat;
 use crate::refuse::Names;
 use crate::watermark::WatermarkStrategy;
 use std::collections::BTreeMap;
+use std::env::VarError;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use tidewheel_connectors::{Connector, ConnectorError, Registry};
 use tidewheel_guest::{Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::job::{
-    AlignmentSpec, ComponentSpec, EventTimeSpec, ExchangeKind, FunctionSpec, InputRef, JobMode, JobSpec, Keep, OnError,
-    OperatorSpec, RestartStrategy, SinkSpec, SourceSpec, WatermarkSpec,
+    AlignmentSpec, ComponentSpec, EventTimeSpec, ExchangeKind, FunctionSpec, Grant, InputRef, JobMode, JobSpec, Keep,
+    LimitsSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec, WatermarkSpec,
 };
 use tidewheel_types::{OperatorId, World};
 
@@ -88,6 +89,19 @@ fn in_order_of_data(spec: &JobSpec) -> Vec<&OperatorSpec> {
     ordered
 }
 
+/// The limits of an operator: those of the job file, and for the others the defaults.
+fn limits(spec: &LimitsSpec) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        memory_bytes_max: spec.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
+        deadline_ms_max: spec.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
+        output_bytes_max: spec.output_bytes_max.unwrap_or(defaults.output_bytes_max),
+        state_bytes_max: spec.state_bytes_max.unwrap_or(defaults.state_bytes_max),
+        records_max: spec.records_max.unwrap_or(defaults.records_max),
+        log_lines_max: spec.log_lines_max.unwrap_or(defaults.log_lines_max),
+    }
+}
+
 /// A plan in the making.
 struct Planner<'a> {
     spec: &'a JobSpec,
@@ -152,7 +166,7 @@ impl Planner<'_> {
 
     /// The component that the records of a source go through.
     fn source_component(&self, spec: &SourceSpec, called: &ComponentSpec) -> Result<Function, EngineError> {
-        let function = self.function(&spec.id, called)?;
+        let function = self.function(&spec.id, ("sources", spec.line), called)?;
         let (world, inputs) = (function.component.world(), function.component.description().inputs.len());
         let problem = match (world, inputs) {
             (World::Stateless, 0..=1) => return Ok(function),
@@ -162,19 +176,14 @@ impl Planner<'_> {
         Err(self.wrong(spec.line, format!("[sources.{}]: {:?} {problem}", spec.id, called.path)))
     }
 
-    /// A component with what goes with it.
-    fn function(&self, id: &OperatorId, called: &ComponentSpec) -> Result<Function, EngineError> {
+    /// A component with what goes with it; `part` is the table that names it, in line `line`.
+    fn function(&self, id: &OperatorId, part: (&str, usize), called: &ComponentSpec) -> Result<Function, EngineError> {
         let component = self
             .runtime
             .load(&self.folder.join(&called.path))
             .map_err(|source| EngineError::Guest { operator: id.clone(), source: Box::new(source) })?;
-        let defaults = Limits::default();
-        let limits = Limits {
-            memory_bytes_max: called.limits.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-            deadline_ms_max: called.limits.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
-            output_bytes_max: called.limits.output_bytes_max.unwrap_or(defaults.output_bytes_max),
-        };
-        Ok(Function { component, config: called.config.to_string(), limits })
+        let environment = self.environment(id, part, &called.grants)?;
+        Ok(Function { component, config: called.config.to_string(), limits: limits(&called.limits), environment })
     }
 
     /// Puts a source into its group.
@@ -221,7 +230,7 @@ impl Planner<'_> {
 
     /// Adds an operator that calls a component.
     fn component(&mut self, spec: &OperatorSpec, called: &ComponentSpec) -> Result<(), EngineError> {
-        let function = self.function(&spec.id, called)?;
+        let function = self.function(&spec.id, ("operators", spec.line), called)?;
         let mut ports = output_names(&function);
         let (world, inputs) = (function.component.world(), function.component.description().inputs.len().max(1));
         let role = self.role(spec, &called.path, world, function)?;
@@ -236,6 +245,28 @@ impl Planner<'_> {
             ));
         }
         self.add_operator(spec, role, ports, inputs > 1)
+    }
+
+    /// The variables that an operator is granted, as they are now.
+    fn environment(
+        &self,
+        id: &OperatorId,
+        (part, line): (&str, usize),
+        grants: &[Grant],
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let variables = grants.iter().map(|Grant::Env(name)| match std::env::var(name) {
+            Ok(value) => Ok((name.clone(), value)),
+            Err(error) => {
+                let reason = match error {
+                    VarError::NotPresent => "is not set",
+                    VarError::NotUnicode(_) => "is not UTF-8",
+                };
+                let message = format!("[{part}.{id}] is granted \"env:{name}\", but {name} {reason}");
+                let hint = format!("set {name} where the job is run, or remove the grant");
+                Err(self.spec.error(line, message).with_hint(hint).into())
+            }
+        });
+        variables.collect()
     }
 
     /// Adds an operator: behind its inputs, or behind the join of them.

@@ -200,7 +200,7 @@ fn guests() -> PathBuf {
 }
 
 /// One for all tests of a process; what it compiles is kept with cargo's other output.
-fn runtime() -> &'static Runtime {
+pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("components"));

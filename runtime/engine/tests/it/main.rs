@@ -4,6 +4,7 @@
 mod common;
 
 mod batch;
+mod capsules;
 mod credit;
 mod dead_letter;
 mod early_windows;

@@ -1,4 +1,5 @@
-//! WASI, as far as a guest gets it: clocks and random numbers made from the call's arguments, and an empty environment.
+//! WASI, as far as a guest gets it: clocks and random numbers made from the call's arguments, and of the environment what
+//! the job grants.
 //!
 //! Components built with a WASI standard library import some ten interfaces, and use few. What is not answered here
 //! links to a function that traps with its name.
@@ -21,9 +22,16 @@ const NAMESPACE: &str = "wasi:";
 pub(crate) struct Virtual {
     now_ms: u64,
     seed: u64,
+    /// The variables that are granted.
+    environment: Vec<(String, String)>,
 }
 
 impl Virtual {
+    /// One with these variables in its environment.
+    pub(crate) fn new(environment: Vec<(String, String)>) -> Self {
+        Virtual { environment, ..Virtual::default() }
+    }
+
     /// Starts a call.
     pub(crate) fn begin_call(&mut self, now: i64, seed: u64) {
         // Time before 1970 cannot be said in WASI.
@@ -65,12 +73,17 @@ impl Virtual {
             ("random/insecure-seed", "insecure-seed", []) => {
                 Val::Tuple(vec![Val::U64(self.random()), Val::U64(self.random())])
             }
-            ("cli/environment", "get-environment" | "get-arguments", []) => Val::List(Vec::new()),
+            ("cli/environment", "get-environment", []) => Val::List(self.environment.iter().map(variable).collect()),
+            ("cli/environment", "get-arguments", []) => Val::List(Vec::new()),
             ("cli/environment", "initial-cwd", []) => Val::Option(None),
             _ => return None,
         };
         Some(answer)
     }
+}
+
+fn variable((name, value): &(String, String)) -> Val {
+    Val::Tuple(vec![Val::String(name.clone()), Val::String(value.clone())])
 }
 
 fn datetime(ns: u64) -> Val {
@@ -165,6 +178,15 @@ mod tests {
         assert_ne!(answers(1_234, 7)[2], answers(1_234, 8)[2]);
         let Val::Record(fields) = &answers(1_234, 7)[1] else { panic!("a record") };
         assert_eq!((&fields[0].1, &fields[1].1), (&Val::U64(1), &Val::U32(234_000_000)));
+    }
+
+    #[test]
+    fn the_environment_is_what_is_granted() {
+        let environment = |machine: &mut Virtual| machine.answer("cli/environment", "get-environment", &[]);
+        assert_eq!(environment(&mut Virtual::default()), Some(Val::List(Vec::new())));
+        let text = |text: &str| Val::String(text.to_owned());
+        let granted = Val::List(vec![Val::Tuple(vec![text("KEY"), text("7")])]);
+        assert_eq!(environment(&mut Virtual::new(vec![("KEY".to_owned(), "7".to_owned())])), Some(granted));
     }
 
     #[test]

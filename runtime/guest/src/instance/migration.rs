@@ -3,6 +3,7 @@
 use super::{Call, Instance};
 use crate::error::GuestError;
 use crate::frame::{FrameWriter, column};
+use crate::limits::piece_deadline_ms;
 use crate::output::check_migrated;
 use std::ops::Range;
 use tidewheel_types::keyed_state::{Cells, StateIndex};
@@ -13,6 +14,16 @@ const CALL_BYTES_MAX: usize = 4 << 20;
 /// What comes out may be so many times as long as what goes in, or the call is made again with less.
 const GROWTH: usize = 4;
 
+/// What is called.
+const FUNCTION: &str = "migrate";
+
+/// Values that are to go into a call.
+struct Piece {
+    range: Range<usize>,
+    /// How many the call had that failed first, of which it is a piece; none: no call has failed.
+    of: Option<usize>,
+}
+
 impl Instance {
     /// Takes values of `state` that were written under an older schema version to the newest, in as many calls as fit
     /// the limits. A call that traps or breaks the contract is halved until the value to blame is alone; the error names
@@ -21,22 +32,82 @@ impl Instance {
     /// # Panics
     /// If a value is absent.
     pub fn migrate(&mut self, state: StateIndex, version: u32, values: &Cells) -> Result<Cells, GuestError> {
+        self.migrate_pieces((state, version), values, None)
+    }
+
+    /// As [`migrate`](Self::migrate), but goes on without the values to blame: these are absent, and beside the others it is
+    /// said which they are and why.
+    ///
+    /// # Panics
+    /// If a value is absent.
+    pub fn migrate_good(
+        &mut self,
+        state: StateIndex,
+        version: u32,
+        values: &Cells,
+    ) -> Result<(Cells, Vec<(usize, GuestError)>), GuestError> {
+        let mut poison = Vec::new();
+        let migrated = self.migrate_pieces((state, version), values, Some(&mut poison))?;
+        Ok((migrated, poison))
+    }
+
+    /// Without `poison` the first value to blame is the error.
+    fn migrate_pieces(
+        &mut self,
+        (state, version): (StateIndex, u32),
+        values: &Cells,
+        mut poison: Option<&mut Vec<(usize, GuestError)>>,
+    ) -> Result<Cells, GuestError> {
         assert!((0..values.len()).all(|index| values.get(index).is_some()), "only values that are there are migrated");
         let mut migrated = Cells::default();
-        // In order: the last range is the next.
-        let mut ranges = self.calls(values);
-        ranges.reverse();
-        while let Some(range) = ranges.pop() {
-            match self.migrate_range(state, version, values, range.clone()) {
-                Ok(cells) => (0..cells.len()).for_each(|index| migrated.push(cells.get(index))),
-                Err(error) if error.is_poison() && range.len() > 1 => {
-                    let middle = range.start + range.len() / 2;
-                    ranges.extend([middle..range.end, range.start..middle]);
+        // In order: the last piece is the next.
+        let calls = self.calls(values).into_iter().rev();
+        let mut pieces: Vec<Piece> = calls.map(|range| Piece { range, of: None }).collect();
+        while let Some(Piece { range, of }) = pieces.pop() {
+            let error = match self.migrate_piece((state, version), values, range.clone(), of) {
+                Ok(cells) => {
+                    (0..cells.len()).for_each(|index| migrated.push(cells.get(index)));
+                    continue;
                 }
-                Err(error) => return Err(self.not_migrated(state, version, range, error)),
+                Err(error) => error,
+            };
+            let is_of_values = error.is_poison() && error.trap().is_none_or(|trap| trap.function == FUNCTION);
+            if !is_of_values || range.is_empty() {
+                return Err(self.not_migrated(state, version, range, error));
+            }
+            match (range.len(), of, &mut poison) {
+                (2.., ..) => {
+                    let (middle, of) = (range.start + range.len() / 2, of.or(Some(range.len())));
+                    pieces.extend([middle..range.end, range.start..middle].map(|range| Piece { range, of }));
+                }
+                // The instance may have been at the end of its memory by what came before.
+                (_, None, _) => pieces.push(Piece { range, of: Some(1) }),
+                (_, Some(_), None) => return Err(self.not_migrated(state, version, range, error)),
+                (_, Some(_), Some(poison)) => {
+                    poison.push((range.start, self.not_migrated(state, version, range, error)));
+                    migrated.push(None);
+                }
             }
         }
         Ok(migrated)
+    }
+
+    /// A call with the values `range`, a piece of so many in a call that failed.
+    fn migrate_piece(
+        &mut self,
+        (state, version): (StateIndex, u32),
+        values: &Cells,
+        range: Range<usize>,
+        of: Option<usize>,
+    ) -> Result<Cells, GuestError> {
+        let Some(of) = of else { return self.migrate_range(state, version, values, range) };
+        // In a fresh instance: nothing that came before may be to blame.
+        self.recycle()?;
+        let deadline_ms_max = self.settings.limits.deadline_ms_max;
+        self.set_deadline_ms(piece_deadline_ms(range.len(), of, deadline_ms_max));
+        let migrated = self.migrate_range(state, version, values, range);
+        self.set_deadline_ms(deadline_ms_max);
+        migrated
     }
 
     /// Which values go into a call: as many as are not too many bytes, or one.
@@ -67,7 +138,6 @@ impl Instance {
         values: &Cells,
         range: Range<usize>,
     ) -> Result<Cells, GuestError> {
-        const FUNCTION: &str = "migrate";
         let world = self.component.world();
         let start = if range.start == 0 { 0 } else { values.ends[range.start - 1] };
         let ends: Vec<u32> = values.ends[range.clone()].iter().map(|end| end - start).collect();

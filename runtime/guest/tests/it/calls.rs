@@ -53,6 +53,24 @@ fn a_trap_tells_where_and_whom_to_blame_and_the_next_call_works() {
 }
 
 #[test]
+fn a_backtrace_has_lines_of_source_where_there_is_debug_information() {
+    let source = include_str!("../../../../tests/guests/trap/src/lib.rs");
+    let line = |what: &str| source.lines().position(|line| line.contains(what)).unwrap() + 1;
+    let error = process(&mut instance("trap"), &[b"fine", b"poison"]).map(drop).unwrap_err();
+    let located = trap::<()>(Err(component("trap").located(error)));
+    let (panic, call) = (line("is poison\")"), line("=> swallow_poison"));
+    let [innermost, caller, ..] = &located.backtrace[..] else { panic!("{:?}", located.backtrace) };
+    assert!(innermost.starts_with("trap::swallow_poison ("), "{innermost}");
+    assert!(innermost.ends_with(&format!("src/lib.rs:{panic})")), "{innermost}");
+    assert!(caller.contains("process") && caller.ends_with(&format!("src/lib.rs:{call})")), "{caller}");
+    // Once more does no harm, and neither does a component that has none.
+    assert_eq!(component("trap").located(GuestError::from(located.clone())).trap(), Some(&located));
+    let error = process(&mut instance("poison-stateless"), &[b"trap"]).map(drop).unwrap_err();
+    let text = error.to_string();
+    assert_eq!(component("poison-stateless").located(error).to_string(), text);
+}
+
+#[test]
 fn a_failure_is_told_apart_from_a_trap() {
     let mut guest = instance("trap");
     let error = process(&mut guest, &[b"fail"]).map(drop).unwrap_err();

@@ -158,3 +158,16 @@ fn output_has_a_limit() {
     let default = Limits::default().output_bytes_max.to_string();
     assert!(process(&mut instance("huge-output"), &[default.as_bytes()]).is_ok());
 }
+
+/// It leaks 300 MiB in all, of which it may have 64.
+#[test]
+fn a_guest_that_leaks_goes_on_for_ever() {
+    let mut guest = limited("leak", Limits { memory_bytes_max: 64 * MIB, ..Limits::default() });
+    let (batch, mut most) = (vec![&b"x"[..]; 1_000], 0);
+    for call in 0..300 {
+        let output = process(&mut guest, &batch).unwrap_or_else(|error| panic!("call {call}: {error}"));
+        assert_eq!(output.len(), 1_000);
+        most = most.max(guest.memory_bytes() as u64);
+    }
+    assert!((48 * MIB..64 * MIB).contains(&most), "{most} bytes");
+}

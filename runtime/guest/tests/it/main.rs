@@ -1,6 +1,8 @@
 //! What this crate promises, tested on real guests: the fixtures in `tests/guests`.
 
 mod calls;
+mod capsule;
+mod evil;
 mod guests;
 mod keyed;
 mod limits;

@@ -84,6 +84,32 @@ fn a_value_that_traps_is_found_among_the_others() {
 }
 
 #[test]
+fn the_good_ones_are_migrated_whatever_is_among_them() {
+    let limits = Limits { deadline_ms_max: 300, output_bytes_max: 4_000, ..Limits::default() };
+    let mut guest = limited("migrate-trap", limits);
+    for poison in [&[][..], &[13], &[14], &[16], &[13, 13, 14], &[14, 16, 13]] {
+        for len in [1, 2, 7, 1_000] {
+            let mut numbers: Vec<u32> = (1000..1000 + len).collect();
+            let places = poison.iter().enumerate().map(|(nth, _)| (nth * 331 + 5) % len as usize);
+            places.clone().zip(poison).for_each(|(place, &number)| numbers[place] = number);
+            let is_bad = |number: u32| (13..=16).contains(&number);
+            let values = cells(numbers.iter().map(|number| number.to_le_bytes()));
+            let (migrated, found) = guest.migrate_good(StateIndex(0), 1, &values).unwrap();
+            let expected: Vec<usize> = (0..numbers.len()).filter(|&place| is_bad(numbers[place])).collect();
+            assert_eq!(found.iter().map(|(place, _)| *place).collect::<Vec<_>>(), expected, "{poison:?} of {len}");
+            for (place, error) in &found {
+                let GuestError::Migrate { value, .. } = error else { panic!("{error}") };
+                assert_eq!((*value, error.is_poison()), (Some(*place), true));
+            }
+            for (place, &number) in numbers.iter().enumerate() {
+                let new = (!is_bad(number)).then(|| u64::from(number).to_le_bytes());
+                assert_eq!(migrated.get(place), new.as_ref().map(|new| &new[..]), "{poison:?} of {len}");
+            }
+        }
+    }
+}
+
+#[test]
 fn accumulators_are_migrated() {
     let mut sum = instance("sum-2");
     let migrated = sum.migrate(StateIndex(0), 1, &cells([7u64, 9].map(u64::to_le_bytes))).unwrap();

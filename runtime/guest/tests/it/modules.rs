@@ -29,8 +29,13 @@ pub(crate) struct Module<'a> {
 
 impl Module<'_> {
     pub(crate) fn load(&self) -> Result<Component, GuestError> {
+        runtime().load_bytes("text.wasm", &of_text(WIT, "guest", &self.text()))
+    }
+
+    /// The module as text.
+    pub(crate) fn text(&self) -> String {
         let Module { fields, describe, open, process } = self;
-        let module = format!(
+        format!(
             r#"
 (module
   {fields}
@@ -59,7 +64,6 @@ impl Module<'_> {
     {process}
     (i32.const 16))
 )"#
-        );
-        runtime().load_bytes("text.wasm", &of_text(WIT, "guest", &module))
+        )
     }
 }

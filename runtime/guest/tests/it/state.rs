@@ -14,7 +14,7 @@ type Owner = (Vec<u8>, Vec<u8>);
 
 /// A backend: maps, and one list and value that every key has.
 #[derive(Default)]
-struct Backend {
+pub(crate) struct Backend {
     maps: BTreeMap<Owner, BTreeMap<Vec<u8>, Vec<u8>>>,
     is_broken: bool,
 }
@@ -110,14 +110,33 @@ impl KeyedState for Backend {
     }
 }
 
+/// A frame with the commands of each key.
+pub(crate) fn frame_of(keys: &[(&str, &[&str])]) -> (Vec<u8>, CallShape) {
+    let ids =
+        [column::KEY_ENDS, column::KEYS, column::RECORD_ENDS, column::VALUE_ENDS, column::VALUES, column::WINDOWS];
+    let commands: Vec<&[u8]> = keys.iter().flat_map(|(_, commands)| *commands).map(|text| text.as_bytes()).collect();
+    let record_ends = keys.iter().scan(0u32, |end, (_, commands)| {
+        *end += commands.len() as u32;
+        Some(*end)
+    });
+    let mut frame = Vec::new();
+    let mut writer = FrameWriter::new(&mut frame, &ids);
+    write_entries(&mut writer, column::KEY_ENDS, &keys.iter().map(|(key, _)| key.as_bytes()).collect::<Vec<_>>());
+    writer.numbers(column::RECORD_ENDS, &record_ends.collect::<Vec<_>>());
+    write_entries(&mut writer, column::VALUE_ENDS, &commands);
+    writer.numbers(column::WINDOWS, &vec![[5i64, 10]; keys.len()]);
+    writer.finish();
+    (frame, CallShape { records: commands.len() as u32, groups: keys.len() as u32, ..CallShape::default() })
+}
+
 /// An operator with state, as an engine would run it.
-struct Operator {
-    state: Rc<RefCell<Backend>>,
-    instance: Instance,
+pub(crate) struct Operator {
+    pub(crate) state: Rc<RefCell<Backend>>,
+    pub(crate) instance: Instance,
 }
 
 impl Operator {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::limited(Limits::default())
     }
 
@@ -128,23 +147,8 @@ impl Operator {
     }
 
     /// Runs the commands of each key in one call, and applies what it wrote.
-    fn run(&mut self, keys: &[(&str, &[&str])]) -> Result<Output, GuestError> {
-        let ids =
-            [column::KEY_ENDS, column::KEYS, column::RECORD_ENDS, column::VALUE_ENDS, column::VALUES, column::WINDOWS];
-        let commands: Vec<&[u8]> =
-            keys.iter().flat_map(|(_, commands)| *commands).map(|text| text.as_bytes()).collect();
-        let record_ends = keys.iter().scan(0u32, |end, (_, commands)| {
-            *end += commands.len() as u32;
-            Some(*end)
-        });
-        let mut frame = Vec::new();
-        let mut writer = FrameWriter::new(&mut frame, &ids);
-        write_entries(&mut writer, column::KEY_ENDS, &keys.iter().map(|(key, _)| key.as_bytes()).collect::<Vec<_>>());
-        writer.numbers(column::RECORD_ENDS, &record_ends.collect::<Vec<_>>());
-        write_entries(&mut writer, column::VALUE_ENDS, &commands);
-        writer.numbers(column::WINDOWS, &vec![[5i64, 10]; keys.len()]);
-        writer.finish();
-        let shape = CallShape { records: commands.len() as u32, groups: keys.len() as u32, ..CallShape::default() };
+    pub(crate) fn run(&mut self, keys: &[(&str, &[&str])]) -> Result<Output, GuestError> {
+        let (frame, shape) = frame_of(keys);
         let output = self.instance.call(Export::Process, CALL, &frame, &shape)?;
         let mut writes = output.host_writes().map(|(group, state, write)| {
             let key = keys[group as usize].0.as_bytes();
@@ -238,4 +242,14 @@ fn a_host_call_that_does_not_fit_traps_and_says_so() {
     assert!(without.call(Export::Process, CALL, &frame, &CallShape::default()).is_ok());
     let error = without.call(Export::Process, CALL, b"no frame", &CallShape::default()).map(drop).unwrap_err();
     assert!(matches!(error, GuestError::BadInput { .. }), "{error}");
+}
+
+#[test]
+fn an_entry_of_state_has_a_limit() {
+    let mut operator = Operator::limited(Limits { state_bytes_max: 8, ..Limits::default() });
+    assert!(operator.run(&[("key", &["put abcd 1234"])]).is_ok());
+    let error = operator.run(&[("key", &["put ab 12", "put abcd 12345"])]).map(drop).unwrap_err();
+    let text = "`process` wrote 9 bytes of state \"map\" under one key, more than its 8";
+    assert_eq!((error.to_string().as_str(), error.is_poison()), (text, true));
+    assert_eq!(operator.found(&["get ab"]), ["-"], "nothing of that call counts");
 }

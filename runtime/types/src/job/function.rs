@@ -8,10 +8,11 @@ use crate::description::TimerClock;
 const KEYS: [&str; 6] = ["component", "filter", "select", "aggregate", "deduplicate", "changed"];
 
 /// Keys of an operator that others do not take, with those that do.
-const OWNED: [(&str, &[&str]); 5] = [
+const OWNED: [(&str, &[&str]); 6] = [
     ("join", &["component", "filter", "select"]),
     ("config", &["component"]),
     ("limits", &["component"]),
+    ("grants", &["component"]),
     ("window", &["component", "aggregate"]),
     ("exchange", &["component", "filter", "select"]),
 ];
@@ -71,7 +72,7 @@ pub(super) fn called(path: String, table: &mut Options) -> Result<ComponentSpec,
         Some(config) => config.to_json()?,
         None => serde_json::Value::Object(serde_json::Map::new()),
     };
-    Ok(ComponentSpec { path, config, limits: parse::limits(table)? })
+    Ok(ComponentSpec { path, config, limits: parse::limits(table)?, grants: parse::grants(table)? })
 }
 
 /// `deduplicate = { keep = "first", within = "1h" }`.

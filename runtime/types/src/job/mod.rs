@@ -48,6 +48,8 @@ pub struct JobSpec {
     pub state: StateSpec,
     /// What happens when the job has failed.
     pub restart: RestartSpec,
+    /// What is kept of calls that fail for good.
+    pub capsules: CapsulesSpec,
     /// Sources, in file order.
     pub sources: Vec<SourceSpec>,
     /// Operators, in file order; an input may come after its consumer.
@@ -214,6 +216,15 @@ pub struct ComponentSpec {
     pub config: serde_json::Value,
     /// Limits of its calls.
     pub limits: LimitsSpec,
+    /// What of the machine it sees.
+    pub grants: Vec<Grant>,
+}
+
+/// Something of the machine that a component sees: `grants = ["env:API_KEY"]`. Without a grant it sees nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// An environment variable of the job's processes, by its name.
+    Env(String),
 }
 
 /// Where records go: `[sinks.NAME]`.
@@ -274,6 +285,27 @@ pub struct LimitsSpec {
     pub deadline_ms_max: Option<u64>,
     /// Output of one call.
     pub output_bytes_max: Option<u64>,
+    /// One value, accumulator, list element or map entry of state.
+    pub state_bytes_max: Option<u64>,
+    /// Records of one call.
+    pub records_max: Option<u64>,
+    /// Lines of log in a second, in one process.
+    pub log_lines_max: Option<u64>,
+}
+
+/// What is kept of calls that fail for good, for `tidewheel replay`: `[capsules]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapsulesSpec {
+    /// How many; 0: none.
+    pub keep: u64,
+    /// Bytes of one. Where the component does not fit in, it is left out; where nothing does, there is no capsule.
+    pub bytes_max: u64,
+}
+
+impl Default for CapsulesSpec {
+    fn default() -> Self {
+        CapsulesSpec { keep: 10, bytes_max: 32 << 20 }
+    }
 }
 
 /// What becomes of a record that cannot be processed.

@@ -1,8 +1,8 @@
 //! The tables of a job file → the job spec, one table at a time.
 
 use super::{
-    AlignmentSpec, EventTimeSpec, ExchangeKind, InputRef, JobError, JobMode, JobSpec, LimitsSpec, OnError,
-    OperatorSpec, Options, RateLimit, SinkSpec, SourceSpec, WatermarkSpec, durability, function, join, window,
+    AlignmentSpec, CapsulesSpec, EventTimeSpec, ExchangeKind, Grant, InputRef, JobError, JobMode, JobSpec, LimitsSpec,
+    OnError, OperatorSpec, Options, RateLimit, SinkSpec, SourceSpec, WatermarkSpec, durability, function, join, window,
 };
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
@@ -31,9 +31,10 @@ pub(super) fn job(mut root: Options, file: &str) -> Result<JobSpec, JobError> {
     let checkpoint = durability::checkpoint(&mut root)?;
     let state = durability::state(&mut root)?;
     let restart = durability::restart(&mut root, checkpoint.is_some())?;
+    let capsules = capsules(&mut root)?;
     root.finish()?;
     let file = file.to_owned();
-    Ok(JobSpec { name, file, mode, max_parallelism, checkpoint, state, restart, sources, operators, sinks })
+    Ok(JobSpec { name, file, mode, max_parallelism, checkpoint, state, restart, capsules, sources, operators, sinks })
 }
 
 fn source((name, mut table): (String, Options)) -> Result<SourceSpec, JobError> {
@@ -258,19 +259,65 @@ pub(super) fn take_event_time_span(table: &mut Options, key: &str) -> Result<Opt
     span.map(|ms| i64::try_from(ms).map_err(|_| table.error(key, "is too long"))).transpose()
 }
 
+/// `limits = { memory = "64MiB", deadline = "1s", … }`.
 pub(super) fn limits(table: &mut Options) -> Result<LimitsSpec, JobError> {
     let Some(mut limits) = table.take_table("limits")? else { return Ok(LimitsSpec::default()) };
     let spec = LimitsSpec {
         memory_bytes_max: limits.take_bytes("memory")?,
         deadline_ms_max: limits.take_millis("deadline")?,
         output_bytes_max: limits.take_bytes("output")?,
+        state_bytes_max: limits.take_bytes("state")?,
+        records_max: limits.take("records")?,
+        log_lines_max: limits.take("log")?,
     };
     limits.finish()?;
-    let all =
-        [("memory", spec.memory_bytes_max), ("deadline", spec.deadline_ms_max), ("output", spec.output_bytes_max)];
+    let all = [
+        ("memory", spec.memory_bytes_max),
+        ("deadline", spec.deadline_ms_max),
+        ("output", spec.output_bytes_max),
+        ("state", spec.state_bytes_max),
+        ("records", spec.records_max),
+    ];
     match all.into_iter().find(|&(_, limit)| limit == Some(0)) {
         Some((key, _)) => Err(limits.error(key, "has to be more than 0")),
         None => Ok(spec),
+    }
+}
+
+/// `grants = ["env:API_KEY"]`.
+pub(super) fn grants(table: &mut Options) -> Result<Vec<Grant>, JobError> {
+    let words = table.take::<Vec<String>>("grants")?.unwrap_or_default();
+    let mut grants = Vec::with_capacity(words.len());
+    for word in words {
+        let grant = match word.split_once(':') {
+            Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => Grant::Env(name.to_owned()),
+            _ => {
+                let error = table.error("grants", format!("{word:?} is nothing that can be granted"));
+                let hint = "write \"env:NAME\" for an environment variable; there are no other grants";
+                return Err(error.with_hint(match word.starts_with("http") {
+                    true => "functions cannot use the network: have a source or a join bring what they would ask for",
+                    false => hint,
+                }));
+            }
+        };
+        if grants.contains(&grant) {
+            return Err(table.error("grants", format!("{word:?} is there twice")));
+        }
+        grants.push(grant);
+    }
+    Ok(grants)
+}
+
+/// `[capsules]`.
+fn capsules(root: &mut Options) -> Result<CapsulesSpec, JobError> {
+    let defaults = CapsulesSpec::default();
+    let Some(mut table) = root.take_table("capsules")? else { return Ok(defaults) };
+    let keep = table.take("keep")?.unwrap_or(defaults.keep);
+    let bytes_max = table.take_bytes("bytes")?.unwrap_or(defaults.bytes_max);
+    table.finish()?;
+    match bytes_max {
+        0 => Err(table.error("bytes", "has to be more than 0").with_hint("keep = 0 keeps none")),
+        _ => Ok(CapsulesSpec { keep, bytes_max }),
     }
 }
 

@@ -8,8 +8,8 @@ mod source;
 mod window;
 
 use super::{
-    AlignmentSpec, ComponentSpec, EventTimeSpec, ExchangeKind, JobMode, JobSpec, LimitsSpec, OnError, OperatorSpec,
-    Options, RateLimit, WatermarkSpec, WindowAssigner,
+    AlignmentSpec, ComponentSpec, EventTimeSpec, ExchangeKind, Grant, JobMode, JobSpec, LimitsSpec, OnError,
+    OperatorSpec, Options, RateLimit, WatermarkSpec, WindowAssigner,
 };
 use crate::Selector;
 use proptest::collection::vec;
@@ -49,7 +49,8 @@ component = "spend.wasm"
 input     = ["rfm", "spread"]
 key       = { bytes = "0..4" }
 window    = { tumbling = "1d", offset = "8h" }
-limits    = { memory = "512MiB", deadline = "2s", output = "1MiB" }
+limits    = { memory = "512MiB", deadline = "2s", output = "1MiB", state = "64KiB", records = 100, log = 5 }
+grants    = ["env:RATES", "env:RATES_KEY"]
 on-error  = "skip"
 
 [operators.rfm]
@@ -98,8 +99,16 @@ fn a_job_file_with_everything() {
     assert_eq!(daily.keys, [Selector::bytes("0..4").unwrap()]);
     let day = WindowAssigner::Tumbling { size_ms: 86_400_000, offset_ms: 28_800_000 };
     assert_eq!(daily.window.as_ref().map(|window| &window.assigner), Some(&day));
-    let limits =
-        LimitsSpec { memory_bytes_max: Some(512 << 20), deadline_ms_max: Some(2_000), output_bytes_max: Some(1 << 20) };
+    let limits = LimitsSpec {
+        memory_bytes_max: Some(512 << 20),
+        deadline_ms_max: Some(2_000),
+        output_bytes_max: Some(1 << 20),
+        state_bytes_max: Some(64 << 10),
+        records_max: Some(100),
+        log_lines_max: Some(5),
+    };
+    let grants = ["RATES", "RATES_KEY"].map(|name| Grant::Env(name.to_owned()));
+    assert_eq!((component(daily).grants.as_slice(), component(rfm).grants.as_slice()), (&grants[..], &[][..]));
     assert_eq!((component(daily).limits, daily.on_error), (limits, OnError::Skip));
     let config = json!({"currency": "TWD", "since": "1997-01-01", "rates": [1, 0.5, true], "deep": {"er": "x"}});
     assert_eq!(component(rfm).config, config);
@@ -170,7 +179,7 @@ const IN_TABLES: &[Mistake] = &[
         "name = 'job'",
         "name = 'job'\nworker = 3",
         "2: unknown key \"worker\"",
-        "the choices are \"name\", \"mode\", \"max-parallelism\", \"sources\", \"operators\", \"sinks\", \"checkpoint\", \"state\" and \"restart\"",
+        "the choices are \"name\", \"mode\", \"max-parallelism\", \"sources\", \"operators\", \"sinks\", \"checkpoint\", \"state\", \"restart\" and \"capsules\"",
     ),
     ("[sinks.out]", "[sink.out]", "8: unknown key \"sink\"", "did you mean \"sinks\"?"),
     ("[sinks.out]", "[[sinks]]", "8: \"sinks\": invalid type: array, expected a table", ""),
@@ -347,6 +356,24 @@ const IN_VALUES: &[Mistake] = &[
         "input = 'in'\n[operators.count.limits]\ndeadlin = '1s'",
         "9: unknown key \"deadlin\" in [operators.count.limits]",
         "did you mean \"deadline\"?",
+    ),
+    (
+        "input = 'in'",
+        "input = 'in'\ngrants = ['env:A', 'http:example.org']",
+        "8: \"grants\" in [operators.count]: \"http:example.org\" is nothing that can be granted",
+        "functions cannot use the network: have a source or a join bring what they would ask for",
+    ),
+    (
+        "input = 'in'",
+        "input = 'in'\ngrants = ['HOME']",
+        "8: \"grants\" in [operators.count]: \"HOME\" is nothing that can be granted",
+        "write \"env:NAME\" for an environment variable; there are no other grants",
+    ),
+    (
+        "input = 'in'",
+        "input = 'in'\ngrants = ['env:A', 'env:A']",
+        "8: \"grants\" in [operators.count]: \"env:A\" is there twice",
+        "",
     ),
 ];
 

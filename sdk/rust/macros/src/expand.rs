@@ -318,8 +318,8 @@ fn export(name: &Ident, world: World) -> TokenStream {
                     tw::describe::<#name>()
                 }
 
-                fn open(config: String, _options: Vec<(String, String)>) -> Result<(), tw::Failure> {
-                    INSTANCE.with(|instance| instance.open(&config))
+                fn open(config: String, options: Vec<(String, String)>) -> Result<(), tw::Failure> {
+                    INSTANCE.with(|instance| instance.open(&config, &options))
                 }
 
                 #calls

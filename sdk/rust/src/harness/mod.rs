@@ -38,6 +38,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stored::{Rules, Stored};
 
+/// Grants an environment variable, as a job does by `grants = ["env:NAME"]`: [`env`](crate::env) gives it from now on, in
+/// this thread.
+pub fn grant_env(name: &str, value: &str) {
+    crate::granted::grant(name, value);
+}
+
 /// The format of an operator's input.
 type In<O> = <<O as Operator>::World as World<O>>::In;
 

@@ -1,8 +1,9 @@
 //! Runs one command per record against its host-side state, and emits what it found.
 //!
 //! States: 0 `map`, 1 `list`, 2 `value` (does not ride). A value is words between spaces; `-` is the empty string:
-//! `put KEY VALUE`, `remove KEY`, `get KEY`, `scan START after|from up|down LIMIT`, `list START LIMIT`, `value`, `mark`,
-//! `revert`, `refuse REASON` (the record is rejected and its writes are undone), `evil` (a call the host must refuse).
+//! `put KEY VALUE`, `remove KEY`, `get KEY`, `doom KEY` (panics if there is one), `scan START after|from up|down LIMIT`,
+//! `list START LIMIT`, `value`, `mark`, `revert`, `refuse REASON` (the record is rejected and its writes are undone), `evil`
+//! (a call the host must refuse).
 //! What it found is `-` for nothing, or `key=value` pairs with a `+` at the end when there is more.
 
 use fixture_kit::keyed::exports::tidewheel::operator::processor::{Call, Description, Failure, Guest};
@@ -57,7 +58,8 @@ fn listed(found: &state::Entries) -> String {
     text + if found.more { "+" } else { "" }
 }
 
-/// Runs a command; `Err` is the reason for which the record is rejected.
+/// Runs a command; `Err` is the reason for which the record is rejected. A function of its own, to be seen in a backtrace.
+#[inline(never)]
 fn run(command: &str, group: u32, marks: &mut Vec<u32>) -> Result<String, String> {
     let words: Vec<&str> = command.split(' ').collect();
     match words[..] {
@@ -80,6 +82,12 @@ fn run(command: &str, group: u32, marks: &mut Vec<u32>) -> Result<String, String
         ["get", key] => {
             let (key_ends, keys) = bytes_column([Some(bytes(key))]);
             return Ok(found(&state::map_get(MAP, &column_of([group]), &key_ends, &keys)));
+        }
+        ["doom", key] => {
+            let (key_ends, keys) = bytes_column([Some(bytes(key))]);
+            let value = found(&state::map_get(MAP, &column_of([group]), &key_ends, &keys));
+            assert!(value == "-", "doomed by {value}");
+            return Ok(value);
         }
         ["scan", start, after, direction, limit] => {
             let limit = limit.parse().unwrap();

@@ -1,4 +1,4 @@
-//! As `migrating-2`, but a 13 that version 1 has written traps, and one value of 14 in a call breaks the contract.
+//! As `migrating-2`, but a 13 that version 1 has written traps, one value of 14 in a call breaks the contract, and a 16 loops.
 
 use fixture_kit::migrating::Migrating;
 use fixture_kit::{Columns, Frame};
@@ -9,6 +9,7 @@ const MIGRATING: Migrating = Migrating { version: 2, oldest: 1 };
 #[inline(never)]
 fn look_at(value: &[u8]) -> bool {
     assert!(value != 13u32.to_le_bytes(), "a 13");
+    while std::hint::black_box(value) == 16u32.to_le_bytes() {}
     value == 14u32.to_le_bytes()
 }
 

@@ -1,4 +1,4 @@
-//! Emits, per key and window, a hash of its records; unless one is poison: see `fixture_kit::poison`. If one of them was
+//! Emits, per key and window, a hash of its records, or of the accumulators of its panes where there are several; unless one is poison: see `fixture_kit::poison`. If one of them was
 //! `doom`, `fire` traps.
 
 use fixture_kit::aggregate::exports::tidewheel::operator::aggregator::{Call, Description, Failure, Guest};
@@ -8,6 +8,18 @@ use fixture_kit::poison::{Seen, spoil, swallow};
 use fixture_kit::{Columns, Frame, column_of};
 
 struct Poison;
+
+/// The accumulators of a window as one.
+fn merge(accumulators: &[&[u8]]) -> Vec<u8> {
+    match accumulators {
+        [only] => only.to_vec(),
+        several => {
+            let mut seen = Seen::read(None);
+            several.iter().for_each(|accumulator| seen.add(accumulator));
+            seen.write()
+        }
+    }
+}
 
 impl Guest for Poison {
     fn describe() -> Description {
@@ -60,11 +72,15 @@ impl Guest for Poison {
     }
 
     fn fire(_call: Call, batch: Vec<u8>) -> Result<Vec<u8>, Failure> {
-        let values = Columns::read(&batch).values();
+        let columns = Columns::read(&batch);
+        let (values, ends) = (columns.values(), columns.numbers(4));
         assert!(values.iter().all(|value| !Seen::read(Some(value)).is_doomed), "doomed");
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        let merged: Vec<Vec<u8>> =
+            starts.zip(&ends).map(|(start, &end)| merge(&values[start as usize..end as usize])).collect();
         let frame = Frame::default()
-            .entries(7, values.iter().map(|value| Some(*value)))
-            .column(16, column_of(0..values.len() as u32));
+            .entries(7, merged.iter().map(|value| Some(&value[..])))
+            .column(16, column_of(0..ends.len() as u32));
         Ok(frame.finish())
     }
 

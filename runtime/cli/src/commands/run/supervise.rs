@@ -21,7 +21,7 @@ use tidewheel_checkpoint::{Attempt, CheckpointError, Log, Manifest, Restore, Sto
 use tidewheel_cluster::{
     ClusterError, DataFolder, Ended, Member, Registration, Registry, Restart, Restarts, Secret, Supervisor, ask_attempt,
 };
-use tidewheel_engine::{Plan, Splits};
+use tidewheel_engine::{CapsuleOptions, Plan, Splits};
 use tidewheel_server::Server;
 use tidewheel_types::contract::{Contract, Declared, Stored};
 use tidewheel_types::job::{CheckpointSpec, JobSpec};
@@ -333,6 +333,12 @@ fn worker_command() -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's file")?);
     command.args(std::env::args_os().skip(1));
     Ok(command)
+}
+
+/// Where and how much is kept of calls that fail for good, in a job whose data folder is `folder`.
+pub(super) fn capsules(spec: &JobSpec, folder: &Path) -> CapsuleOptions {
+    let keep = usize::try_from(spec.capsules.keep).unwrap_or(usize::MAX);
+    CapsuleOptions { folder: folder.join("capsules"), keep, bytes_max: spec.capsules.bytes_max }
 }
 
 /// Where the job keeps what it has.

@@ -91,6 +91,7 @@ fn run_job(run: &Run, start: &Start, channel: &Channel<FromWorker, ToWorker>, pe
         peers,
         state: (backend(spec.state.backend), start.folder.join("state")),
         durability: Some(durability),
+        capsules: Some(supervise::capsules(&spec, &start.folder)),
         ..JobOptions::workers(run.workers.get())
     };
     CrashPoint::BeforeRestore.reached();

@@ -181,13 +181,8 @@ impl Records {
         component_state::write(&mut task.function, &task.state.task, output, &key)?;
         let rejected = output.rejected().map(|(record, reason)| {
             let window = self.given.window_of(record as usize);
-            Refused {
-                origin: Origin::NONE,
-                time: Some(self.given.batch.times[record as usize]),
-                key: from.key(window),
-                value: self.given.batch.values.get(record as usize),
-                reason: reason.to_owned(),
-            }
+            let refused = Refused::of(&self.given.batch, record as usize, reason.to_owned());
+            Refused { origin: Origin::NONE, key: from.key(window), ..refused }
         });
         task.function.reject(rejected, at, outputs)?;
         task.function.emit(output, from, at, outputs);

@@ -7,17 +7,20 @@
 
 mod groups;
 mod overlay;
+mod recording;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use overlay::HostWrites;
+pub(crate) use recording::{Answered, Replayed};
 
 use super::{HostCallError, HostState};
 use crate::bindings::state::{Entries, Host, Values};
 use crate::frame::{Frame, u32_at, u32s};
 use groups::Groups;
 use overlay::Overlay;
+use recording::Recording;
 use std::cell::{RefCell, RefMut};
 use std::ops::Range;
 use std::rc::Rc;
@@ -34,7 +37,7 @@ const READ_BYTES_MAX: usize = 1 << 30;
 
 /// The state of an operator, as one call of its guest may use it.
 pub(crate) struct StateAccess {
-    backend: Option<Rc<RefCell<dyn KeyedState>>>,
+    backend: Option<RefCell<Recording>>,
     kinds: Vec<StateKind>,
     groups: Groups,
     overlay: Overlay,
@@ -45,9 +48,15 @@ pub(crate) struct StateAccess {
 }
 
 impl StateAccess {
-    pub(crate) fn new(backend: Option<Rc<RefCell<dyn KeyedState>>>, kinds: &[StateKind], bytes_max: usize) -> Self {
+    /// With `keeps`, what the backend answers in a call is kept.
+    pub(crate) fn new(
+        backend: Option<Rc<RefCell<dyn KeyedState>>>,
+        kinds: &[StateKind],
+        bytes_max: usize,
+        keeps: bool,
+    ) -> Self {
         StateAccess {
-            backend,
+            backend: backend.map(|backend| RefCell::new(Recording::new(backend, keeps))),
             kinds: kinds.to_vec(),
             groups: Groups::default(),
             overlay: Overlay::default(),
@@ -60,6 +69,7 @@ impl StateAccess {
     pub(crate) fn begin_call(&mut self, input: &Frame<'_>) {
         self.groups.set(input);
         self.overlay.clear();
+        self.take_answers();
     }
 
     /// What has been written in this call.
@@ -67,7 +77,17 @@ impl StateAccess {
         self.overlay.take()
     }
 
-    fn backend(&self) -> Result<RefMut<'_, dyn KeyedState + 'static>, HostCallError> {
+    /// Sets whether it is kept what the backend answers.
+    pub(crate) fn keep_answers(&mut self, keeps: bool) {
+        self.backend.iter().for_each(|backend| backend.borrow_mut().keep(keeps));
+    }
+
+    /// What the backend has answered in this call, if that is kept.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answered> {
+        self.backend.as_ref().map(|backend| backend.borrow_mut().take()).unwrap_or_default()
+    }
+
+    fn backend(&self) -> Result<RefMut<'_, Recording>, HostCallError> {
         self.backend.as_ref().map(|backend| backend.borrow_mut()).ok_or(HostCallError::NoState)
     }
 

@@ -245,7 +245,7 @@ fn a_backend_that_fails_is_said_so() {
 /// Access to state of which groups 0 and 1 have the keys `a` and `b`; the map of `a` has these entries.
 fn access_to(entries: Model, bytes_max: usize) -> StateAccess {
     let backend = Maps([(b"a".to_vec(), entries)].into());
-    let mut access = StateAccess::new(Some(Rc::new(RefCell::new(backend))), &KINDS, bytes_max);
+    let mut access = StateAccess::new(Some(Rc::new(RefCell::new(backend))), &KINDS, bytes_max, false);
     let mut frame = Vec::new();
     let mut writer = FrameWriter::new(&mut frame, &[column::KEY_ENDS, column::KEYS]);
     writer.numbers(column::KEY_ENDS, &[1u32, 2]);
@@ -309,7 +309,7 @@ fn what_a_guest_may_not_ask_is_refused() {
         assert_eq!(error(access.map_write(0, &group, (&end, b"k"), values)), columns);
     }
     assert_eq!(access.overlay.revert(1).unwrap_err(), HostCallError::UnknownMark { mark: 1, writes: 0 });
-    let none = StateAccess::new(None, &KINDS, 1_000);
+    let none = StateAccess::new(None, &KINDS, 1_000, false);
     assert_eq!(error(none.get(2, &[]).map(drop)), HostCallError::NoState);
 }
 

@@ -1,6 +1,6 @@
-//! The tables `[checkpoint]`, `[state]` and `[restart]`: their defaults, all their keys, and every mistake.
+//! The tables `[checkpoint]`, `[state]`, `[restart]` and `[capsules]`: their defaults, all their keys, and every mistake.
 
-use super::super::{BackendSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
+use super::super::{BackendSpec, CapsulesSpec, CheckpointSpec, RestartLimit, RestartSpec, RestartStrategy, StateSpec};
 use super::{JobSpec, Mistake, check, with};
 
 /// The job with these tables before its sinks, from line 8 on.
@@ -16,6 +16,16 @@ fn without_the_tables_nothing_survives() {
     let spec = parse("");
     assert_eq!((spec.checkpoint, spec.state), (None, StateSpec { backend: BackendSpec::Memory, line: 0 }));
     assert_eq!(spec.restart, RestartSpec { strategy: RestartStrategy::None, max: None, line: 0 });
+}
+
+#[test]
+fn capsules_are_kept_unless_told_otherwise() {
+    assert_eq!(parse("").capsules, CapsulesSpec { keep: 10, bytes_max: 32 << 20 });
+    let spec = parse("[capsules]\nkeep = 0\nbytes = '1MiB'");
+    assert_eq!(spec.capsules, CapsulesSpec { keep: 0, bytes_max: 1 << 20 });
+    let text = with("[sinks.out]", "[capsules]\nbytes = '0B'\n[sinks.out]");
+    let error = JobSpec::parse(&text, "job.toml").unwrap_err().to_string();
+    assert_eq!(error, "job.toml:9: \"bytes\" in [capsules]: has to be more than 0\n\nhint: keep = 0 keeps none");
 }
 
 #[test]
