@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tidewheel_tests::{build_dir, folder_with, guest, repo_root, tidewheel};
+use tidewheel_tests::{build_dir, folder_with, guest, python, repo_root, tidewheel};
 
 /// Longer than a build takes on a busy machine: what takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -25,7 +25,8 @@ fn project(name: &str, lang: &str, world: &str) -> TempDir {
     folder
 }
 
-/// A command in `folder` that builds where the guests of this repository are built.
+/// A command in `folder` that builds where the guests of this repository are built, with the toolchains that they are built
+/// with.
 fn in_folder(mut command: Command, folder: &Path) -> Command {
     let target = build_dir().parent().expect("programs lie in a folder of cargo's target folder").join("guests");
     for (name, _) in std::env::vars_os() {
@@ -34,7 +35,12 @@ fn in_folder(mut command: Command, folder: &Path) -> Command {
             command.env_remove(&*name);
         }
     }
-    command.current_dir(folder).env("CARGO_TARGET_DIR", target).env("XDG_RUNTIME_DIR", folder).stdin(Stdio::null());
+    let own = python().parent().expect("a program lies in a folder").to_owned();
+    let programs = std::env::var_os("PATH").unwrap_or_default();
+    let programs = std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&programs)));
+    command.env("PATH", programs.expect("folders")).env("PYTHONPATH", repo_root().join("sdk/python/src"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("CARGO_TARGET_DIR", target).env("XDG_RUNTIME_DIR", folder);
+    command.current_dir(folder).stdin(Stdio::null());
     command
 }
 
@@ -83,11 +89,44 @@ fn a_new_keyed_operator_in_rust_is_right_at_once() {
     check_new("new-keyed", "rust", "keyed", &["cargo", "test", "--release"], &KEYED);
 }
 
+const AGGREGATE: [&str; 3] =
+    ["{\"user\":\"ann\",\"cents\":300}", "{\"user\":\"bob\",\"cents\":100}", "{\"user\":\"bob\",\"cents\":999}"];
+
 #[test]
 fn a_new_aggregate_in_rust_is_right_at_once() {
-    let totals =
-        ["{\"user\":\"ann\",\"cents\":300}", "{\"user\":\"bob\",\"cents\":100}", "{\"user\":\"bob\",\"cents\":999}"];
-    check_new("new-aggregate", "rust", "aggregate", &["cargo", "test", "--release"], &totals);
+    check_new("new-aggregate", "rust", "aggregate", &["cargo", "test", "--release"], &AGGREGATE);
+}
+
+const STATELESS: [&str; 4] = [
+    "{\"user\":\"ann\",\"euros\":0.5}",
+    "{\"user\":\"ann\",\"euros\":2.5}",
+    "{\"user\":\"bob\",\"euros\":1.0}",
+    "{\"user\":\"bob\",\"euros\":9.99}",
+];
+
+#[test]
+fn a_new_stateless_operator_in_rust_is_right_at_once() {
+    check_new("new-stateless", "rust", "stateless", &["cargo", "test", "--release"], &STATELESS);
+}
+
+const GO_TEST: [&str; 3] = ["go", "test", "./..."];
+
+#[test]
+fn new_operators_in_go_are_right_at_once() {
+    check_new("new-keyed", "go", "keyed", &GO_TEST, &KEYED);
+    check_new("new-aggregate", "go", "aggregate", &GO_TEST, &AGGREGATE);
+    // Go writes a whole number without its point.
+    let lines = STATELESS.map(|line| line.replace("1.0", "1"));
+    check_new("new-stateless", "go", "stateless", &GO_TEST, &lines.each_ref().map(String::as_str));
+}
+
+const PYTEST: [&str; 6] = ["python3", "-m", "pytest", "--quiet", "-p", "no:cacheprovider"];
+
+#[test]
+fn new_operators_in_python_are_right_at_once() {
+    check_new("new-keyed", "python", "keyed", &PYTEST, &KEYED);
+    check_new("new-aggregate", "python", "aggregate", &PYTEST, &AGGREGATE);
+    check_new("new-stateless", "python", "stateless", &PYTEST, &STATELESS);
 }
 
 #[test]
@@ -265,6 +304,31 @@ fn a_job_goes_on_with_an_edited_operator_and_its_state() {
     edit(&source, "sum: Value", "total: Value");
     edit(&source, "+ 1000 * order.cents;", "+ 2000 * order.cents;");
     developing.wait_for_result("{\"user\":\"ann\",\"cents\":9250}");
+}
+
+/// A job whose operator counts each order a thousand times from some moment on.
+#[track_caller]
+fn check_dev(lang: &str, source: &str, from: &str, to: &str) {
+    let made = project("totals", lang, "keyed");
+    let folder = made.path().join("totals");
+    fs::create_dir(folder.join("orders")).unwrap();
+    fs::write(folder.join("job.toml"), LIVE).unwrap();
+    order(&folder, "1.jsonl", 250);
+    let developing = Developing::start(&folder);
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":250}");
+    order(&folder, "2.jsonl", 7);
+    edit(&folder.join(source), from, to);
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":7250}");
+}
+
+#[test]
+fn a_job_goes_on_with_an_edited_operator_in_go() {
+    check_dev("go", "main.go", "+ order.Value.Cents", "+ 1000*order.Value.Cents");
+}
+
+#[test]
+fn a_job_goes_on_with_an_edited_operator_in_python() {
+    check_dev("python", "totals.py", "+ order.value.cents", "+ 1000 * order.value.cents");
 }
 
 #[test]

@@ -39,11 +39,15 @@ impl Toolchain {
         toolchain.ok_or_else(|| {
             let python = if own.exists() { own.display().to_string() } else { "python3".to_owned() };
             let missing = format!("{python} has not the package tidewheel with componentize-py {COMPONENTIZE_PY}");
-            let of_checkout = format!("{python} -m pip install 'CHECKOUT/sdk/python[build]'");
-            BuildError::NoToolchain {
-                missing,
-                install: vec![format!("{python} -m pip install 'tidewheel[build]'"), of_checkout],
-            }
+            let environment = folder.join(".venv").display().to_string();
+            let requirements = folder.join("requirements.txt");
+            let packages = match requirements.exists() {
+                true => vec![format!("-r {}", requirements.display())],
+                false => vec!["'tidewheel[build]'".to_owned(), "'CHECKOUT/sdk/python[build]'".to_owned()],
+            };
+            let install =
+                |packages| format!("python3 -m venv {environment} && {environment}/bin/pip install {packages}");
+            BuildError::NoToolchain { missing, install: packages.into_iter().map(install).collect() }
         })
     }
 
@@ -176,7 +180,7 @@ mod tests {
             Ok(toolchain) => assert!(toolchain.operators(folder.path()).unwrap().is_empty()),
             Err(error) => {
                 assert!(matches!(error, BuildError::NoToolchain { .. }), "{error}");
-                assert!(error.to_string().contains("python3 -m pip install 'tidewheel[build]'"), "{error}");
+                assert!(error.to_string().contains(".venv/bin/pip install 'tidewheel[build]'"), "{error}");
             }
         }
     }

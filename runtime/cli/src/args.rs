@@ -162,6 +162,8 @@ pub(crate) struct New {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Lang {
     Rust,
+    Python,
+    Go,
 }
 
 impl Lang {
@@ -169,6 +171,8 @@ impl Lang {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Lang::Rust => "rust",
+            Lang::Python => "python",
+            Lang::Go => "go",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `tidewheel new`: a project that builds, passes its tests and runs.
 //!
 //! What it is made of are the files in `templates`, which are part of this program. They are right as they stand, but for the
-//! name of the project, which is `operator-name` in them, and for the place of the SDK.
+//! name of the project, which is `operator-name` in them (`operator_name` where it is that of a module), and for the place of
+//! the SDK.
 
 use crate::args::{Lang, New, WorldName};
 use crate::terminal;
@@ -9,8 +10,9 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The name of the project in a template.
+/// The name of the project in a template, and in one of a module.
 const NAME: &str = "operator-name";
+const MODULE: &str = "operator_name";
 
 /// A file of a project: its path, its text.
 type File = (&'static str, &'static str);
@@ -31,16 +33,25 @@ pub(crate) fn execute(new: &New) -> Result<()> {
     let sdk = new.sdk.as_deref().map(|checkout| sdk(checkout, new.lang)).transpose()?;
     let files = common(new.world).into_iter().chain(sources(new.lang, new.world));
     for (path, text) in files {
-        let text = with_sdk(path, &text.replace(NAME, &name), sdk.as_deref());
-        write(&new.folder.join(path.replace(NAME, &name)), &text)?;
+        let named = |text: &str| text.replace(NAME, &name).replace(MODULE, &name.replace('-', "_"));
+        write(&new.folder.join(named(path)), &with_sdk(path, &named(text), sdk.as_deref()))?;
     }
     let folder = new.folder.display();
     terminal::print(&format!(
-        "{folder}: an operator of world {} in {}\n\n  cd {folder}\n  tidewheel test\n  tidewheel run job.toml\n",
+        "{folder}: an operator of world {} in {}\n\n  cd {folder}\n{}  tidewheel test\n  tidewheel run job.toml\n",
         new.world.name(),
         new.lang.name(),
+        before_tests(new.lang),
     ))?;
     Ok(())
+}
+
+/// What is to be done before a project of this language can be built.
+fn before_tests(lang: Lang) -> &'static str {
+    match lang {
+        Lang::Rust | Lang::Go => "",
+        Lang::Python => "  python3 -m venv .venv && .venv/bin/pip install -r requirements.txt\n",
+    }
 }
 
 /// The files that are the same in each language.
@@ -65,6 +76,25 @@ fn sources(lang: Lang, world: WorldName) -> Vec<File> {
             let manifest = ("Cargo.toml", template!("rust/Cargo.toml"));
             vec![manifest, ("src/lib.rs", operator), (".gitignore", template!("rust/gitignore"))]
         }
+        Lang::Python => {
+            let (operator, test) = match world {
+                WorldName::Stateless => (template!("python/stateless.py"), template!("python/test_stateless.py")),
+                WorldName::Keyed => (template!("python/keyed.py"), template!("python/test_keyed.py")),
+                WorldName::Aggregate => (template!("python/aggregate.py"), template!("python/test_aggregate.py")),
+            };
+            let requirements = ("requirements.txt", template!("python/requirements.txt"));
+            let ignored = (".gitignore", template!("python/gitignore"));
+            vec![requirements, ("operator_name.py", operator), ("test_operator_name.py", test), ignored]
+        }
+        Lang::Go => {
+            let (operator, test) = match world {
+                WorldName::Stateless => (template!("go/stateless.go"), template!("go/stateless_test.go")),
+                WorldName::Keyed => (template!("go/keyed.go"), template!("go/keyed_test.go")),
+                WorldName::Aggregate => (template!("go/aggregate.go"), template!("go/aggregate_test.go")),
+            };
+            let module = ("go.mod", template!("go/go.mod"));
+            vec![module, ("main.go", operator), ("main_test.go", test), (".gitignore", template!("go/gitignore"))]
+        }
     }
 }
 
@@ -88,6 +118,8 @@ fn with_sdk(path: &str, text: &str, sdk: Option<&Path>) -> String {
             let path = toml::Value::from(sdk.to_string_lossy().into_owned());
             text.replace("tidewheel = \"0.1\"", &format!("tidewheel = {{ path = {path} }}"))
         }
+        "requirements.txt" => text.replace("tidewheel[build]", &format!("{}[build]", sdk.display())),
+        "go.mod" => format!("{text}\nreplace github.com/tidewheel/tidewheel/sdk/go => {:?}\n", sdk.to_string_lossy()),
         _ => text.to_owned(),
     }
 }
@@ -126,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_sdk_is_the_published_one_or_that_of_a_checkout() {
-        for lang in [Lang::Rust] {
+        for lang in [Lang::Rust, Lang::Python, Lang::Go] {
             let files = sources(lang, WorldName::Keyed);
             let place = Path::new("a/b");
             let changed = files.iter().filter(|(path, text)| with_sdk(path, text, Some(place)) != *text);

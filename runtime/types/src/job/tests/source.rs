@@ -14,7 +14,7 @@ fn source(line: &str) -> SourceSpec {
 fn event_times_may_come_from_a_component() {
     let plain = source("event-time = { component = 'times.wasm' }");
     let limits = LimitsSpec::default();
-    let expected = ComponentSpec { path: "times.wasm".to_owned(), config: json!({}), limits };
+    let expected = ComponentSpec { path: "times.wasm".to_owned(), config: json!({}), limits, grants: Vec::new() };
     assert_eq!(plain.event_time, Some(EventTimeSpec::Component(expected)));
     assert_eq!(plain.watermark, WatermarkSpec::default());
 
