@@ -3,6 +3,7 @@ package tidewheel
 import (
 	"bytes"
 	"encoding"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -177,6 +178,9 @@ func fixedCodec[T any]() (*codec[T], error) {
 	default:
 		return nil, fmt.Errorf("format fixed is for numbers, not for %v", of)
 	}
+	if of.Size() == 8 && isLittleEndian {
+		return fixed8Codec[T](), nil
+	}
 	size := int(of.Size())
 	return &codec[T]{
 		name:   "fixed",
@@ -195,6 +199,24 @@ func fixedCodec[T any]() (*codec[T], error) {
 			return to, nil
 		},
 	}, nil
+}
+
+// fixed8Codec is that of a number of eight bytes, which most are.
+func fixed8Codec[T any]() *codec[T] {
+	return &codec[T]{
+		name:   "fixed",
+		schema: schemaOf(reflect.TypeFor[T]()),
+		decode: func(bytes []byte) (value T, err error) {
+			if len(bytes) != 8 {
+				return value, notValid("fixed", fmt.Errorf("%d bytes are not those of the number", len(bytes)))
+			}
+			bits := binary.LittleEndian.Uint64(bytes)
+			return as[T](&bits), nil
+		},
+		append: func(to []byte, value T) ([]byte, error) {
+			return binary.LittleEndian.AppendUint64(to, as[uint64](&value)), nil
+		},
+	}
 }
 
 // isLittleEndian says whether this machine keeps numbers as the format does. WebAssembly does; it is only a test that

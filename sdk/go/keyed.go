@@ -62,8 +62,10 @@ func (d *declared) eachRecord(
 		first, end := c.batch.records(group)
 		for index := first; index < end; index++ {
 			position := c.beginRecord(index, group)
-			for _, field := range d.fields {
-				field.beginRecord()
+			if index > first {
+				for _, field := range d.fields {
+					field.beginRecord()
+				}
 			}
 			if err := process(index, group); err != nil {
 				if asFailure(err) != nil {

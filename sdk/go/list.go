@@ -107,7 +107,7 @@ func (l *List[T]) declare(format string) (contract.State, error) {
 
 func (l *List[T]) bind(call *call, place place) { l.call, l.place = call, place }
 
-func (l *List[T]) beginGroup(group int) { l.group, l.now = group, listState{} }
+func (l *List[T]) beginGroup(group int) { l.group, l.now, l.before = group, listState{}, listState{} }
 func (l *List[T]) beginRecord()         { l.before = l.now }
 func (l *List[T]) undoRecord()          { l.now = l.before }
 

@@ -233,7 +233,7 @@ func (m *Map[K, V]) declare(format string) (contract.State, error) {
 }
 
 func (m *Map[K, V]) bind(call *call, place place) { m.call, m.place = call, place }
-func (m *Map[K, V]) beginGroup(group int)         { m.group = group }
+func (m *Map[K, V]) beginGroup(group int)         { m.group = group; m.log.beginRecord() }
 func (m *Map[K, V]) beginRecord()                 { m.log.beginRecord() }
 func (m *Map[K, V]) undoRecord()                  { m.log.undoRecord() }
 func (m *Map[K, V]) endGroup()                    {}

@@ -17,6 +17,9 @@ func postcardCodec[T any]() (*codec[T], error) {
 	if err := postcardHolds(of, nil); err != nil {
 		return nil, err
 	}
+	if of.Kind() == reflect.Uint64 {
+		return countCodec[T](), nil
+	}
 	return &codec[T]{
 		name:   "postcard",
 		schema: schemaOf(of),
@@ -34,6 +37,26 @@ func postcardCodec[T any]() (*codec[T], error) {
 			return appendPostcard(to, reflect.ValueOf(&value).Elem()), nil
 		},
 	}, nil
+}
+
+// countCodec is that of a uint64, of which most counters are: without reflection.
+func countCodec[T any]() *codec[T] {
+	return &codec[T]{
+		name:   "postcard",
+		schema: schemaOf(reflect.TypeFor[T]()),
+		decode: func(bytes []byte) (value T, err error) {
+			reader := postcardReader{bytes}
+			number, err := reader.uvarint()
+			if err == nil && len(reader.rest) > 0 {
+				err = fmt.Errorf("%d bytes after the end of the value", len(reader.rest))
+			}
+			if err != nil {
+				return value, notValid("postcard", err)
+			}
+			return as[T](&number), nil
+		},
+		append: func(to []byte, value T) ([]byte, error) { return binary.AppendUvarint(to, as[uint64](&value)), nil },
+	}
 }
 
 // postcardHolds refuses types that the format cannot hold; within are the structs they are in.

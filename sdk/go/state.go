@@ -8,8 +8,8 @@ import (
 )
 
 // stateField is a field whose content belongs to the key at hand and is kept by the host. It is told when a group begins
-// (from then on it is about that group's key), when a record begins, and when a record was rejected; at the end of the
-// group it hands over what changed.
+// (from then on it is about that group's key, and its first record has begun), when another record begins, and when a record
+// was rejected; at the end of the group it hands over what changed.
 type stateField interface {
 	// declare says what the state is, but for what its tag says.
 	declare(format string) (contract.State, error)

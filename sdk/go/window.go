@@ -165,9 +165,6 @@ func (w *windows[In, Out]) one(group int, earlier []*batch) error {
 	}
 	first, end := c.batch.records(group)
 	position := c.beginRecord(first, group)
-	for _, field := range w.current.fields {
-		field.beginRecord()
-	}
 	var records []Record[In]
 	for _, part := range earlier {
 		for index := range part.len {

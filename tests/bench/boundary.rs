@@ -153,7 +153,7 @@ impl Crossing {
 }
 
 /// The time this thread has spent on a processor.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts the time of threads");
     let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.expect("the first number is the time on a processor"))

@@ -100,7 +100,7 @@ fn fault(command: &str) -> Option<String> {
     let (known, more) = match words.as_slice() {
         ["cargo", "xtask", _, ..] | ["tidewheel", "state" | "dead-letters", _, ..] => words.split_at(3),
         ["tidewheel", _, ..] => words.split_at(2),
-        ["cargo", "build" | "test" | "fmt" | "clippy", ..] => return None,
+        ["cargo", "build" | "run" | "test" | "fmt" | "clippy", ..] => return None,
         _ => return Some(format!("`{command}` is no command that these tests know")),
     };
     let Some(help) = help(known) else { return Some(format!("`{}` does not exist", known.join(" "))) };
