@@ -210,7 +210,7 @@ fn an_error_that_ends_the_job_fails_the_case_alone() {
     let component = guest("trap").display().to_string();
     let ended = run(folder.path(), &["test", "--component", &component]);
     let said = "./tests/a.toml: failed
-  operator \"trap\": the component failed in process (code 1): cannot go on
+  operator \"trap\": `process` failed: cannot go on (code 1)
 ./tests/b.toml: ok (1 step)
 ";
     assert_eq!((ended.stdout.as_str(), ended.code), (said, 1), "{}", ended.stderr);
@@ -221,7 +221,7 @@ fn an_error_that_ends_the_job_fails_the_case_alone() {
         (json.code, reports[0]["passed"].as_bool(), reports[1]["passed"].as_bool()),
         (1, Some(false), Some(true))
     );
-    assert!(reports[0]["error"].as_str().unwrap().ends_with("cannot go on"), "{reports}");
+    assert!(reports[0]["error"].as_str().unwrap().ends_with("cannot go on (code 1)"), "{reports}");
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn check_new(name: &str, lang: &str, world: &str, unit_tests: &[&str], results: 
         command.args(arguments);
         in_folder(command, &project).output().expect("the program starts")
     };
-    assert_eq!(succeeds(run(&["test"])), format!("./tests/orders.toml: ok ({} steps)\n", steps(&project)));
+    let said = succeeds(run(&["test"]));
+    assert!(said.starts_with(&format!("./tests/orders.toml: ok ({} step", steps(&project))), "{said}");
     let mut lines: Vec<String> = succeeds(run(&["run", "job.toml", "--quiet"])).lines().map(str::to_owned).collect();
     lines.sort_unstable();
     assert_eq!(lines, results);

@@ -168,9 +168,11 @@ impl Session<'_> {
             let what = if was_running { "goes on with what is new" } else { "runs" };
             terminal::say(&format!("the job {what}, {seconds:.1} s after the edit was seen"));
         } else if let Some(before) = before.filter(|_| was_running) {
-            terminal::say("the job does not start with what is new: it goes on as it was");
             self.current = Some(before.clone());
-            self.start(&before)?;
+            match self.start(&before)? {
+                true => terminal::say("the job does not start with what is new: it goes on as it was"),
+                false => terminal::say("waiting for an edit"),
+            }
         } else {
             terminal::say("waiting for an edit");
         }
