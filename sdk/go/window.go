@@ -35,6 +35,8 @@ func NewWindow[In, Out any](operator WindowProcessor[In, Out]) (*Adapter, error)
 	w := &windows[In, Out]{current: current, in: in, out: out, call: adapter.call, inParts: settings.inParts}
 	w.addParts()
 	adapter.describe = described(in, out, current.declared, &settings)
+	// World keyed does not say so.
+	adapter.describe.Options = []contract.Pair{{Name: "window", Value: "required"}}
 	opened := adapter.open
 	adapter.open = func(config Config) error {
 		err := opened(config)

@@ -188,10 +188,12 @@ impl Logic for Changing {
     /// Forgets what is past its time.
     fn fire(&mut self, at: &Moment, _: &mut Outputs) -> Result<Flow, EngineError> {
         self.memory.set_time(at);
-        match self.memory.read_due(at.watermark.0)? {
-            Some(piece) => self.memory.forget_due(piece).map(|()| Flow::More),
-            None => Ok(Flow::Done),
-        }
+        let Some(piece) = self.memory.read_due(at.watermark.0)? else { return Ok(Flow::Done) };
+        let within = self.within();
+        // A timer may be of before a savepoint, when a record was remembered for less.
+        let until = |value: &[u8]| Some(Last::decode(value, true)?.time.saturating_add(within? - 1));
+        self.memory.forget_due(piece, |value| until(value).filter(|&until| until > at.watermark.0))?;
+        Ok(Flow::More)
     }
 
     fn command(&mut self, command: &Command, at: &Moment) -> Result<Flow, EngineError> {

@@ -138,7 +138,7 @@ impl Logic for KeepingLatest {
             }
         }
         outputs.emit(0, at.epoch, output);
-        self.memory.forget_due(piece)?;
+        self.memory.forget_due(piece, |_| None)?;
         Ok(Flow::More)
     }
 

@@ -99,11 +99,22 @@ impl Memory {
         read
     }
 
-    /// Forgets the values of a piece that [`read_due`](Self::read_due) gave.
-    pub(super) fn forget_due(&mut self, piece: Range<usize>) -> Result<(), EngineError> {
+    /// Forgets the values of a piece that [`read_due`](Self::read_due) gave, but for those that `later` has a time for:
+    /// they are remembered until then.
+    pub(super) fn forget_due(
+        &mut self,
+        piece: Range<usize>,
+        later: impl Fn(&[u8]) -> Option<i64>,
+    ) -> Result<(), EngineError> {
         let due = std::mem::take(&mut self.due);
         self.done = piece.end;
-        let written = self.write(piece.enumerate().map(|(place, timer)| (place, due.key(timer), Write::Delete)));
+        let times = piece.clone().enumerate().map(|(place, _)| self.cells.get(place).and_then(&later));
+        let times: Vec<Option<i64>> = times.collect();
+        let of_piece = || piece.clone().zip(&times).enumerate();
+        let over = of_piece().filter(|(_, (_, time))| time.is_none());
+        let written = self.write(over.map(|(place, (timer, _))| (place, due.key(timer), Write::Delete)));
+        let kept = of_piece().filter_map(|(_, (timer, time))| time.map(|time| (due.key(timer), Some(time))));
+        self.set_timers(kept);
         self.due = due;
         written
     }

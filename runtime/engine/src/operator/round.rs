@@ -6,7 +6,7 @@ use std::ops::Range;
 use tidewheel_state::{DueTimers, Timers};
 
 /// Timers that are dropped at once.
-const DROPPED_MAX: usize = 4096;
+pub(super) const DROPPED_MAX: usize = 4096;
 
 /// A round: what is due, at most one of each key and namespace, and how much of it has fired.
 #[derive(Default)]

@@ -60,8 +60,15 @@ impl SourceComponent {
     }
 }
 
-/// How far the records and marks of a call bring their split.
+/// How far the records and marks of a call bring their split. A record that is put aside does not: its time may be what is
+/// wrong with it.
 fn reached_by(output: &Output, from: &Piece<'_>) -> Reached {
     let time = |record| output.time(record).unwrap_or_else(|| from.time(output.source(record) as usize));
-    Reached { largest: (0..output.len()).map(time).max(), marked: output.marks().map(|mark| mark.time).max() }
+    Reached {
+        largest: (0..output.len())
+            .filter(|&record| output.outputs().get(record).is_none_or(|&output| output == 0))
+            .map(time)
+            .max(),
+        marked: output.marks().map(|mark| mark.time).max(),
+    }
 }

@@ -1,9 +1,12 @@
 //! Windows that fire early, by processing time.
 
-use crate::common::{Parts, TestJob, sorted, wait_until};
+use crate::common::{Parts, TIMEOUT, TestJob, durability, sorted, wait_until};
 use crate::windows::{COMPONENTS, Input, records_in};
+use tidewheel_checkpoint::Store;
+use tidewheel_checkpoint::savepoint::Savepoint;
 use tidewheel_connectors::memory::MemorySource;
-use tidewheel_engine::{Clock, JobOptions, ManualClock};
+use tidewheel_engine::{After, Clock, JobOptions, ManualClock, StartFrom};
+use tidewheel_state::BackendKind;
 
 /// Sliding windows show what they have before they end: all of it, or each what it has not shown yet.
 #[test]
@@ -50,6 +53,41 @@ fn overlapping_windows_fire_early() {
         });
         expected.sort();
         assert_eq!(sorted(out.committed()), expected, "{component}: {panes}");
+    }
+}
+
+/// What is drained has fired for good: nothing is left of what would have it fire early.
+#[test]
+fn a_drained_savepoint_has_no_timers() {
+    for component in COMPONENTS {
+        let text = format!(
+            "[sources.numbers]\nconnector = 'numbers'\n\
+             [operators.sums]\ncomponent = '{component}.wasm'\ninput = 'numbers'\nkey = {{ bytes = '0..1' }}\n\
+             window = {{ tumbling = '1h', trigger = {{ early = '10s' }} }}\n\
+             [sinks.out]\nconnector = 'out'\ninput = 'sums'\n"
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        let (numbers, clock) = (MemorySource::new(1), ManualClock::at(5_000));
+        let (job, out) = TestJob::new(&text).source("numbers", &numbers).sink("out");
+        let options = JobOptions {
+            state: (BackendKind::Memory, folder.path().join("state")),
+            durability: Some(durability(folder.path(), StartFrom::Nothing)),
+            clock: Clock::Manual(clock.clone()),
+            ..JobOptions::workers(2)
+        };
+        let job = job.start_with(options);
+        let records = [(0, 1), (1, 2)].map(|(key, number)| Input { key, time: 100, number, gap: 1 }.record());
+        numbers.split(0).push(records);
+        wait_until("they are processed", || records_in(&job) >= 2);
+        let url = folder.path().join("savepoint").to_string_lossy().into_owned();
+        let done = job.control().snapshot(Some(url.clone()), After::Stop { drain: true });
+        done.recv_timeout(TIMEOUT).expect("an answer").expect("a savepoint");
+        job.wait();
+        assert_eq!(out.committed().len(), 2, "{component}: the windows have fired");
+        let savepoint = Savepoint::open(&Store::open(&url, folder.path()).expect("a store")).expect("it is complete");
+        let mut rows = savepoint.rows("sums", 0..u16::MAX);
+        let row = rows.next().expect("its files are as they were written");
+        assert!(row.is_none(), "{component}: timers are rows, as values are: {row:?}");
     }
 }
 

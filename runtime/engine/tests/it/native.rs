@@ -227,6 +227,24 @@ fn what_is_remembered_outlives_the_job() {
     assert_eq!(told, ["a4"], "an hour after 1 is over, and not one after 2");
 }
 
+/// The timers of before the savepoint would forget them sooner.
+#[test]
+fn keys_are_remembered_for_longer_than_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = MemorySource::new(1);
+    let record = |time: i64, value: &str| MemoryRecord::new(time, "", value);
+    let run = |within: &str, records: &[MemoryRecord], taken, origin| {
+        let what = format!("deduplicate = {{ keep = 'first', within = '{within}' }}");
+        run_to_savepoint(folder.path(), &what, &source, (records, taken), origin)
+    };
+    let (origin, told) = run("10ms", &[record(1, "a1"), record(2, "b1")], 2, (StartFrom::Nothing, 1));
+    assert_eq!(told, ["a1", "b1"]);
+    let (origin, told) = run("1h", &[record(50, "c1")], 1, (origin, 1));
+    assert_eq!(told, ["c1"], "the watermark is past 10");
+    let (_, told) = run("1h", &[record(100, "a2"), record(100, "d1"), record(3_600_001, "a3")], 2, (origin, 2));
+    assert_eq!(told, ["a3", "d1"]);
+}
+
 #[test]
 fn the_latest_of_a_time_that_is_not_over_outlives_the_job() {
     let folder = tempfile::tempdir().expect("a folder");

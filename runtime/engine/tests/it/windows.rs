@@ -447,6 +447,26 @@ proptest! {
     }
 }
 
+/// The timers of before the savepoint would forget a window sooner.
+#[test]
+fn windows_are_kept_for_longer_than_before() {
+    for (component, kind) in COMPONENTS.into_iter().flat_map(|of| {
+        [Kind::Tumbling { size: 10, offset: 0 }, Kind::Sliding { size: 10, slide: 5, offset: 0 }].map(|kind| (of, kind))
+    }) {
+        let windows =
+            |lateness| Windows { kind, lateness, trigger: Trigger::AtEnd, discards: false, by_the_clock: false };
+        let input = |time, number| Input { key: 0, time, number, gap: 1 };
+        let reads = [vec![input(6, 1), input(12, 2)], vec![input(30, 4)], vec![input(7, 8), input(31, 16)]];
+        let mut job = WindowJob::new(component, windows(5), 0);
+        let savepoint = job.run(&reads[..1], 1, (Some(StartFrom::Nothing), true));
+        job.text = WindowJob::new(component, windows(50), 0).text;
+        job.run(&reads[1..], 2, (Some(savepoint), false));
+        // No record is later than the first lateness before the savepoint.
+        let (results, late) = expected(windows(50), &reads, 0);
+        assert_eq!((sorted(job.results), sorted(job.late)), (results, late), "{component}: {kind:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 

@@ -82,7 +82,8 @@ class Declared:
             outputs=[_port(name, codec) for name, codec in outputs.items()],
             states=[state.declare() for state in self.states] + self._own_states(),
             timers=[TimerDecl(name, timer.clock) for name, timer in (self.timers or self.own_timers).items()],
-            options=[],
+            # World `keyed` does not say so.
+            options=[("window", "required")] if role.kind == "process_window" else [],
         )
 
     def _own_states(self) -> list[StateDecl]:

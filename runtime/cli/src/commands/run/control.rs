@@ -46,6 +46,8 @@ pub(super) struct Control {
     state: Mutex<State>,
     /// The phase is another, or somebody wants the job to stop.
     changed: Condvar,
+    /// Whose turn it is to change a rate.
+    rate_turn: Mutex<()>,
 }
 
 struct State {
@@ -121,7 +123,7 @@ impl Control {
             stoppers: 0,
             has_stopped: false,
         };
-        Control { facts, state: Mutex::new(state), changed: Condvar::new() }
+        Control { facts, state: Mutex::new(state), changed: Condvar::new(), rate_turn: Mutex::new(()) }
     }
 
     /// An attempt begins with these processes; of the first, `ask` is the way to it.
@@ -362,6 +364,8 @@ impl JobApi for Control {
     }
 
     fn rate(&self, rate: RateRequest) -> Result<SourceRate, ApiError> {
+        // One after the other: what is noted last is what the worker was told last.
+        let _turn = self.rate_turn.lock().unwrap_or_else(PoisonError::into_inner);
         let set: SourceRate = self.ask_worker(Question::Rate(rate), Some(ANSWER_MAX))?;
         self.lock().rates.insert(set.source.clone(), set.clone());
         Ok(set)

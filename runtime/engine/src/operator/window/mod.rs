@@ -28,6 +28,7 @@ mod tumbling;
 
 use super::function::FunctionTask;
 use super::group::Grouping;
+use super::round::DROPPED_MAX;
 use super::task_state::TaskState;
 use crate::error::EngineError;
 use crate::inbox::Arrived;
@@ -54,10 +55,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidewheel_state::DueTimers;
-use tidewheel_types::Batch;
 use tidewheel_types::description::TimerClock;
 use tidewheel_types::job::{Panes, Trigger, WindowAssigner, WindowClock, WindowSpec};
 use tidewheel_types::keyed_state::StateIndex;
+use tidewheel_types::{Batch, Watermark};
 use tumbling::Tumbling;
 
 /// Fewest records that are assigned at once where many windows fire in between.
@@ -293,6 +294,15 @@ impl Logic for Window {
 }
 
 impl Window {
+    /// Behind the end of the input no window fires early any more: drops some of the timers that would have them do so.
+    fn drop_early_timers(&mut self, at: &Moment) -> Flow {
+        if at.watermark != Watermark::MAX || self.clock != WindowClock::Event {
+            return Flow::Done;
+        }
+        self.task.state.timers_of(TimerClock::Processing).due_round(i64::MAX, DROPPED_MAX, &mut self.due);
+        if self.due.is_empty() { Flow::Done } else { Flow::More }
+    }
+
     /// Fires windows whose timers are due by `clock`, a piece of them.
     fn fire_due(&mut self, clock: TimerClock, at: &Moment, outputs: &mut Outputs) -> Result<Flow, EngineError> {
         if self.task.function.is_waiting() {
@@ -308,7 +318,7 @@ impl Window {
             let round_max = self.task.function.round_max();
             self.task.state.timers_of(clock).due_round(up_to, round_max, &mut self.due);
             if self.due.is_empty() {
-                return Ok(Flow::Done);
+                return Ok(self.drop_early_timers(at));
             }
             let due = Due { timers: &self.due, watermark, now };
             let noted = match is_early {

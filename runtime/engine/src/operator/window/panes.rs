@@ -39,7 +39,8 @@ impl KeyPanes {
     pub(super) fn next_time(&self, time: i64, windows: Aligned, lateness_ms: i64) -> Option<i64> {
         let next_end = |&pane: &i64| {
             let start = windows.first_start_ending_after(pane, time.saturating_add(1))?;
-            Some(windows.end_of(start) - 1)
+            // At the end of time all ends are one, which has been met then.
+            Some(windows.end_of(start) - 1).filter(|&end| end > time)
         };
         // The first pane whose windows have not all ended yet has the earliest end.
         let end = self.panes.iter().find_map(next_end);
@@ -73,7 +74,7 @@ pub(super) fn cleanup_time(pane: i64, windows: Aligned, lateness_ms: i64) -> Opt
 mod tests {
     use super::{Aligned, KeyPanes};
     use proptest::collection::btree_set;
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     proptest! {
         #[test]
@@ -84,6 +85,22 @@ mod tests {
             prop_assert_eq!(KeyPanes::decode(&bytes), Some(panes));
             bytes.push(0);
             prop_assert_eq!(KeyPanes::decode(&bytes), None);
+        }
+
+        /// At the end of time, where the ends of windows are cut off, there is an end of it.
+        #[test]
+        fn each_time_is_later(
+            before in 0i64..60, size in 1i64..30, slide in 1i64..30, lateness in 0i64..20,
+        ) {
+            let windows = Aligned::sliding(size, slide, 0);
+            let mut key = KeyPanes::default();
+            key.add(windows.pane_of(i64::MAX - before));
+            let mut time = i64::MAX - 100;
+            while let Some(next) = key.next_time(time, windows, lateness) {
+                prop_assert!(next > time);
+                time = next;
+                key.drop_until(time, windows, lateness);
+            }
         }
 
         /// Going from one time to the next, every window that holds a pane is met at its end, and all panes are dropped.

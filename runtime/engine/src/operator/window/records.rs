@@ -180,9 +180,16 @@ impl Records {
         let key = |group| firing.key(range.start + group as usize);
         component_state::write(&mut task.function, &task.state.task, output, &key)?;
         let rejected = output.rejected().map(|(record, reason)| {
-            let window = self.given.window_of(record as usize);
-            let refused = Refused::of(&self.given.batch, record as usize, reason.to_owned());
-            Refused { origin: Origin::NONE, key: from.key(window), ..refused }
+            // The batch has neither keys nor origins: they are those of the windows.
+            let (batch, record) = (&self.given.batch, record as usize);
+            Refused {
+                origin: Origin::NONE,
+                time: Some(batch.times[record]),
+                key: from.key(self.given.window_of(record)),
+                value: batch.values.get(record),
+                within: Some((batch, record)),
+                reason: reason.to_owned(),
+            }
         });
         task.function.reject(rejected, at, outputs)?;
         task.function.emit(output, from, at, outputs);

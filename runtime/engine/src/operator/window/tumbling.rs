@@ -1,7 +1,7 @@
 //! Tumbling windows that fire at their end: one pane each, and a timer each.
 
 use super::aligned::Aligned;
-use super::assigner::{Assigned, Assigner, CLEANUP_SLOT, Came, Due, Piece, SLOT, forget_panes};
+use super::assigner::{Assigned, Assigner, CLEANUP_SLOT, Came, Due, Piece, SLOT, damaged, forget_panes};
 use super::firing::Firing;
 use super::open_window::Rules;
 use super::state::WindowState;
@@ -28,6 +28,13 @@ impl Tumbling {
     /// Whether a window goes when it fires.
     fn goes(&self) -> bool {
         self.rules.lateness_ms == 0 || self.rules.discards
+    }
+
+    /// When a window is to be forgotten for which that was to be at `time`, if it is later by the lateness of now: the one
+    /// before a savepoint may have been less.
+    fn later_cleanup(&self, start: i64, time: i64) -> Option<i64> {
+        let cleanup = self.max_timestamp(start).saturating_add(self.rules.lateness_ms);
+        (!self.goes() && cleanup > time).then_some(cleanup)
     }
 
     /// What becomes of a window's timers as it comes and goes.
@@ -92,14 +99,19 @@ impl Assigner for Tumbling {
 
     fn due(&mut self, due: &Due<'_>, state: &mut WindowState, firing: &mut Firing) -> Result<(), KeyedStateError> {
         let Due { timers: due, .. } = *due;
+        let mut later = Vec::new();
         for timer in 0..due.len() {
-            let start = window_start(due.namespaces.get(timer));
+            let start = window_start(due.namespaces.get(timer)).ok_or_else(damaged)?;
             let key = StateKey { namespace: &[], ..due.key(timer) };
             match due.slots[timer] {
-                CLEANUP_SLOT => forget_panes(state, key, [start])?,
+                CLEANUP_SLOT => match self.later_cleanup(start, due.times[timer]) {
+                    Some(time) => later.push((due.key(timer), TimerChange::Set { slot: CLEANUP_SLOT, time })),
+                    None => forget_panes(state, key, [start])?,
+                },
                 _ => firing.push(key, self.bounds(0, start), std::iter::once((start, self.goes()))),
             }
         }
+        state.timers_of(self.rules.clock).change(&mut later.into_iter());
         Ok(())
     }
 
