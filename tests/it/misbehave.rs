@@ -84,6 +84,17 @@ fn dead_letters_are_shown_and_become_input_again() {
     let refused = run(folder.path(), &["dead-letters", "retry", "bad", "--to", "bad"]);
     assert!(refused.code == 2 && refused.stderr.contains("give another folder with --to"), "{}", refused.stderr);
 
+    // An operator may have been given two records that are the same to the letter: neither is the other.
+    let letter = fs::read_to_string(folder.path().join("again/retry-1.jsonl")).unwrap();
+    let letter = letter.lines().next().unwrap();
+    fs::create_dir(folder.path().join("twins")).unwrap();
+    fs::write(folder.path().join("twins/part.jsonl"), format!("{letter}\n{letter}\n")).unwrap();
+    for records in [2, 0] {
+        let report =
+            succeeds(folder.path(), &["dead-letters", "retry", "twins", "--to", "twins-again", "--json"]).stdout;
+        assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["records"], records, "{report}");
+    }
+
     // What reads them gets what the operator got: this one takes any text.
     let again = "[sources.again]\nconnector = 'file'\npath = 'again/*.jsonl'\nformat = 'dead-letters'";
     let mended = job(PARITY, &guest("echo"), again, "['again']").replace("'parity', 'parity.odd'", "'parity'");

@@ -64,6 +64,12 @@ fn check_new(name: &str, lang: &str, world: &str, unit_tests: &[&str], results: 
         command.args(arguments);
         in_folder(command, &project).output().expect("the program starts")
     };
+    if lang != "python" {
+        // It takes long to build one in Python once more.
+        let mut command = tidewheel();
+        command.args(["build", name]);
+        succeeds(in_folder(command, folder.path()).output().expect("the program starts"));
+    }
     let said = succeeds(run(&["test"]));
     assert!(said.starts_with(&format!("./tests/orders.toml: ok ({} step", steps(&project))), "{said}");
     let mut lines: Vec<String> = succeeds(run(&["run", "job.toml", "--quiet"])).lines().map(str::to_owned).collect();

@@ -184,7 +184,7 @@ impl Workspace {
     pub fn compile(&self, toolchain: Toolchain, target_directory: &Path) -> Result<(), BuildError> {
         let mut cargo = toolchain.build();
         // The manifest is named, or cargo would look for one further up and find another.
-        cargo.arg("--manifest-path").arg(self.folder.join("Cargo.toml")).arg("--target-dir").arg(target_directory);
+        cargo.arg("--manifest-path").arg("Cargo.toml").arg("--target-dir").arg(target_directory);
         let status = cargo.current_dir(&self.folder).status().map_err(cannot_run("cargo"))?;
         if status.success() { Ok(()) } else { Err(failed("cargo build", &self.folder, status)) }
     }

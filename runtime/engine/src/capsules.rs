@@ -83,10 +83,16 @@ impl Capsules {
     }
 }
 
-/// Writes a file of a new name.
+/// Writes a file of a new name: behind the last that is there, since letters may name those that are gone.
 fn write_new(folder: &Path, operator: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
-    let mut number = 1u64;
+    let number_of = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let number = name.strip_prefix(operator)?.strip_prefix('-')?.strip_suffix(ENDING)?.strip_suffix('.')?;
+        number.parse::<u64>().ok()
+    };
+    let last = fs::read_dir(folder)?.flatten().filter_map(number_of).max();
+    let mut number = last.unwrap_or_default() + 1;
     loop {
         let path = folder.join(format!("{operator}-{number}.{ENDING}"));
         match File::create_new(&path) {
@@ -133,6 +139,6 @@ mod tests {
         let mut left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["notes.txt", "op-2.capsule", "op-3.capsule"]);
-        assert!(write_new(&path, "op", b"x").unwrap().ends_with("op-1.capsule"), "a free name");
+        assert!(write_new(&path, "op", b"x").unwrap().ends_with("op-4.capsule"), "a new name");
     }
 }

@@ -5,7 +5,7 @@ use crate::args::DeadLettersRetry;
 use crate::terminal;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -38,10 +38,13 @@ pub(super) fn execute(retry: &DeadLettersRetry) -> Result<()> {
     let mut there = letters_in(to)?;
     let mut letters: Vec<(Place, String)> = Vec::new();
     read(&retry.letters, |letter, line| {
-        match (letter.was_record(), there.insert(line.to_owned())) {
+        match (letter.was_record(), there.get_mut(line).filter(|times| **times > 0)) {
             (false, _) => report.left_out += 1,
-            (true, false) => report.already_there += 1,
-            (true, true) => letters.push((place(letter), line.to_owned())),
+            (true, Some(times)) => {
+                *times -= 1;
+                report.already_there += 1;
+            }
+            (true, None) => letters.push((place(letter), line.to_owned())),
         }
         Ok(())
     })?;
@@ -71,13 +74,14 @@ fn is_same(from: &Path, to: &Path) -> bool {
     }
 }
 
-/// The letters that are in files of the folder, as they are written there.
-fn letters_in(folder: &Path) -> Result<HashSet<String>> {
-    let mut lines = HashSet::new();
+/// The letters that are in files of the folder, as they are written there, and how often: of a record that an operator made
+/// several of, letters may be the same to the letter.
+fn letters_in(folder: &Path) -> Result<HashMap<String, usize>> {
+    let mut lines = HashMap::new();
     if folder.exists() {
         for path in files(folder)? {
             read_file(&path, |_, line| {
-                lines.insert(line.to_owned());
+                *lines.entry(line.to_owned()).or_default() += 1;
                 Ok(())
             })?;
         }
