@@ -204,8 +204,13 @@ impl Drop for Developing {
 
 impl Developing {
     fn start(folder: &Path) -> Developing {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with these paths in its environment.
+    fn start_with(folder: &Path, environment: &[(&str, &Path)]) -> Developing {
         let mut command = tidewheel();
-        command.args(["dev", "job.toml"]);
+        command.args(["dev", "job.toml"]).envs(environment.iter().copied());
         let stderr = fs::File::create(folder.join("stderr")).expect("a file");
         let child = in_folder(command, folder).stderr(stderr).stdout(Stdio::null()).spawn().expect("it starts");
         Developing { child, folder: folder.to_owned() }
@@ -335,7 +340,46 @@ fn a_job_goes_on_with_an_edited_operator_in_go() {
 
 #[test]
 fn a_job_goes_on_with_an_edited_operator_in_python() {
-    check_dev("python", "totals.py", "+ order.value.cents", "+ 1000 * order.value.cents");
+    let made = project("totals", "python", "keyed");
+    let (folder, cache) = (made.path().join("totals"), made.path().join("cache"));
+    let (source, helper) = (folder.join("totals.py"), folder.join("shop/prices.py"));
+    ["orders", "shop"].iter().for_each(|name| fs::create_dir(folder.join(name)).unwrap());
+    fs::write(folder.join("shop/__init__.py"), "").unwrap();
+    fs::write(&helper, "FACTOR = 1\n").unwrap();
+    edit(&source, "\n\n@dataclass\nclass Order", "\nfrom shop.prices import FACTOR\n\n@dataclass\nclass Order");
+    edit(&source, "+ order.value.cents", "+ FACTOR * order.value.cents");
+    fs::write(folder.join("job.toml"), LIVE).unwrap();
+    order(&folder, "1.jsonl", 250);
+    let developing = Developing::start_with(&folder, &[("XDG_CACHE_HOME", cache.as_path())]);
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":250}");
+
+    // What is no Python leaves the job as it is, and so does what fails when it is imported.
+    let text = fs::read_to_string(&source).unwrap();
+    let line = 1 + text.lines().position(|line| line.contains("+ FACTOR")).expect("it was written");
+    edit(&source, "+ FACTOR *", "+ FACTOR * *");
+    developing.wait_until_said(&format!("totals.py:{line}: invalid syntax\n"));
+    developing.wait_until_said("the job goes on as it was");
+    fs::write(&source, text.clone() + "nothing = undefined\n").unwrap();
+    developing.wait_until_said(&format!("'undefined' is not defined\n  at totals.py:{} in", 1 + text.lines().count()));
+
+    // An edit of what the operator imports makes it another one, with the same component around it.
+    order(&folder, "2.jsonl", 7);
+    fs::write(&helper, "FACTOR = 1000\n").unwrap();
+    fs::write(&source, &text).unwrap();
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":7250}");
+    developing.wait_until_said("the job goes on with what is new");
+    let said = developing.said();
+    assert_eq!(said.matches("making what runs operators of world keyed in Python").count(), 1, "{said}");
+    let runners: Vec<_> = fs::read_dir(cache.join("tidewheel/runners")).unwrap().flatten().collect();
+    assert_eq!(runners.len(), 1, "{runners:?}");
+    let component = fs::read(folder.join(".tidewheel/dev-live/built/totals.wasm")).unwrap();
+    assert!(component.starts_with(&fs::read(runners[0].path()).unwrap()), "it is the runner, and the sources");
+
+    // What the runner does not have is told, and works.
+    order(&folder, "3.jsonl", 1);
+    fs::write(&helper, "import os\nFACTOR = len(os.sep)\n").unwrap();
+    developing.wait_until_said("shop/prices.py imports os: each edit makes the whole of totals.wasm");
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":7251}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Makes components of operators' sources, with the toolchain of their language.
 //!
-//! [`Project`] tells what language a folder is and builds it; [`rust`], [`go`], [`python`], [`javascript`] and [`c`] have what
-//! each language needs beyond that. Most compilers make core modules, which [`component`] makes components of. A toolchain that
-//! is missing is an error that names the commands which install it; nothing is installed here.
+//! [`Project`] tells what language a folder is and builds it; [`rust`], [`go`], [`python`], [`javascript`] and [`c`] have
+//! what each language needs beyond that; [`Runners`] save most of the work for an operator in Python that is being edited.
+//! Most compilers make core modules, which [`component`] makes components of. A toolchain that is missing is an error that
+//! names the commands which install it; nothing is installed here.
 
 mod error;
 mod output;
+mod runner;
 
 pub mod c;
 pub mod component;
@@ -18,3 +20,4 @@ pub mod rust;
 pub use error::BuildError;
 pub use output::{Built, place};
 pub use project::{Language, Project};
+pub use runner::Runners;

@@ -5,11 +5,13 @@
 //! what operators import. `count_words.py` becomes `count-words.wasm`.
 
 use crate::component::CONTRACT;
+use crate::runner::Scripts;
 use crate::rust::{cannot_run, failed};
 use crate::{BuildError, Built, place};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 
 /// The release of `componentize-py` that components are made with.
 pub const COMPONENTIZE_PY: &str = "0.25.1";
@@ -81,21 +83,38 @@ impl Toolchain {
     /// # Errors
     /// When none can be made of it; what is wrong is said on stderr.
     pub fn component(&self, operator: &Operator) -> Result<Vec<u8>, BuildError> {
-        let scratch = tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?;
-        let contract = scratch.path().join("operator.wit");
-        fs::write(&contract, CONTRACT).map_err(cannot("write", &contract))?;
-        let component = scratch.path().join("component.wasm");
+        let folder = operator.module.parent().unwrap_or(Path::new(""));
+        self.make(folder, |build| _ = build.arg(&operator.module))
+    }
+
+    /// The component that runs operators of a world whose sources are attached to it.
+    pub(crate) fn runner(&self, world: &str, folder: &Path) -> Result<Vec<u8>, BuildError> {
+        self.make(folder, |build| _ = build.args(["--runner", world]))
+    }
+
+    /// What a runner needs to know of the operators in a folder.
+    pub(crate) fn scripts(&self, folder: &Path) -> Result<Scripts, BuildError> {
+        let contract = Contract::unpack()?;
         let mut build = self.command();
-        build
-            .args(["-m", BUILD])
-            .arg(&operator.module)
-            .arg("--wit")
-            .arg(scratch.path())
-            .arg("--output")
-            .arg(&component);
+        build.args(["-m", BUILD, "--scripts"]).arg(folder).arg("--wit").arg(contract.folder());
+        let output = build.stderr(Stdio::inherit()).output().map_err(cannot_run(&self.python))?;
+        if !output.status.success() {
+            return Err(failed(BUILD, folder, output.status));
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| BuildError::Answer { program: BUILD.to_owned(), reason: error.to_string() })
+    }
+
+    /// Has a component made, of what `say` adds to the command, in behalf of a folder.
+    fn make(&self, folder: &Path, say: impl FnOnce(&mut Command)) -> Result<Vec<u8>, BuildError> {
+        let contract = Contract::unpack()?;
+        let component = contract.folder().join("component.wasm");
+        let mut build = self.command();
+        build.args(["-m", BUILD]).arg("--wit").arg(contract.folder()).arg("--output").arg(&component);
+        say(&mut build);
         let status = build.status().map_err(cannot_run(&self.python))?;
         if !status.success() {
-            return Err(failed(BUILD, operator.module.parent().unwrap_or(Path::new("")), status));
+            return Err(failed(BUILD, folder, status));
         }
         fs::read(&component).map_err(cannot("read", &component))
     }
@@ -109,6 +128,22 @@ impl Toolchain {
             command.env("PYTHONPATH", sdk);
         }
         command
+    }
+}
+
+/// A folder with the contract, where the SDK looks for it.
+struct Contract(TempDir);
+
+impl Contract {
+    fn unpack() -> Result<Contract, BuildError> {
+        let scratch = tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?;
+        let contract = scratch.path().join("operator.wit");
+        fs::write(&contract, CONTRACT).map_err(cannot("write", &contract))?;
+        Ok(Contract(scratch))
+    }
+
+    fn folder(&self) -> &Path {
+        self.0.path()
     }
 }
 
@@ -126,18 +161,23 @@ pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError>
     let toolchain = Toolchain::find(folder)?;
     let operators = toolchain.operators(folder)?;
     if operators.is_empty() {
-        let fix = "give a class at the top of a module one of the SDK's decorators, such as @keyed";
-        return Err(BuildError::Nothing { folder: folder.to_owned(), fix });
+        return Err(nothing(folder));
     }
     operators.iter().map(|operator| place(&toolchain.component(operator)?, out, &operator.name)).collect()
 }
 
+/// The error of a folder without operators.
+pub(crate) fn nothing(folder: &Path) -> BuildError {
+    let fix = "give a class at the top of a module one of the SDK's decorators, such as @keyed";
+    BuildError::Nothing { folder: folder.to_owned(), fix }
+}
+
 /// The name of a module's component: words of a module's name have a `_` between them, those of a component's a `-`.
-fn name(module: &str) -> String {
+pub(crate) fn name(module: &str) -> String {
     module.replace('_', "-")
 }
 
-fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
+pub(crate) fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
     let path = path.to_owned();
     move |source| BuildError::File { doing, path, source }
 }

@@ -11,6 +11,7 @@ use crate::host::HostState;
 use crate::instance::{Functions, Instance, InstanceSettings};
 use crate::lines::Lines;
 use crate::runtime::Runtime;
+use crate::script::Script;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -33,6 +34,8 @@ struct Inner {
     /// Where it was loaded from, if that is a file.
     path: Option<PathBuf>,
     lines: Lines,
+    /// The operator's source, if the component takes it when it starts.
+    script: Option<Script>,
 }
 
 /// What is known of a component once it has been checked. Kept with the compiled code.
@@ -67,32 +70,48 @@ impl Component {
         if !Parser::is_component(bytes) {
             return Err(GuestError::NotWebAssembly { component: component() });
         }
+        let (compiled, script) = Script::split(name, bytes)?;
         let digest = digest_of(bytes);
-        let cached = runtime.cache().and_then(|cache| cache.load(runtime.engine(), &digest));
-        let (pre, facts) = match cached {
-            Some((compiled, facts)) => {
-                // It was made by a version of this host that may have known fewer rules.
-                Self::check_description(name, &facts.description, facts.world)?;
-                (imports::link(&runtime, name, &compiled)?, facts)
-            }
-            None => {
-                let compiled = wasmtime::component::Component::from_binary(runtime.engine(), bytes)
-                    .map_err(|error| GuestError::Invalid { component: component(), reason: format!("{error:#}") })?;
-                let (world, interface) = check::world(&runtime, name, &compiled)?;
-                let imports = imports::check(&runtime, name, &compiled, world)?;
-                let pre = imports::link(&runtime, name, &compiled)?;
-                let description = Self::describe(&runtime, name, &pre, world, &interface)?;
-                let has_function_names = has_function_names(bytes);
-                let facts = Facts { world, interface, imports, description, has_function_names };
-                if let Some(cache) = runtime.cache() {
-                    cache.store(&digest, &compiled, &facts);
-                }
-                (pre, facts)
-            }
-        };
+        // Code with a script may be another thing to the checks than the same without, so it is not kept as that.
+        let key = if script.is_some() { digest_of(compiled) + "-script" } else { digest.clone() };
+        let (pre, facts) = Self::compile(&runtime, name, compiled, &key, script.as_ref())?;
         let (size_bytes, path) = (bytes.len(), path.map(Path::to_owned));
-        let lines = Lines::of(bytes);
-        Ok(Component(Arc::new(Inner { runtime, pre, facts, digest, size_bytes, path, lines })))
+        let lines = Lines::of(compiled);
+        Ok(Component(Arc::new(Inner { runtime, pre, facts, digest, size_bytes, path, lines, script })))
+    }
+
+    /// Compiles and checks a component, or takes what is kept of that under `key`.
+    fn compile(
+        runtime: &Runtime,
+        name: &str,
+        bytes: &[u8],
+        key: &str,
+        script: Option<&Script>,
+    ) -> Result<(InstancePre<HostState>, Facts), GuestError> {
+        if let Some((compiled, mut facts)) = runtime.cache().and_then(|cache| cache.load(runtime.engine(), key)) {
+            let pre = imports::link(runtime, name, &compiled)?;
+            match script {
+                // What was kept is the description of another script.
+                Some(_) => {
+                    facts.description = Self::describe(runtime, name, &pre, &facts.interface, facts.world, script)?
+                }
+                // It was made by a version of this host that may have known fewer rules.
+                None => Self::check_description(name, &facts.description, facts.world)?,
+            }
+            return Ok((pre, facts));
+        }
+        let compiled = wasmtime::component::Component::from_binary(runtime.engine(), bytes)
+            .map_err(|error| GuestError::Invalid { component: name.to_owned(), reason: format!("{error:#}") })?;
+        let (world, interface) = check::world(runtime, name, &compiled)?;
+        let imports = imports::check(runtime, name, &compiled, world)?;
+        let pre = imports::link(runtime, name, &compiled)?;
+        let description = Self::describe(runtime, name, &pre, &interface, world, script)?;
+        let has_function_names = has_function_names(bytes);
+        let facts = Facts { world, interface, imports, description, has_function_names };
+        if let Some(cache) = runtime.cache() {
+            cache.store(key, &compiled, &facts);
+        }
+        Ok((pre, facts))
     }
 
     /// Makes an instance that serves for nothing but to check the functions' types and to call `describe`.
@@ -100,13 +119,18 @@ impl Component {
         runtime: &Runtime,
         name: &str,
         pre: &InstancePre<HostState>,
-        world: World,
         interface: &str,
+        world: World,
+        script: Option<&Script>,
     ) -> Result<Description, GuestError> {
         let settings = InstanceSettings { operator: name.to_owned(), ..InstanceSettings::default() };
         let mut store = settings.store(runtime, &[], false);
         let _in_flight = runtime.ticker().call();
         let instance = pre.instantiate(&mut store).map_err(|error| settings.trapped(&error, "start", &mut store))?;
+        if let Some(script) = script {
+            script.load(&mut store, &instance, name, &settings)?;
+            settings.restart_deadline(&mut store);
+        }
         Functions::find(&mut store, &instance, name, interface, world)?;
         let describe = Functions::describe(&mut store, &instance, name, interface)?;
         let called = describe.call(&mut store, ());
@@ -174,6 +198,10 @@ impl Component {
 
     pub(crate) fn pre(&self) -> &InstancePre<HostState> {
         &self.0.pre
+    }
+
+    pub(crate) fn script(&self) -> Option<&Script> {
+        self.0.script.as_ref()
     }
 
     pub(crate) fn facts(&self) -> &Facts {

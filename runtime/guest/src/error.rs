@@ -145,6 +145,15 @@ pub enum GuestError {
         problem: String,
     },
 
+    /// A script that its component cannot take.
+    #[error("{component}: {reason}")]
+    Script {
+        /// The component, or the operator that runs it.
+        component: String,
+        /// What is wrong with it, and in which line.
+        reason: String,
+    },
+
     /// The guest was stopped by an illegal action or a limit. Nothing it did in the call counts.
     #[error(transparent)]
     Trapped(Box<Trap>),
@@ -228,7 +237,7 @@ pub enum GuestError {
 }
 
 /// What an instance runs without any record: its core modules' start functions and, by name, exported functions.
-const BEFORE_ANY_CALL: [&str; 3] = ["start", "describe", "open"];
+const BEFORE_ANY_CALL: [&str; 4] = ["start", "load", "describe", "open"];
 
 impl GuestError {
     /// Whether the records of the call may be to blame: then a smaller batch may show which. For a trap while the

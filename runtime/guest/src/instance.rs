@@ -6,7 +6,7 @@
 mod functions;
 mod migration;
 
-pub(crate) use functions::Functions;
+pub(crate) use functions::{Functions, Lookup};
 
 use crate::bindings::types;
 use crate::component::Component;
@@ -117,8 +117,13 @@ impl InstanceSettings {
         let mut store = Store::new(runtime.engine(), host);
         store.limiter(|host| &mut host.memory);
         store.set_hostcall_fuel(output_bytes_max);
-        store.set_epoch_deadline(ticks(self.limits.deadline_ms_max));
+        self.restart_deadline(&mut store);
         store
+    }
+
+    /// Whatever comes next may take as long as a call.
+    pub(crate) fn restart_deadline(&self, store: &mut Store<HostState>) {
+        store.set_epoch_deadline(ticks(self.limits.deadline_ms_max));
     }
 
     pub(crate) fn trapped(
@@ -225,15 +230,17 @@ impl Instance {
     pub fn recycle(&mut self) -> Result<(), GuestError> {
         // The old one goes first, so that there are never two.
         self.live = None;
-        let InstanceSettings { config, limits, .. } = &self.settings;
+        let InstanceSettings { operator: name, config, limits, .. } = &self.settings;
         let (facts, runtime) = (self.component.facts(), self.component.runtime());
         let mut store = self.settings.store(runtime, self.contract.kinds(), self.keeps_answers);
         let _in_flight = runtime.ticker().call();
         let instance = self.component.pre().instantiate(&mut store);
         let instance = instance.map_err(|error| self.settings.trapped(&error, "start", &mut store))?;
-        let name = &self.settings.operator;
+        if let Some(script) = self.component.script() {
+            script.load(&mut store, &instance, name, &self.settings)?;
+        }
         let functions = Functions::find(&mut store, &instance, name, &facts.interface, facts.world)?;
-        store.set_epoch_deadline(ticks(limits.deadline_ms_max));
+        self.settings.restart_deadline(&mut store);
         let opened = functions.open().call(&mut store, (config, &self.options));
         let (opened,) = opened.map_err(|error| self.settings.trapped(&error, "open", &mut store))?;
         opened.map_err(|failure| self.failed("open", failure))?;

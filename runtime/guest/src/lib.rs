@@ -4,7 +4,8 @@
 //! Read in this order: `runtime` holds the settings; `component` loads a component and checks it against the
 //! contract in `wit/`; `instance` calls its functions, within `limits` and a `deadline`; `frame` writes what
 //! goes in, `output` checks what comes out; `host` has the functions that guests import. `trap` and `error` say
-//! what went wrong; a `capsule` keeps a call that failed, so that it can be made again.
+//! what went wrong; a `capsule` keeps a call that failed, so that it can be made again. A `script`
+//! is an operator's source that a component takes when it starts.
 
 mod bindings;
 mod cache;
@@ -20,6 +21,7 @@ mod limits;
 mod lines;
 mod output;
 mod runtime;
+mod script;
 mod trap;
 
 pub use capsule::{Capsule, CapsuleError, CapsuleFacts, Failed};

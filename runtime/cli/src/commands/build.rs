@@ -4,7 +4,7 @@ use crate::args::Build;
 use crate::{BuildFailed, render, terminal};
 use anyhow::Result;
 use std::path::Path;
-use tidewheel_build::{BuildError, Built, Project};
+use tidewheel_build::{BuildError, Built, Project, Runners};
 
 /// Builds the project's operators, and prints where they are.
 pub(crate) fn execute(build: &Build) -> Result<()> {
@@ -19,10 +19,18 @@ pub(crate) fn execute(build: &Build) -> Result<()> {
 
 /// Builds the project in a folder, its components into another.
 pub(super) fn project(folder: &Path, out: &Path) -> Result<Vec<Built>> {
-    let project = Project::open(folder)?;
-    project.build(out).map_err(|error| match error {
+    Project::open(folder)?.build(out).map_err(said)
+}
+
+/// The same for one that is being edited.
+pub(super) fn edited(folder: &Path, out: &Path, runners: &Runners<'_>) -> Result<Vec<Built>> {
+    Project::open(folder)?.build_edited(out, runners).map_err(said)
+}
+
+fn said(error: BuildError) -> anyhow::Error {
+    match error {
         // It was rightly asked for, and the compiler has said what is wrong.
         error @ BuildError::Failed { .. } => BuildFailed(error).into(),
         error => error.into(),
-    })
+    }
 }

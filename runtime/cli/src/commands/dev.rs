@@ -14,11 +14,14 @@ use crate::{describe, signals, terminal};
 use anyhow::{Context, Result, bail};
 use job::{JobProcess, Started};
 use sources::Watched;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use tidewheel_build::Runners;
 use tidewheel_types::job::JobSpec;
 use watch::Watch;
 
@@ -36,7 +39,8 @@ pub(crate) fn execute(dev: &Dev, log_level: LogLevel) -> Result<()> {
     let watched = sources::of_job(&spec, folder, &dev.sources)?;
     let mut watch = Watch::new(watched.iter().map(|it| it.folder.clone()), &dev.job);
     let own = std::path::absolute(folder.join(".tidewheel").join(format!("dev-{}", spec.name)))?;
-    let mut session = Session { dev, log_level, watched, own, number: 0, current: None, job: None, is_over: &is_over };
+    let (number, current, job, told) = (0, None, None, RefCell::default());
+    let mut session = Session { dev, log_level, watched, own, number, current, job, told, is_over: &is_over };
     for it in &session.watched {
         terminal::say(&format!("watching {}", it.folder.display()));
     }
@@ -78,6 +82,8 @@ struct Session<'a> {
     /// What runs, or ran last.
     current: Option<Generation>,
     job: Option<JobProcess>,
+    /// What was said of builds, which is said once.
+    told: RefCell<HashSet<String>>,
     is_over: &'a AtomicBool,
 }
 
@@ -109,8 +115,15 @@ impl Session<'_> {
     /// Builds and checks everything; none if that is what runs already.
     fn build(&mut self) -> Result<Option<Generation>> {
         let built = self.own.join("built");
+        let runners = super::cache_folder("runners").unwrap_or_else(|| self.own.join("runners"));
+        let tell = |words: &str| {
+            if self.told.borrow_mut().insert(words.to_owned()) {
+                terminal::say(words);
+            }
+        };
+        let runners = Runners::new(runners, &tell);
         for it in &self.watched {
-            let components = super::build::project(&it.folder, &built)?;
+            let components = super::build::edited(&it.folder, &built, &runners)?;
             for (_, name) in &it.operators {
                 if !components.iter().any(|built| built.path.file_stem().is_some_and(|stem| stem == name.as_str())) {
                     bail!(

@@ -82,13 +82,13 @@ fn data_folder(job_file: &Path, name: &str) -> PathBuf {
 
 /// The runtime of components, with compiled code kept in the user's cache folder.
 fn guest_runtime() -> Result<Runtime> {
-    Ok(Runtime::new(RuntimeOptions { cache_dir: cache_dir() })?)
+    Ok(Runtime::new(RuntimeOptions { cache_dir: cache_folder("components") })?)
 }
 
-/// `$XDG_CACHE_HOME/tidewheel/components`, or else the same under `~/.cache`; without a home nothing is kept.
-fn cache_dir() -> Option<PathBuf> {
+/// `$XDG_CACHE_HOME/tidewheel/NAME`, or else the same under `~/.cache`; without a home nothing is kept.
+fn cache_folder(name: &str) -> Option<PathBuf> {
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache =
         folder("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(|| Some(folder("HOME")?.join(".cache")))?;
-    Some(cache.join("tidewheel").join("components"))
+    Some(cache.join("tidewheel").join(name))
 }

@@ -23,11 +23,11 @@ pub(crate) struct Functions {
 }
 
 /// Where functions are looked for.
-struct Lookup<'a> {
-    store: &'a mut Store<HostState>,
-    instance: &'a wasmtime::component::Instance,
-    component: &'a str,
-    interface: &'a str,
+pub(crate) struct Lookup<'a> {
+    pub(crate) store: &'a mut Store<HostState>,
+    pub(crate) instance: &'a wasmtime::component::Instance,
+    pub(crate) component: &'a str,
+    pub(crate) interface: &'a str,
 }
 
 impl Functions {
@@ -77,7 +77,7 @@ impl Functions {
 }
 
 impl Lookup<'_> {
-    fn function<Arguments, Results>(
+    pub(crate) fn function<Arguments, Results>(
         &mut self,
         function: &'static str,
     ) -> Result<TypedFunc<Arguments, Results>, GuestError>

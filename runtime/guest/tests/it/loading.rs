@@ -2,7 +2,7 @@
 
 use crate::guests::{path, process, runtime, settings, trap, values};
 use crate::modules::Module;
-use crate::wit::{CONTRACT, dummy};
+use crate::wit::{CONTRACT, dummy, dummy_beside};
 use std::path::Path;
 use tidewheel_guest::{Component, GuestError, Runtime, RuntimeOptions};
 
@@ -103,6 +103,37 @@ fn a_describe_that_traps() {
         let trapped = trap(runtime().load_bytes("op.wasm", &dummy(CONTRACT, world)));
         assert_eq!((trapped.operator.as_str(), trapped.function), ("op.wasm", "describe"), "{world}");
     }
+}
+
+/// A component with a script at its end.
+fn scripted(mut component: Vec<u8>, script: &str) -> Vec<u8> {
+    let name = "tidewheel-script";
+    component.extend([0, (1 + name.len() + script.len()) as u8, name.len() as u8]);
+    component.extend([name.as_bytes(), script.as_bytes()].concat());
+    component
+}
+
+#[test]
+fn a_script_is_given_before_describe() {
+    let script = r#"{"main":"a","files":[["a.py","x = 1"]]}"#;
+    let wit = "package tidewheel:dev@0.1.0;
+        interface script { load: func(files: list<tuple<string, string>>, main: string) -> result<_, string>; }
+        world runner { include tidewheel:operator/stateless@0.1.0; export script; }";
+    let runner = dummy_beside(wit, "runner");
+    let load = |bytes: &[u8]| runtime().load_bytes("op.wasm", bytes).map(drop);
+    assert_eq!(trap(load(&runner)).function, "describe", "without a script there is nothing to load");
+    let trapped = load(&scripted(runner.clone(), script)).unwrap_err();
+    assert!(!trapped.is_poison(), "no record is to blame");
+    assert_eq!(trapped.trap().unwrap().function, "load");
+    assert_eq!(
+        refused(&scripted(dummy(CONTRACT, "stateless"), script)),
+        "op.wasm exports tidewheel:dev/script@0.1.0 without its function load: build it against the contract's WIT"
+    );
+    assert_eq!(
+        refused(&scripted(runner, "{}")),
+        "op.wasm is not a valid component: its section tidewheel-script cannot be read: missing field `main` at line 1 \
+         column 2"
+    );
 }
 
 #[test]

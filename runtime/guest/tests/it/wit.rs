@@ -8,7 +8,17 @@ pub(crate) const CONTRACT: &str = include_str!("../../../../wit/operator.wit");
 
 /// A component of a world whose every function traps. `wit` is the source of a package.
 pub(crate) fn dummy(wit: &str, world: &str) -> Vec<u8> {
+    dummy_in(Resolve::default(), wit, world)
+}
+
+/// The same; `wit` uses the packages of the contract.
+pub(crate) fn dummy_beside(wit: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
+    resolve.push_str("operator.wit", CONTRACT).unwrap();
+    dummy_in(resolve, wit, world)
+}
+
+fn dummy_in(mut resolve: Resolve, wit: &str, world: &str) -> Vec<u8> {
     let package = resolve.push_str("test.wit", wit).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));

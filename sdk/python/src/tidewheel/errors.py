@@ -3,6 +3,10 @@
 from types import TracebackType
 
 
+_INNER = ("tidewheel", "importlib", "_frozen_importlib")
+"""What the names of modules begin with that are passed over when it is told where an exception came through."""
+
+
 class Reject(Exception):
     """Refuses the record at hand, with the reason. Nothing that it did counts; the job's `on-error` says what becomes of it.
 
@@ -36,11 +40,11 @@ def reason(error: BaseException) -> str:
 
 
 def _places(traceback: TracebackType | None) -> list[str]:
-    """Where an exception came through, outermost first, without the parts of this package."""
+    """Where an exception came through, outermost first, without the parts of this package and of `import`."""
     places: list[str] = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if not traceback.tb_frame.f_globals.get("__name__", "").startswith("tidewheel"):
+        if not traceback.tb_frame.f_globals.get("__name__", "").startswith(_INNER):
             file = code.co_filename.rsplit("/", 1)[-1]
             places.append(f"  at {file}:{traceback.tb_lineno} in {code.co_qualname}")
         traceback = traceback.tb_next
