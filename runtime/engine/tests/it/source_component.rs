@@ -152,7 +152,8 @@ impl Model {
             let mark_word = mark.map(|mark| format!(" mark:{mark}")).unwrap_or_default();
             model.records.push(words(&format!("{word} at:{time} to:{}{what}{mark_word}", item.key)));
             model.marked = model.marked.max(mark);
-            if item.kind != Kind::Drop {
+            // The time of what is put aside may be what is wrong with it.
+            if !matches!(item.kind, Kind::Drop | Kind::Aside) {
                 model.largest = model.largest.max(Some(time));
             }
             let start = time - time % SIZE_MS;
