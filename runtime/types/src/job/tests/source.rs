@@ -65,7 +65,7 @@ const MISTAKES: &[Mistake] = &[
         "key =",
         "event-time = { component = 'a.wasm', json = '/at' }\nkey =",
         "4: unknown key \"json\" in [sources.in.event-time]",
-        "the choices are \"component\", \"config\" and \"limits\"",
+        "the choices are \"component\", \"config\", \"limits\" and \"grants\"",
     ),
     (
         "key =",
