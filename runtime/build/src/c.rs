@@ -4,6 +4,7 @@
 //! `.c` files of the folder are compiled into each of them.
 
 use crate::component::{CONTRACT, WORLDS};
+use crate::error::cannot;
 use crate::rust::{cannot_run, component_of_file, failed};
 use crate::{BuildError, Built, place};
 use std::fs;
@@ -138,11 +139,6 @@ fn write_bindings(world: &str, folder: &Path) -> Result<(), BuildError> {
 /// `count` of `folder/count.c`.
 fn file_stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
-    let path = path.to_owned();
-    move |source| BuildError::File { doing, path, source }
 }
 
 #[cfg(test)]

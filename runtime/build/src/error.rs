@@ -1,7 +1,7 @@
 //! What can go wrong when a component is built.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 /// An error of a build.
@@ -85,6 +85,12 @@ pub enum BuildError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+/// A file cannot be read or written: `doing` is "read" or "write".
+pub(crate) fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
+    let path = path.to_owned();
+    move |source| BuildError::File { doing, path, source }
 }
 
 /// Commands to choose from, in a message.

@@ -1,5 +1,6 @@
 //! Go: the stock toolchain makes a core module of each `main` package, for WASI preview 1; the rest is the adapter's.
 
+use crate::error::cannot;
 use crate::rust::{cannot_run, component_of_file, failed};
 use crate::{BuildError, Built, place};
 use std::path::{Path, PathBuf};
@@ -76,11 +77,7 @@ impl Toolchain {
     /// # Errors
     /// When it does not build, or does not fit the contract.
     pub fn component(&self, operator: &Operator) -> Result<Vec<u8>, BuildError> {
-        let scratch = tempfile::tempdir().map_err(|source| BuildError::File {
-            doing: "write",
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        let scratch = tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?;
         let module = scratch.path().join(format!("{}.wasm", operator.name));
         let mut go = self.command(&operator.folder);
         // No path of this machine and no state of its repository gets into the module, so the same sources make the same

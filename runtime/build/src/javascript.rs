@@ -5,6 +5,7 @@
 //! what operators import.
 
 use crate::component::{CONTRACT, WORLDS};
+use crate::error::cannot;
 use crate::rust::{cannot_run, failed};
 use crate::{BuildError, Built, place};
 use std::fs;
@@ -100,11 +101,6 @@ fn run(command: &mut Command, folder: &Path) -> Result<(), BuildError> {
         true => Ok(()),
         false => Err(failed(&program.to_string_lossy(), folder, output.status)),
     }
-}
-
-fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
-    let path = path.to_owned();
-    move |source| BuildError::File { doing, path, source }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Components on disk.
 
 use crate::BuildError;
+use crate::error::cannot;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,15 +26,11 @@ pub fn place(component: &[u8], folder: &Path, name: &str) -> Result<Built, Build
     if fs::read(&path).is_ok_and(|old| old == component) {
         return Ok(Built { path, bytes, changed: false });
     }
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| BuildError::File { doing: "write", path, source }
-    };
-    fs::create_dir_all(folder).map_err(failed(folder))?;
+    fs::create_dir_all(folder).map_err(cannot("write", folder))?;
     // Renamed into place: who reads meanwhile sees the old component or the new one.
     let temporary = path.with_extension("wasm.new");
-    fs::write(&temporary, component).map_err(failed(&temporary))?;
-    fs::rename(&temporary, &path).map_err(failed(&path))?;
+    fs::write(&temporary, component).map_err(cannot("write", &temporary))?;
+    fs::rename(&temporary, &path).map_err(cannot("write", &path))?;
     Ok(Built { path, bytes, changed: true })
 }
 

@@ -5,6 +5,7 @@
 //! what operators import. `count_words.py` becomes `count-words.wasm`.
 
 use crate::component::CONTRACT;
+use crate::error::cannot;
 use crate::runner::Scripts;
 use crate::rust::{cannot_run, failed};
 use crate::{BuildError, Built, place};
@@ -175,11 +176,6 @@ pub(crate) fn nothing(folder: &Path) -> BuildError {
 /// The name of a module's component: words of a module's name have a `_` between them, those of a component's a `-`.
 pub(crate) fn name(module: &str) -> String {
     module.replace('_', "-")
-}
-
-pub(crate) fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError + use<> {
-    let path = path.to_owned();
-    move |source| BuildError::File { doing, path, source }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! So that component is made once for each world, and kept; the sources are attached to it, as a custom section at its end.
 //! The host hands them over before it asks anything else of the component.
 
-use crate::python::{Operator, Toolchain, cannot, name, nothing};
+use crate::error::cannot;
+use crate::python::{Operator, Toolchain, name, nothing};
 use crate::{BuildError, Built, place};
 use serde::Deserialize;
 use std::fs;

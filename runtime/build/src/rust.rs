@@ -3,6 +3,7 @@
 //! There are two toolchains. The Rust that is in use anyway, when it has the standard library for the target; rustup can add
 //! it. Or Debian's packages, which have the library's source, from which cargo builds it along with the crates.
 
+use crate::error::cannot;
 use crate::{BuildError, Built, component, place};
 use serde::Deserialize;
 use std::ffi::OsString;
@@ -216,8 +217,7 @@ pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError>
 
 /// The component of a core module in a file.
 pub(crate) fn component_of_file(module: &Path) -> Result<Vec<u8>, BuildError> {
-    let bytes =
-        std::fs::read(module).map_err(|source| BuildError::File { doing: "read", path: module.to_owned(), source })?;
+    let bytes = std::fs::read(module).map_err(cannot("read", module))?;
     component::of_module(&bytes).map_err(|source| BuildError::Component { module: module.to_owned(), source })
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Which panes a record goes into, and which windows fire when, is what a kind of windows says ([`assigner`]):
 //! [`tumbling`], [`sliding`], those that every key has of its own ([`own`]: sessions and windows with a trigger, which are
-//! [`key_windows`] or, where they overlap, share [`increments`]), and [`counted`] ones. What panes hold is said by the world of the component ([`fold`]): [`accumulators`] in world
-//! `aggregate`, [`records`] in world `keyed`. The rest is here: a piece of a batch is assigned, taken in and taken note of;
-//! windows that are due are fired. The semantics are those of Flink's `WindowOperator`: a window `[start, end)` fires once the watermark has
-//! reached `end - 1`, and then for each record that comes within the allowed lateness; after that it is forgotten, and a
-//! record that all of its windows have forgotten is late and goes to the `late` output.
+//! [`key_windows`] or, where they overlap, share [`increments`]), and [`counted`] ones. What panes hold is said by the
+//! world of the component ([`fold`]): [`accumulators`] in world `aggregate`, [`records`] in world `keyed`. The rest is
+//! here: a piece of a batch is assigned, taken in and taken note of; windows that are due are fired. The semantics are
+//! those of Flink's `WindowOperator`: a window `[start, end)` fires once the watermark has reached `end - 1`, and then for
+//! each record that comes within the allowed lateness; after that it is forgotten, and a record that all of its windows
+//! have forgotten is late and goes to the `late` output.
 
 mod accumulators;
 mod aligned;

@@ -1,5 +1,5 @@
-//! Sliding windows that fire at their end, or early with all they have. They share panes: a record is stored and processed once, and a window is the
-//! merge of its panes.
+//! Sliding windows that fire at their end, or early with all they have. They share panes: a record is stored and processed
+//! once, and a window is the merge of its panes.
 
 use super::aligned::Aligned;
 use super::assigner::{Assigned, Assigner, Came, Due, KeptWrites, Piece, SLOT, damaged, forget_panes, read_kept};
