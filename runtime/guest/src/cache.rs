@@ -2,15 +2,15 @@
 //!
 //! An entry is found by the component's digest and by what the code depends on besides it: wasmtime's version and the
 //! engine's settings. It begins with a digest of itself; an entry that is damaged, foreign or not readable is as good
-//! as none, and is written anew. The cache only ever saves time: no error of it fails anything.
+//! as none, and is written anew. There are never many: those that were not used for longest go. The cache only ever saves
+//! time: no error of it fails anything.
 
 use crate::component::Facts;
 use sha2::{Digest, Sha256};
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::path::PathBuf;
+use tidewheel_cache::CacheFolder;
 use tracing::{debug, warn};
 use wasmtime::{Engine, component::Component};
 
@@ -19,40 +19,40 @@ const MAGIC: &[u8; 16] = b"tidewheel-code-1";
 
 const DIGEST_BYTES: usize = 32;
 
+/// How much is kept: some thirty components in Python, or thousands in Rust.
+const BYTES_MAX: u64 = 1 << 30;
+
 /// The compiled components of a folder.
 pub(crate) struct Cache {
-    folder: PathBuf,
+    folder: CacheFolder,
     /// A hash of what code depends on besides the component.
     settings: u64,
 }
 
 impl Cache {
-    /// The cache in `folder`, which is made if it is not there: readable by nobody else, since what is in it is run.
+    /// The cache in `folder`, which is made if it is not there.
     pub(crate) fn open(folder: PathBuf, engine: &Engine) -> io::Result<Cache> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&folder)?;
+        let folder = CacheFolder::open(folder, BYTES_MAX)?;
         let mut settings = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut settings);
         env!("CARGO_PKG_VERSION").hash(&mut settings);
         Ok(Cache { folder, settings: settings.finish() })
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
-        self.folder.join(format!("{digest}-{:016x}.code", self.settings))
+    fn name(&self, digest: &str) -> String {
+        format!("{digest}-{:016x}.code", self.settings)
     }
 
     /// The compiled component with this digest.
     pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<(Component, Facts)> {
-        let path = self.path(digest);
-        let entry = fs::read(&path).ok()?;
+        let name = self.name(digest);
+        let entry = self.folder.read(&name)?;
         let loaded = parse(&entry).and_then(|(facts, code)| {
             let facts = serde_json::from_slice(facts).ok()?;
             Some((deserialize(engine, code)?, facts))
         });
         if loaded.is_none() {
+            let path = self.folder.path(&name);
             warn!(path = %path.display(), "the compiled component is damaged; it is compiled again");
         }
         loaded
@@ -60,12 +60,13 @@ impl Cache {
 
     /// Keeps a compiled component.
     pub(crate) fn store(&self, digest: &str, component: &Component, facts: &Facts) {
-        let path = self.path(digest);
+        let name = self.name(digest);
         let stored = component.serialize().map_err(io::Error::other).and_then(|code| {
             let facts = serde_json::to_vec(facts)?;
-            write_atomically(&path, &entry(&facts, &code))
+            self.folder.write(&name, &entry(&facts, &code))
         });
         if let Err(error) = stored {
+            let path = self.folder.path(&name);
             debug!(path = %path.display(), %error, "the compiled component cannot be kept");
         }
     }
@@ -97,22 +98,6 @@ fn parse(entry: &[u8]) -> Option<(&[u8], &[u8])> {
 fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
     // SAFETY: the code is what `Component::serialize` returned in a process of this user; its digest has been checked.
     unsafe { Component::deserialize(engine, code) }.ok()
-}
-
-/// Writes a file so that a reader sees all of it or nothing, whatever else writes it meanwhile.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static RUNNING_NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = RUNNING_NUMBER.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.with_extension(format!("new-{}-{number}", std::process::id()));
-    let written = fs::File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        fs::rename(&temporary, path)
-    });
-    if written.is_err() {
-        // What is left of it is of no use; that it cannot be removed is no news.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 #[cfg(test)]
