@@ -21,7 +21,7 @@ use session::{Bench, Instances};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tidewheel_build::Language;
+use tidewheel_build::{Language, Runners};
 use tidewheel_guest::Runtime;
 use tidewheel_types::job::nearest;
 
@@ -91,12 +91,15 @@ fn run_all(test: &Test, log_level: LogLevel) -> Result<Vec<CaseReport>> {
     cases.into_iter().map(run).collect()
 }
 
-/// Builds the project in a folder, if there is one.
+/// Builds the project in a folder, if there is one. It is being edited, so a component in Python is a runner with the sources,
+/// which does the same as the whole that it stands for. A whole one that is there of the same sources is what is tested.
 fn build(folder: &Path) -> Result<Vec<PathBuf>> {
-    match Language::of(folder) {
-        Some(_) => Ok(super::build::project(folder, folder)?.into_iter().map(|built| built.path).collect()),
-        None => Ok(Vec::new()),
+    if Language::of(folder).is_none() {
+        return Ok(Vec::new());
     }
+    let runners = super::cache_folder("runners").unwrap_or_else(|| folder.join(".tidewheel/runners"));
+    let built = super::build::edited(folder, folder, &Runners::new(runners, &terminal::say))?;
+    Ok(built.into_iter().map(|built| built.path).collect())
 }
 
 /// Whether a case says which component it is of. One that cannot be read says so when it is run.
@@ -201,13 +204,15 @@ fn run_with(case: &Case, path: &Path, runtime: &Runtime, instances: Instances) -
 fn check_names(case: &Case, bench: &Bench) -> Result<()> {
     let (outputs, states, timers) = (bench.output_names(), bench.state_names(), bench.timer_names());
     for step in &case.steps {
-        let used =
-            step.outputs.iter().filter_map(|output| output.output.as_deref()).map(|name| ("output", name, &outputs));
-        let used = used.chain(step.state.keys().map(|name| ("state", name.as_str(), &states)));
-        let waiting = step.timers.iter().flatten().filter_map(|timer| timer.timer.as_deref());
-        let mut used = used.chain(waiting.map(|name| ("timer", name, &timers)));
-        if let Some((kind, name, there)) = used.find(|(_, name, there)| !there.contains(name)) {
-            let error = case.error(step.line, format!("the operator has no {kind} {name:?}"));
+        let of_outputs =
+            step.outputs.iter().filter_map(|it| Some(("output", it.output.as_deref()?, it.line, &outputs)));
+        let of_states = step.state.iter().map(|(name, it)| ("state", name.as_str(), it.line, &states));
+        let waiting = step.timers.iter().flatten();
+        let of_timers = waiting.filter_map(|it| Some(("timer", it.timer.as_deref()?, it.line, &timers)));
+        let wrong = of_outputs.chain(of_states).chain(of_timers).filter(|(_, name, _, there)| !there.contains(name));
+        // The one that is read first.
+        if let Some((kind, name, line, there)) = wrong.min_by_key(|(_, _, line, _)| *line) {
+            let error = case.error(line, format!("the operator has no {kind} {name:?}"));
             let hint = match (nearest(name, there.iter().copied()), &there[..]) {
                 (Some(nearest), _) => format!("did you mean {nearest:?}?"),
                 (None, []) => format!("it has no {kind}s"),

@@ -386,7 +386,8 @@ impl Planner<'_> {
             ),
             (World::Stateless, Some(_)) => does_not_fit("only worlds aggregate and keyed take a \"window\""),
             (World::Keyed, Some(_)) if !function.component.description().timers.is_empty() => does_not_fit(
-                "it has timers, and with a \"window\" nothing but windows fires: remove the one or the other",
+                "it is made for single records and may set timers, and with a \"window\" nothing but windows fires: make it \
+                 a process_window operator of the SDK, or remove the \"window\"",
             ),
             (World::Keyed, Some(windows)) => Ok(Role::ProcessWindow(function, windows.clone())),
             (World::Stateless, None) => Ok(Role::Stateless(function)),

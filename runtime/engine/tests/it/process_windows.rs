@@ -137,7 +137,8 @@ fn a_component_takes_windows_or_does_not() {
     let without_window = refused("collect", &JOB.replace("window = { WINDOW }\n", ""));
     assert!(without_window.contains("\"collect.wasm\" is of world keyed: it sees all records"), "{without_window}");
     let with_timers = refused("timers", JOB);
-    assert!(with_timers.contains("it has timers, and with a \"window\" nothing but windows fires"), "{with_timers}");
+    assert!(with_timers.contains("it is made for single records"), "{with_timers}");
+    assert!(with_timers.contains("make it a process_window operator of the SDK, or remove"), "{with_timers}");
     let stateless = refused("echo", JOB);
     assert!(stateless.contains("only worlds aggregate and keyed take a \"window\""), "{stateless}");
 }

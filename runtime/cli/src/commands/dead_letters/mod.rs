@@ -4,7 +4,7 @@ mod retry;
 mod show;
 
 use crate::args::{DeadLetters, Letters};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -32,15 +32,14 @@ fn read(letters: &Letters, mut take: impl FnMut(DeadLetter, &str) -> Result<()>)
 
 fn read_file(path: &Path, mut take: impl FnMut(DeadLetter, &str) -> Result<()>) -> Result<()> {
     let cannot_read = || format!("cannot read {}", path.display());
-    let lines = BufReader::new(File::open(path).with_context(cannot_read)?).lines();
+    let lines = BufReader::new(File::open(path).with_context(cannot_read)?).split(b'\n');
     for (number, line) in lines.enumerate() {
         let line = line.with_context(cannot_read)?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        match DeadLetter::parse(line.as_bytes()) {
-            Ok(letter) => take(letter, &line)?,
-            Err(reason) => bail!("{}:{}: {reason}", path.display(), number + 1),
+        let wrong = |reason: String| anyhow!("{}:{}: {reason}", path.display(), number + 1);
+        let line = str::from_utf8(&line).map_err(|error| wrong(format!("it is not UTF-8: {error}")))?;
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if !line.trim().is_empty() {
+            take(DeadLetter::parse(line.as_bytes()).map_err(wrong)?, line)?;
         }
     }
     Ok(())

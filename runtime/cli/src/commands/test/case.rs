@@ -38,16 +38,27 @@ pub(super) struct Step {
     pub(super) outputs: Vec<Output>,
     /// All that is set aside.
     pub(super) rejected: Vec<Rejected>,
-    /// Entries of states, whole states: by state, by key.
-    pub(super) state: BTreeMap<String, BTreeMap<String, Json>>,
+    /// Whole states, by name.
+    pub(super) state: BTreeMap<String, Entries>,
     /// All timers that wait then.
     pub(super) timers: Option<Vec<Timer>>,
+}
+
+/// The entries of a state.
+#[derive(Debug)]
+pub(super) struct Entries {
+    /// Where it is named first.
+    pub(super) line: usize,
+    /// By key.
+    pub(super) entries: BTreeMap<String, Json>,
 }
 
 /// A record.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawRecord")]
 pub(super) struct Given {
+    /// Where it begins.
+    pub(super) line: usize,
     /// The name of the input; the first one if not given.
     pub(super) input: Option<String>,
     pub(super) key: Option<Vec<u8>>,
@@ -60,6 +71,8 @@ pub(super) struct Given {
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawRecord")]
 pub(super) struct Output {
+    /// Where it begins.
+    pub(super) line: usize,
     /// The name of the output; the main one if not given.
     pub(super) output: Option<String>,
     pub(super) key: Option<Vec<u8>>,
@@ -92,6 +105,9 @@ pub(super) struct Rejected {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Timer {
+    /// Where it begins.
+    #[serde(skip)]
+    pub(super) line: usize,
     /// Its name; the only one if not given.
     pub(super) timer: Option<String>,
     #[serde(default, deserialize_with = "some_key")]
@@ -113,16 +129,16 @@ struct RawStep {
     #[serde(default, deserialize_with = "some_time")]
     now: Option<i64>,
     #[serde(default)]
-    records: Vec<Given>,
+    records: Vec<Spanned<Given>>,
     #[serde(default, deserialize_with = "some_watermark")]
     watermark: Option<i64>,
     #[serde(default)]
-    outputs: Vec<Output>,
+    outputs: Vec<Spanned<Output>>,
     #[serde(default)]
     rejected: Vec<Rejected>,
     #[serde(default)]
-    state: BTreeMap<String, BTreeMap<String, toml::Value>>,
-    timers: Option<Vec<Timer>>,
+    state: BTreeMap<Spanned<String>, BTreeMap<String, toml::Value>>,
+    timers: Option<Vec<Spanned<Timer>>>,
 }
 
 #[derive(Deserialize)]
@@ -159,7 +175,7 @@ impl TryFrom<RawRecord> for Given {
             return Err("a record that is given has an \"input\", not an \"output\"".to_owned());
         }
         let value = raw.content()?.ok_or("a record needs a \"value\" (or \"json\", or \"hex\")")?;
-        Ok(Given { input: raw.input, key: raw.key, time: raw.time, value })
+        Ok(Given { line: 0, input: raw.input, key: raw.key, time: raw.time, value })
     }
 }
 
@@ -174,7 +190,7 @@ impl TryFrom<RawRecord> for Output {
         if let Some(Content::Text(json)) = &value {
             serde_json::from_str::<Json>(json).map_err(|error| format!("\"json\": {error}"))?;
         }
-        Ok(Output { output: raw.output, key: raw.key, time: raw.time, value })
+        Ok(Output { line: 0, output: raw.output, key: raw.key, time: raw.time, value })
     }
 }
 
@@ -198,10 +214,7 @@ impl Case {
         let keys: toml::Table = toml::from_str(&head).map_err(wrong)?;
         refuse_tables(&head, text, &keys, &name)?;
         let raw: RawCase = toml::from_str(text).map_err(wrong)?;
-        let steps = raw.step.into_iter().map(|step| {
-            let line = line_of(text, step.span().start);
-            Step::new(step.into_inner(), line)
-        });
+        let steps = raw.step.into_iter().map(|step| Step::new(step, text));
         Ok(Case { file: file.to_owned(), head, keys, steps: steps.collect() })
     }
 
@@ -212,11 +225,18 @@ impl Case {
 }
 
 impl Step {
-    fn new(raw: RawStep, line: usize) -> Step {
-        let RawStep { now, records, watermark, outputs, rejected, state, timers } = raw;
-        let entries =
-            |keys: BTreeMap<String, toml::Value>| keys.into_iter().map(|(key, value)| (key, json_of(&value))).collect();
-        let state = state.into_iter().map(|(state, keys)| (state, entries(keys))).collect();
+    /// From what is written in a case of this text.
+    fn new(raw: Spanned<RawStep>, text: &str) -> Step {
+        let line = line_of(text, raw.span().start);
+        let RawStep { now, records, watermark, outputs, rejected, state, timers } = raw.into_inner();
+        let entries = |(name, keys): (Spanned<String>, BTreeMap<String, toml::Value>)| {
+            let entries = keys.into_iter().map(|(key, value)| (key, json_of(&value))).collect();
+            (name.get_ref().clone(), Entries { line: line_of(text, name.span().start), entries })
+        };
+        let state = state.into_iter().map(entries).collect();
+        let records = placed(records, text, |line, given| Given { line, ..given });
+        let outputs = placed(outputs, text, |line, output| Output { line, ..output });
+        let timers = timers.map(|timers| placed(timers, text, |line, timer| Timer { line, ..timer }));
         Step { line, now, records, watermark, outputs, rejected, state, timers }
     }
 }
@@ -250,6 +270,11 @@ fn refuse_tables(head: &str, text: &str, keys: &toml::Table, file: &str) -> Resu
             "write the operator's keys before the first step, such as window = { tumbling = \"1h\" }".to_owned(),
         ),
     })
+}
+
+/// Parts of a step, each with its line.
+fn placed<T>(parts: Vec<Spanned<T>>, text: &str, with_line: impl Fn(usize, T) -> T) -> Vec<T> {
+    parts.into_iter().map(|part| with_line(line_of(text, part.span().start), part.into_inner())).collect()
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -355,8 +380,9 @@ watermark = 'end'
         assert_eq!(one.value, Content::Value(json!({ "n": 1 })));
         assert_eq!((other.input.as_deref(), &other.value), (Some("b"), &Content::Bytes(vec![0, 255])));
         assert_eq!(first.outputs[0].value, Some(Content::Text("{\"n\": null}".to_owned())));
-        assert_eq!(first.state["total"]["a"], json!(5));
-        assert_eq!(first.timers.as_ref().map(Vec::len), Some(1));
+        assert_eq!((&first.state["total"].entries["a"], first.state["total"].line), (&json!(5), 12));
+        assert_eq!((one.line, other.line, first.outputs[0].line), (7, 8, 11));
+        assert_eq!(first.timers.as_ref().map(|timers| timers[0].line), Some(13));
         assert!(second.timers.is_none());
     }
 

@@ -5,7 +5,7 @@ use super::observed::{Observed, Rejection, Taken, Waiting};
 use crate::values;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Something that came otherwise than expected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,31 +31,84 @@ pub(super) fn compare(step: &Step, observed: &Observed, main: &str) -> Vec<Diffe
     differences.extend(step.timers.as_ref().map(|expected| timers(expected, &observed.timers)));
     let nothing = BTreeMap::new();
     for (name, expected) in &step.state {
-        differences.push(state(name, expected, observed.state.get(name).unwrap_or(&nothing)));
+        differences.push(state(name, &expected.entries, observed.state.get(name).unwrap_or(&nothing)));
     }
     differences.into_iter().flatten().map(|difference| Difference { line: step.line, ..difference }).collect()
 }
 
-/// Which of `expected` are met by which of `found`, each by the first that is free; then what is left over.
+/// Which of `expected` are met by which of `found`: as many as can be, since what is said of one may fit several.
 fn pair<E, F>(expected: &[E], found: &[F], fits: impl Fn(&E, &F) -> bool) -> Pairs {
+    let fitting: Vec<Vec<usize>> =
+        expected.iter().map(|wanted| (0..found.len()).filter(|&other| fits(wanted, &found[other])).collect()).collect();
     let mut by = vec![None; found.len()];
-    let mut missing = Vec::new();
-    for (place, wanted) in expected.iter().enumerate() {
-        match (0..found.len()).find(|&other| by[other].is_none() && fits(wanted, &found[other])) {
-            Some(other) => by[other] = Some(place),
-            None => missing.push(place),
+    let missing = (0..expected.len()).filter(|&place| !meet(place, &fitting, &mut by)).collect();
+    Pairs { by, missing, fitting }
+}
+
+/// Finds one that meets the expected one at `place`: the first that is free, or else one whose holder can have another one. It
+/// goes along the shortest augmenting path; where there is none, no more can be met.
+fn meet(place: usize, fitting: &[Vec<usize>], by: &mut [Option<usize>]) -> bool {
+    // Of each that was found, which expected one has come upon it.
+    let mut reached_by: Vec<Option<usize>> = vec![None; by.len()];
+    let mut waiting = VecDeque::from([place]);
+    while let Some(wanted) = waiting.pop_front() {
+        for &other in &fitting[wanted] {
+            if reached_by[other].is_some() {
+                continue;
+            }
+            reached_by[other] = Some(wanted);
+            match by[other] {
+                Some(holder) => waiting.push_back(holder),
+                None => {
+                    take(other, &reached_by, by);
+                    return true;
+                }
+            }
         }
     }
-    Pairs { by, missing }
+    false
+}
+
+/// Lets the one that has come upon what is free take it, then the one that has come upon what that has left, and so on.
+fn take(free: usize, reached_by: &[Option<usize>], by: &mut [Option<usize>]) {
+    let mut left = Some(free);
+    while let Some(other) = left {
+        left = by.iter().position(|holder| holder.is_some() && *holder == reached_by[other]);
+        by[other] = reached_by[other];
+    }
 }
 
 struct Pairs {
     /// Of each that was found, which expected one it meets.
     by: Vec<Option<usize>>,
     missing: Vec<usize>,
+    /// Of each that is expected, which ones would meet it.
+    fitting: Vec<Vec<usize>>,
 }
 
 impl Pairs {
+    /// Exchanges what two are met by where that brings them into their order; `lane` says which of those found have one.
+    fn put_in_order<L: PartialEq>(&mut self, lane: impl Fn(usize) -> L) {
+        // Each exchange leaves fewer pairs that are out of their order.
+        while let Some((one, other)) = self.exchangeable(&lane) {
+            self.by.swap(one, other);
+        }
+    }
+
+    /// Two of one lane that are out of their order, and fit as well the other way round.
+    fn exchangeable<L: PartialEq>(&self, lane: impl Fn(usize) -> L) -> Option<(usize, usize)> {
+        for other in 0..self.by.len() {
+            for one in 0..other {
+                let (Some(first), Some(second)) = (self.by[one], self.by[other]) else { continue };
+                let fits = self.fitting[first].contains(&other) && self.fitting[second].contains(&one);
+                if first > second && fits && lane(one) == lane(other) {
+                    return Some((one, other));
+                }
+            }
+        }
+        None
+    }
+
     /// The difference, if there is one.
     fn difference(self, of: &str, expected: &[Json], found: &[Json], notes: Vec<String>) -> Option<Difference> {
         let which = |is_met: bool| {
@@ -78,7 +131,8 @@ impl Pairs {
 
 fn outputs(step: &Step, found: &[Taken], main: &str) -> Option<Difference> {
     let expected = &step.outputs;
-    let pairs = pair(expected, found, |wanted, taken| fits(wanted, taken, main));
+    let mut pairs = pair(expected, found, |wanted, taken| fits(wanted, taken, main));
+    pairs.put_in_order(|at| (&found[at].output, &found[at].key));
     let mut notes = Vec::new();
     // Of one key, in one output, the order counts; between keys there is none.
     let mut last: BTreeMap<(&str, &[u8]), usize> = BTreeMap::new();
@@ -277,6 +331,57 @@ mod tests {
         assert_eq!(differences(step, vec![taken("", "b", json!(2)), taken("", "a", json!(1))]), []);
         let swapped = differences(step, vec![taken("", "a", json!(2)), taken("", "a", json!(1))]);
         assert_eq!(swapped[0].notes, ["the records of key \"a\" came in another order"]);
+    }
+
+    #[test]
+    fn what_is_said_loosely_leaves_to_others_what_they_need() {
+        let one = || vec![taken("", "a", json!(1)), taken("", "b", json!(2))];
+        for step in [
+            "outputs = [{ key = 'a' }, { value = 2 }]",
+            "outputs = [{}, { key = 'a' }]",
+            "outputs = [{}, { value = 1 }]",
+            "outputs = [{ value = 2 }, {}]",
+        ] {
+            assert_eq!(differences(step, one()), [], "{step}");
+        }
+        // Along a path over several.
+        let three = vec![taken("", "a", json!(1)), taken("", "b", json!(1)), taken("", "b", json!(2))];
+        assert_eq!(differences("outputs = [{ value = 1 }, {}, { key = 'a' }]", three), []);
+        let of_one_key = || (1..=3).map(|n| taken("", "a", json!(n))).collect::<Vec<_>>();
+        for (step, is_in_order) in [
+            ("outputs = [{}, { value = 2 }, {}]", true),
+            ("outputs = [{ value = 1 }, {}, {}]", true),
+            ("outputs = [{}, {}, { value = 1 }]", false),
+        ] {
+            assert_eq!(differences(step, of_one_key()).is_empty(), is_in_order, "{step}");
+        }
+        let left = differences("outputs = [{ value = 3 }, {}, {}]", one());
+        assert_eq!((left[0].missing.as_slice(), left[0].unexpected.len()), (&[json!({ "value": 3 })][..], 0));
+    }
+
+    #[test]
+    fn as_many_are_met_as_can_be() {
+        // All ways in which four may fit four: there is a better pairing for none of them.
+        for bits in 0..1u32 << 16 {
+            let fits = |wanted: usize, found: usize| bits >> (4 * wanted + found) & 1 == 1;
+            let pairs = super::pair(&[0, 1, 2, 3], &[0, 1, 2, 3], |&wanted, &found| fits(wanted, found));
+            let met: Vec<(usize, usize)> =
+                pairs.by.iter().enumerate().filter_map(|(found, by)| by.map(|wanted| (wanted, found))).collect();
+            assert!(met.iter().all(|&(wanted, found)| fits(wanted, found)), "{bits:x}");
+            assert_eq!(met.len() + pairs.missing.len(), 4, "{bits:x}");
+            assert!(pairs.missing.iter().all(|wanted| met.iter().all(|(other, _)| other != wanted)), "{bits:x}");
+            assert_eq!(met.len(), most(0, 0, &fits), "{bits:x}");
+        }
+    }
+
+    /// How many of those from `wanted` on can be met, at most, when these are `taken`.
+    fn most(wanted: usize, taken: u32, fits: &impl Fn(usize, usize) -> bool) -> usize {
+        if wanted == 4 {
+            return 0;
+        }
+        let free = (0..4).filter(|found| taken >> found & 1 == 0 && fits(wanted, *found));
+        let with = free.map(|found| 1 + most(wanted + 1, taken | 1 << found, fits));
+        with.chain([most(wanted + 1, taken, fits)]).max().unwrap_or(0)
     }
 
     #[test]

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 use tidewheel_checkpoint::{Log, Store};
 use tidewheel_connectors::memory::{MemoryConnector, MemoryRecord, MemorySink, MemorySource};
 use tidewheel_connectors::{NO_TIME, Registry};
-use tidewheel_engine::{After, CheckpointPolicy, Clock, Durability, Job, JobOptions, ManualClock, Plan, StartFrom};
+use tidewheel_engine::{
+    After, CheckpointPolicy, Clock, Durability, EngineError, Job, JobOptions, ManualClock, Plan, StartFrom,
+};
 use tidewheel_guest::{Component, Runtime};
 use tidewheel_state::BackendKind;
 use tidewheel_types::description::{Description, Port};
@@ -46,6 +48,7 @@ pub(super) struct Bench {
     /// By which name the operator is known.
     operator: String,
     spec: JobSpec,
+    head: Head,
     folder: PathBuf,
     /// With their names.
     inputs: Vec<(String, MemorySource)>,
@@ -90,7 +93,7 @@ impl Bench {
             let names: Vec<String> = inputs.iter().map(|name| quoted(name)).collect();
             push(&mut text, &format!("input = [{}]", names.join(", ")));
         }
-        let before = text.lines().count();
+        let head = Head { before: text.lines().count(), text: case.head.clone() };
         push(&mut text, case.head.trim_end_matches('\n'));
         if !case.keys.contains_key("on-error") {
             push(&mut text, "on-error = 'dead-letter'");
@@ -101,7 +104,7 @@ impl Bench {
         }
         let component_set = format!("operators.{operator}.component={}", quoted(&path.to_string_lossy()));
         let spec = JobSpec::parse_with(&text, &case.file.to_string_lossy(), &[component_set]);
-        let spec = spec.map_err(|error| JobError { line: error.line.saturating_sub(before), ..error })?;
+        let spec = spec.map_err(|error| head.located(error))?;
         refuse_records_without_key(case, &spec.operators[0], component)?;
 
         let mut registry = Registry::empty();
@@ -114,12 +117,15 @@ impl Bench {
             registry.register(&format!("taken {place}"), MemoryConnector::sink(sink.clone()));
         }
         let folder = case.file.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Bench { description, operator, spec, folder, inputs, outputs, registry })
+        Ok(Bench { description, operator, spec, head, folder, inputs, outputs, registry })
     }
 
     /// Starts it.
     pub(super) fn start(self, runtime: &Runtime, now: i64, instances: Instances) -> Result<Session> {
-        let plan = Plan::new(&self.spec, &self.folder, &self.registry, runtime)?;
+        let plan = Plan::new(&self.spec, &self.folder, &self.registry, runtime).map_err(|error| match error {
+            EngineError::Job(error) => EngineError::Job(self.head.located(error)),
+            error => error,
+        })?;
         let folder = tempfile::tempdir().context("cannot make a folder for the job's state")?;
         let clock = ManualClock::at(now);
         let options = JobOptions {
@@ -179,6 +185,27 @@ impl Bench {
     }
 }
 
+/// The lines of a case before its first step, and how many there are before them in the job that it becomes.
+struct Head {
+    before: usize,
+    text: String,
+}
+
+impl Head {
+    /// An error of the job, on the line of the case. What is wrong with the operator as a whole is wrong where its keys begin.
+    fn located(&self, error: JobError) -> JobError {
+        let lines: Vec<&str> = self.text.lines().map(str::trim).collect();
+        let is_key = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        let line = match error.line.checked_sub(self.before) {
+            // One of the command line's has none.
+            _ if error.line == 0 => 0,
+            Some(line) if (1..=lines.len()).contains(&line) => line,
+            _ => 1 + lines.iter().position(is_key).unwrap_or(0),
+        };
+        JobError { line, ..error }
+    }
+}
+
 impl Session {
     pub(super) fn bench(&self) -> &Bench {
         &self.bench
@@ -195,7 +222,7 @@ impl Session {
             self.wait(None, case, step)?;
         }
         for (place, given) in step.records.iter().enumerate() {
-            self.give(given).map_err(|message| case.error(step.line, format!("record {}: {message}", place + 1)))?;
+            self.give(given).map_err(|message| case.error(given.line, format!("record {}: {message}", place + 1)))?;
         }
         if let Some(watermark) = step.watermark {
             if watermark < self.watermark {
@@ -313,10 +340,10 @@ fn refuse_records_without_key(case: &Case, operator: &OperatorSpec, component: &
     if !works_by_key || !operator.keys.is_empty() {
         return Ok(());
     }
-    match case.steps.iter().find(|step| step.records.iter().any(|record| record.key.is_none())) {
+    match case.steps.iter().flat_map(|step| &step.records).find(|record| record.key.is_none()) {
         None => Ok(()),
-        Some(step) => Err(case
-            .error(step.line, "a record has no \"key\", and the operator works by key")
+        Some(record) => Err(case
+            .error(record.line, "a record has no \"key\", and the operator works by key")
             .with_hint("give each record one, or say before the first step where it is: key = { json = \"/…\" }")),
     }
 }
