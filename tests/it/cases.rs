@@ -242,20 +242,30 @@ fn mistakes_of_a_case_are_told_with_their_line() {
         (
             "timers",
             "[[step]]\nrecords = [{ value = 'a' }]\n",
-            "case.toml:1: a record has no \"key\", and the operator works \
+            "case.toml:2: a record has no \"key\", and the operator works \
           by key\n\n  hint: give each record one, or say before the first step where it is: key = { json = \"/…\" }",
         ),
         (
             "timers",
             "[[step]]\nrecords = [{ key = 'a', value = 5 }]\n",
-            "case.toml:1: record 1: 5 cannot be written in the \
+            "case.toml:2: record 1: 5 cannot be written in the \
           input's format, \"text\": give its bytes, as hex = \"…\"",
         ),
         (
             "timers",
-            "[[step]]\nstate.fierd = {}\n",
-            "case.toml:1: the operator has no state \"fierd\"\n\n  hint: did you mean \
+            "[[step]]\nrecords = []\nstate.fierd = {}\n",
+            "case.toml:3: the operator has no state \"fierd\"\n\n  hint: did you mean \
           \"fired\"?",
+        ),
+        (
+            "timers",
+            "[[step]]\ntimers = [\n  { timer = 'event', key = 'a', time = 5 },\n  { timer = 'evnt', key = 'a', time = 5 },\n]\n",
+            "case.toml:4: the operator has no timer \"evnt\"\n\n  hint: did you mean \"event\"?",
+        ),
+        (
+            "parity",
+            "[[step]]\noutputs = [{ value = 4 },\n{ output = 'od', value = 5 }]\nstate.odd = {}\n",
+            "case.toml:3: the operator has no output \"od\"\n\n  hint: did you mean \"odd\"?",
         ),
         (
             "timers",
@@ -266,6 +276,30 @@ fn mistakes_of_a_case_are_told_with_their_line() {
     ] {
         check_fails(guest_name, case, &format!("case.toml: failed\n  {said}\n"));
     }
+}
+
+#[test]
+fn what_is_wrong_with_the_operator_is_told_where_its_keys_begin() {
+    let component = guest("timers").display().to_string();
+    let said = format!(
+        "case.toml: failed
+  case.toml:2: [operators.timers]: {component:?} is of world keyed: it is made for single records and may set timers, and with \
+         a \"window\" nothing but windows fires: make it a process_window operator of the SDK, or remove the \"window\"
+"
+    );
+    check_fails("timers", "# Hours.\nwindow = { tumbling = '1h' }\n\n[[step]]\n", &said);
+}
+
+#[test]
+fn what_is_said_loosely_does_not_take_what_others_need() {
+    check_passes(
+        "parity",
+        "
+[[step]]
+records = [{ key = 'a', value = '4' }, { key = 'b', value = '6' }, { key = 'b', value = '8' }]
+outputs = [{}, { key = 'b', value = 8 }, { key = 'a' }]
+",
+    );
 }
 
 #[test]

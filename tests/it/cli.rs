@@ -245,8 +245,8 @@ fn inspect_refuses_what_is_no_component() {
     check_refused(
         &[("x.wasm", "\0asm\x01\0\0\0")],
         &["inspect", "x.wasm"],
-        "error: x.wasm is a core module, not a component: make one of it with `wasm-tools component new x.wasm -o \
-         component.wasm`\n",
+        "error: x.wasm is a core module, not a component: `tidewheel build x.wasm --out FOLDER` makes one \
+         of it\n",
     );
     let job = WRONG_JOB.replace("compnent", "component");
     for command in ["run", "check"] {

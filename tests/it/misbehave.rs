@@ -111,6 +111,14 @@ fn what_is_no_dead_letter_is_refused_with_its_place() {
     let ended = run(folder.path(), &["dead-letters", "show", "in.txt"]);
     let start = "error: in.txt:1: it is no dead letter: ";
     assert!(ended.code == 2 && ended.stderr.starts_with(start), "{}", ended.stderr);
+    let letter = br#"{"operator":"a","reason":"b","key":"","value":""}"#;
+    fs::write(folder.path().join("in.txt"), [letter, &b"\r\n\n"[..], letter, b"\n{\"operator\":\"\xff\"}\n"].concat())
+        .unwrap();
+    for command in [&["show", "in.txt"][..], &["show", "in.txt", "--json"], &["retry", "in.txt", "--to", "again"]] {
+        let ended = run(folder.path(), &[&["dead-letters"], command].concat());
+        let start = "error: in.txt:4: it is not UTF-8: ";
+        assert!(ended.code == 2 && ended.stderr.starts_with(start), "{command:?}: {}", ended.stderr);
+    }
 }
 
 /// A job whose operator panics of `poison`.

@@ -197,8 +197,10 @@ struct Developing {
 
 impl Drop for Developing {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status();
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -307,15 +309,113 @@ fn a_job_goes_on_with_an_edited_operator_and_its_state() {
     developing.wait_for_result("{\"user\":\"ann\",\"cents\":7250}");
     developing.wait_until_said("the job goes on with what is new");
 
-    // A component that would drop the state: the job goes on with the one before.
+    // A component that would drop the state is refused before the job is stopped.
     edit(&source, "self.total", "self.sum");
     edit(&source, "total: Value", "sum: Value");
-    developing.wait_until_said("it goes on as it was");
+    developing.wait_until_said("state totals.total would be dropped");
+    developing.wait(&"that the job goes on", || developing.said().matches("the job goes on as it was").count() == 2);
+    assert!(!developing.said().contains("does not start"), "{}", developing.said());
     order(&folder, "3.jsonl", 1);
     edit(&source, "self.sum", "self.total");
     edit(&source, "sum: Value", "total: Value");
     edit(&source, "+ 1000 * order.cents;", "+ 2000 * order.cents;");
     developing.wait_for_result("{\"user\":\"ann\",\"cents\":9250}");
+}
+
+#[test]
+fn only_what_was_edited_is_built_again() {
+    let made = project("sums", "rust", "keyed");
+    let folder = made.path();
+    let sdk = repo_root().display().to_string();
+    let arguments = ["new", "euros", "--lang", "rust", "--world", "stateless", "--sdk", &sdk];
+    succeeds(tidewheel().args(arguments).current_dir(folder).output().unwrap());
+    fs::copy(folder.join("sums/Cargo.lock"), folder.join("euros/Cargo.lock")).unwrap();
+    fs::create_dir(folder.join("orders")).unwrap();
+    let euros = "[operators.euros]\ncomponent = 'euros/euros.wasm'\ninput = 'orders'\n[sinks.euros-out]\n\
+                 connector = 'discard'\ninput = 'euros'\n[checkpoint]";
+    let job = LIVE.replace("totals.wasm", "sums/sums.wasm").replace("[checkpoint]", euros);
+    fs::write(folder.join("job.toml"), job).unwrap();
+    order(folder, "1.jsonl", 250);
+    let developing = Developing::start(folder);
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":250}");
+    // What cargo says of each build that succeeds.
+    let builds = || developing.said().matches(" Finished ").count();
+    assert_eq!(builds(), 2, "{}", developing.said());
+
+    // What does not build is built again although another project was edited then.
+    let (sums, euros) = (folder.join("sums/src/lib.rs"), folder.join("euros/src/lib.rs"));
+    edit(&euros, "fn ", "fun ");
+    developing.wait_until_said("the job goes on as it was");
+    assert_eq!(builds(), 2, "{}", developing.said());
+    edit(&euros, "fun ", "fn ");
+    edit(&sums, "+ order.cents;", "+ 1000 * order.cents;");
+    order(folder, "2.jsonl", 7);
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":7250}");
+    let both = builds();
+    assert!(both >= 4, "{}", developing.said());
+
+    edit(&sums, "+ 1000 * order.cents;", "+ 2000 * order.cents;");
+    order(folder, "3.jsonl", 1);
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":9250}");
+    assert_eq!(builds(), both + 1, "{}", developing.said());
+}
+
+#[test]
+fn what_fails_at_every_start_can_be_mended() {
+    let made = project("totals", "rust", "keyed");
+    let folder = made.path().join("totals");
+    fs::create_dir(folder.join("orders")).unwrap();
+    fs::write(folder.join("job.toml"), LIVE).unwrap();
+    order(&folder, "1.jsonl", 250);
+    // Where the sink's folder is to be: it is tried again and again.
+    fs::write(folder.join("totals"), "").unwrap();
+    let source = folder.join("src/lib.rs");
+    let developing = Developing::start(&folder);
+    developing.wait_until_said("attempt 1 failed: ");
+    developing.wait_until_said("the job does not start: waiting for an edit");
+    fs::remove_file(folder.join("totals")).unwrap();
+    edit(&source, "+ order.cents;", "+ 2 * order.cents;");
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":500}");
+
+    // One that fails of each record: it goes back to the one before, or waits to be mended, whichever is seen first.
+    edit(&source, "ctx.emit(", DOOM);
+    order(&folder, "2.jsonl", 7);
+    developing.wait_until_said("doom");
+    edit(&source, DOOM, "ctx.emit(");
+    developing.wait_for_result("{\"user\":\"ann\",\"cents\":514}");
+}
+
+/// What an operator does that fails of each record.
+const DOOM: &str = "if cents > 0 { return Err(tidewheel::Error::fail(\"doom\")); }\n        ctx.emit(";
+
+#[test]
+fn a_signal_does_not_wait_for_a_build() {
+    let folder = folder_with(&[("totals.py", ""), ("job.toml", LIVE)]);
+    fs::create_dir_all(folder.path().join("orders")).unwrap();
+    order(folder.path(), "1.jsonl", 250);
+    // A Python whose build never ends, and which starts another process.
+    let (python, pids) = (folder.path().join(".venv/bin/python3"), folder.path().join("pids"));
+    let script = "#!/bin/sh\ncase \"$*\" in *find_componentize_py*) exit 0;; esac\nsleep 600 &\necho $$ $! > pids.new\n\
+                  mv pids.new pids\nwait\n";
+    fs::create_dir_all(python.parent().unwrap()).unwrap();
+    fs::write(&python, script).unwrap();
+    fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut developing = Developing::start(folder.path());
+    developing.wait("the build", || pids.exists());
+    let running = fs::read_to_string(&pids).unwrap();
+    let signalled = Command::new("kill").args(["-s", "INT", &developing.child.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    let began = Instant::now();
+    assert!(developing.child.wait().unwrap().success(), "{}", developing.said());
+    assert!(began.elapsed() < Duration::from_secs(60), "it has waited for the build");
+    for pid in running.split_whitespace() {
+        // One that nobody waits for any more may be there, but is dead.
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+    let said = developing.said();
+    assert!(!said.contains("error") && !said.contains("the job runs"), "{said}");
+    assert!(!folder.path().join(".tidewheel/dev-live/data").exists(), "the job was not started");
 }
 
 /// A job whose operator counts each order a thousand times from some moment on.
@@ -380,6 +480,83 @@ fn a_job_goes_on_with_an_edited_operator_in_python() {
     fs::write(&helper, "import os\nFACTOR = len(os.sep)\n").unwrap();
     developing.wait_until_said("shop/prices.py imports os: each edit makes the whole of totals.wasm");
     developing.wait_for_result("{\"user\":\"ann\",\"cents\":7251}");
+}
+
+#[test]
+fn an_operator_in_python_is_tested_without_making_its_component() {
+    let made = project("totals", "python", "keyed");
+    let folder = made.path().join("totals");
+    let tidewheel_in = |arguments: &[&str]| {
+        let mut command = tidewheel();
+        command.args(arguments);
+        in_folder(command, &folder).output().expect("the program starts")
+    };
+    let component = || fs::read(folder.join("totals.wasm")).unwrap();
+    let is_runner = || component().windows(SCRIPT.len()).any(|bytes| bytes == SCRIPT);
+    succeeds(tidewheel_in(&["test"]));
+    assert!(is_runner());
+    let first = component();
+    let again = tidewheel_in(&["test"]);
+    assert_eq!(text(&again.stderr), "", "nothing is made");
+    succeeds(again);
+    assert!(component() == first);
+
+    // What was built whole is what is tested, as long as its sources are the same.
+    succeeds(tidewheel_in(&["build"]));
+    assert!(!is_runner());
+    let whole = component();
+    succeeds(tidewheel_in(&["test"]));
+    assert!(component() == whole);
+    let again = tidewheel_in(&["build"]);
+    assert!(text(&again.stderr).ends_with(", as before\n"), "{}", text(&again.stderr));
+    assert!(component() == whole, "it would be another one if it were made again");
+    edit(&folder.join("totals.py"), "+ order.value.cents", "+ 2 * order.value.cents");
+    let edited = tidewheel_in(&["test"]);
+    assert_eq!(edited.status.code(), Some(1), "{}", text(&edited.stdout));
+    assert!(text(&edited.stdout).contains("tests/orders.toml: failed") && is_runner());
+}
+
+/// The name of the section with the sources of a runner.
+const SCRIPT: &[u8] = b"tidewheel-script";
+
+#[test]
+fn a_component_in_javascript_is_made_once_of_the_same_sources() {
+    let sources =
+        build_dir().parent().expect("cargo builds into a folder of its target folder").join("javascript/word-count");
+    assert!(sources.exists(), "{} is missing: run `cargo xtask guests`", sources.display());
+    let folder = folder_with(&[]);
+    let build = || {
+        let mut command = tidewheel();
+        command.arg("build").arg(&sources).arg("--out").arg("out");
+        let output = in_folder(command, folder.path()).output().expect("the program starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    assert!(!build().contains("as before"));
+    let made = fs::read(folder.path().join("out/count.wasm")).unwrap();
+    assert_eq!(build().matches(", as before\n").count(), 2);
+    assert!(fs::read(folder.path().join("out/count.wasm")).unwrap() == made);
+    let inspected = tidewheel().args(["inspect", "out/count.wasm"]).current_dir(folder.path()).output().unwrap();
+    assert!(succeeds(inspected).contains("world     keyed"));
+}
+
+#[test]
+fn a_core_module_becomes_a_component() {
+    let folder = folder_with(&[]);
+    let module = build_dir()
+        .parent()
+        .expect("it is in cargo's target folder")
+        .join("guests/wasm32-unknown-unknown/release/echo.wasm");
+    fs::copy(module, folder.path().join("echo.wasm")).unwrap();
+    let run = |arguments: &[&str]| tidewheel().args(arguments).current_dir(folder.path()).output().unwrap();
+    let refused = run(&["build", "echo.wasm"]);
+    let said =
+        "error: the component would take the place of echo.wasm\n\nhint: say where it is to go, with --out FOLDER\n";
+    assert_eq!((text(&refused.stderr).as_str(), refused.status.code()), (said, Some(2)));
+    assert_eq!(succeeds(run(&["build", "echo.wasm", "--out", "out"])), "out/echo.wasm\n");
+    assert!(succeeds(run(&["inspect", "out/echo.wasm"])).starts_with("operator  echo"));
+    let again = run(&["build", "out/echo.wasm", "--out", "."]);
+    assert!(text(&again.stderr).contains("cannot make a component of out/echo.wasm: it is a component already"));
 }
 
 #[test]

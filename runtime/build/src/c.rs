@@ -3,10 +3,10 @@
 //! An operator is a `.c` file that includes the bindings of its world, `"stateless.h"`, `"keyed.h"` or `"aggregate.h"`. Other
 //! `.c` files of the folder are compiled into each of them.
 
-use crate::component::{CONTRACT, WORLDS};
+use crate::component::{self, CONTRACT, WORLDS};
 use crate::error::cannot;
-use crate::rust::{cannot_run, component_of_file, failed};
-use crate::{BuildError, Built, place};
+use crate::tool::{self, failed};
+use crate::{BuildError, Built, place, python};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,14 +23,19 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// The one that is there: `zig`, or that of a Python package.
+    /// The one for a folder: `zig`, or that of a Python package, in the folder's own virtual environment, `.venv`, or the Python
+    /// in use.
     ///
     /// # Errors
     /// When there is none; the error says what installs one.
-    pub fn find() -> Result<Toolchain, BuildError> {
-        [&["zig"][..], &["python3", "-m", "ziglang"]].into_iter().find_map(Toolchain::at).ok_or_else(|| {
-            let install = vec![format!("python3 -m pip install ziglang=={ZIG}")];
-            BuildError::NoToolchain { missing: "there is no C compiler for WebAssembly, zig".to_owned(), install }
+    pub fn find(folder: &Path) -> Result<Toolchain, BuildError> {
+        let own = folder.join(".venv/bin/python3");
+        let own = own.to_string_lossy();
+        let places = [&["zig"][..], &[&*own, "-m", "ziglang"], &["python3", "-m", "ziglang"]];
+        places.into_iter().find_map(Toolchain::at).ok_or_else(|| {
+            let missing = "there is no C compiler for WebAssembly, zig (https://ziglang.org/download)".to_owned();
+            let install = vec![python::in_environment(folder, &format!("ziglang=={ZIG}"))];
+            BuildError::NoToolchain { missing, install }
         })
     }
 
@@ -61,11 +66,11 @@ impl Toolchain {
         zig.arg(scratch.path()).arg("-I").arg(folder).arg(source).args(shared);
         zig.arg(scratch.path().join(format!("{world}.c")));
         zig.arg(scratch.path().join(format!("{world}_component_type.o")));
-        let status = zig.arg("-o").arg(&module).status().map_err(cannot_run(&self.zig[0]))?;
+        let status = tool::status(zig.arg("-o").arg(&module))?;
         if !status.success() {
             return Err(failed("zig cc", folder, status));
         }
-        Ok((name, component_of_file(&module)?))
+        Ok((name, component::read(&module)?))
     }
 
     fn command(&self) -> Command {
@@ -77,7 +82,7 @@ impl Toolchain {
 
 /// Builds the operators of a folder into another.
 pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError> {
-    let components = Toolchain::find()?.components(folder)?;
+    let components = Toolchain::find(folder)?.components(folder)?;
     components.iter().map(|(name, component)| place(component, out, name)).collect()
 }
 

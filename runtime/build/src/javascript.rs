@@ -6,11 +6,14 @@
 
 use crate::component::{CONTRACT, WORLDS};
 use crate::error::cannot;
-use crate::rust::{cannot_run, failed};
-use crate::{BuildError, Built, place};
+use crate::output::{Inputs, place_made_of};
+use crate::python::{APT_GET, is_there};
+use crate::tool::{self, failed};
+use crate::{BuildError, Built};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::TempDir;
 
 /// What makes components, and the release of it that is known to work.
 const COMPONENTIZE: (&str, &str) = ("componentize-qjs", "0.4.5");
@@ -18,36 +21,83 @@ const COMPONENTIZE: (&str, &str) = ("componentize-qjs", "0.4.5");
 /// What bundles, and the release of it that is known to work.
 const BUNDLE: (&str, &str) = ("esbuild", "0.28.2");
 
+/// The packages that build a folder, and where they do so.
+struct Toolchain<'a> {
+    folder: &'a Path,
+    bundle: PathBuf,
+    componentize: PathBuf,
+    /// What says which release of it is installed.
+    release: Vec<u8>,
+    scratch: TempDir,
+}
+
+/// An operator and what it imports, in one script.
+struct Bundle {
+    name: String,
+    world: &'static str,
+    file: PathBuf,
+}
+
 /// The operators of a folder, by name: their components.
 ///
 /// # Errors
 /// When the packages that build them are not installed, or the sources do not build.
 pub fn components(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
-    let (bundle, componentize) = (tool(folder, BUNDLE)?, tool(folder, COMPONENTIZE)?);
-    let operators = operators(folder)?;
-    let scratch = tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?;
-    let contract = scratch.path().join("wit");
-    fs::create_dir(&contract).map_err(cannot("write", &contract))?;
-    fs::write(contract.join("operator.wit"), CONTRACT).map_err(cannot("write", &contract))?;
-    let component = |(source, world): &(PathBuf, &str)| {
-        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (script, component) =
-            (scratch.path().join(format!("{name}.js")), scratch.path().join(format!("{name}.wasm")));
-        let mut bundling = Command::new(&bundle);
-        bundling.arg(source).args(["--bundle", "--format=esm", "--log-level=warning"]);
-        run(bundling.arg(format!("--outfile={}", script.display())), folder)?;
-        let mut making = Command::new(&componentize);
-        // Without `--sync` the component needs a host with asynchronous calls.
-        making.args(["--stub-wasi", "--sync", "--world", world, "--wit"]).arg(&contract);
-        run(making.arg("--js").arg(&script).arg("-o").arg(&component), folder)?;
-        Ok((name, fs::read(&component).map_err(cannot("read", &component))?))
-    };
-    operators.iter().map(component).collect()
+    let toolchain = Toolchain::find(folder)?;
+    let component = |bundle: Bundle| Ok((bundle.name.clone(), toolchain.component(&bundle)?));
+    toolchain.bundles()?.into_iter().map(component).collect()
 }
 
-/// Builds the operators of a folder into another.
+/// Builds the operators of a folder into another. Of the same script no component is made again: it would be another one.
 pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError> {
-    components(folder)?.iter().map(|(name, component)| place(component, out, name)).collect()
+    let toolchain = Toolchain::find(folder)?;
+    let build = |bundle: Bundle| {
+        let script = fs::read(&bundle.file).map_err(cannot("read", &bundle.file))?;
+        let inputs = Inputs::new().with(CONTRACT).with(&toolchain.release).with(bundle.world).with(script);
+        place_made_of(inputs, out, &bundle.name, || toolchain.component(&bundle))
+    };
+    toolchain.bundles()?.into_iter().map(build).collect()
+}
+
+impl<'a> Toolchain<'a> {
+    /// The packages that are installed in a folder.
+    fn find(folder: &'a Path) -> Result<Toolchain<'a>, BuildError> {
+        if !is_there("node") {
+            let missing = "there is no Node.js (https://nodejs.org/en/download)".to_owned();
+            return Err(BuildError::NoToolchain { missing, install: vec![format!("{APT_GET} nodejs npm")] });
+        }
+        let (bundle, componentize) = (tool(folder, BUNDLE)?, tool(folder, COMPONENTIZE)?);
+        let scratch = tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?;
+        let contract = scratch.path().join("wit");
+        fs::create_dir(&contract).map_err(cannot("write", &contract))?;
+        fs::write(contract.join("operator.wit"), CONTRACT).map_err(cannot("write", &contract))?;
+        let manifest = folder.join("node_modules").join(COMPONENTIZE.0).join("package.json");
+        let release = fs::read(&manifest).map_err(cannot("read", &manifest))?;
+        Ok(Toolchain { folder, bundle, componentize, release, scratch })
+    }
+
+    /// The operators of the folder.
+    fn bundles(&self) -> Result<Vec<Bundle>, BuildError> {
+        operators(self.folder)?.into_iter().map(|(source, world)| self.bundle(&source, world)).collect()
+    }
+
+    fn bundle(&self, source: &Path, world: &'static str) -> Result<Bundle, BuildError> {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file = self.scratch.path().join(format!("{name}.js"));
+        let mut bundling = Command::new(&self.bundle);
+        bundling.arg(source).args(["--bundle", "--format=esm", "--log-level=warning"]);
+        run(bundling.arg(format!("--outfile={}", file.display())), self.folder)?;
+        Ok(Bundle { name, world, file })
+    }
+
+    fn component(&self, bundle: &Bundle) -> Result<Vec<u8>, BuildError> {
+        let component = self.scratch.path().join(format!("{}.wasm", bundle.name));
+        let mut making = Command::new(&self.componentize);
+        // Without `--sync` the component needs a host with asynchronous calls.
+        making.args(["--stub-wasi", "--sync", "--world", bundle.world, "--wit"]).arg(self.scratch.path().join("wit"));
+        run(making.arg("--js").arg(&bundle.file).arg("-o").arg(&component), self.folder)?;
+        fs::read(&component).map_err(cannot("read", &component))
+    }
 }
 
 /// The operators of a folder, with the world of each.
@@ -85,6 +135,10 @@ fn tool(folder: &Path, (package, version): (&str, &str)) -> Result<PathBuf, Buil
     if program.is_file() {
         return Ok(fs::canonicalize(&program).unwrap_or(program));
     }
+    if !is_there("npm") {
+        let missing = "there is no npm (https://nodejs.org/en/download)".to_owned();
+        return Err(BuildError::NoToolchain { missing, install: vec![format!("{APT_GET} npm")] });
+    }
     let missing = format!("{} has no package {package} installed", folder.display());
     let install = vec![
         format!("npm install --prefix {}", folder.display()),
@@ -93,13 +147,13 @@ fn tool(folder: &Path, (package, version): (&str, &str)) -> Result<PathBuf, Buil
     Err(BuildError::NoToolchain { missing, install })
 }
 
-/// Runs a program; what it says goes to stderr.
+/// Runs a program; what it says goes to stderr, since stdout is for data.
 fn run(command: &mut Command, folder: &Path) -> Result<(), BuildError> {
-    let program = command.get_program().to_owned();
-    let output = command.stderr(std::process::Stdio::inherit()).output().map_err(cannot_run(&program))?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = tool::output(command)?;
     match output.status.success() {
         true => Ok(()),
-        false => Err(failed(&program.to_string_lossy(), folder, output.status)),
+        false => Err(failed(&program, folder, output.status)),
     }
 }
 
@@ -131,7 +185,9 @@ mod tests {
     #[test]
     fn packages_that_are_missing_are_told_with_what_installs_them() {
         let folder = tempfile::tempdir().unwrap();
-        let error = components(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("no package esbuild installed") && error.contains("npm install"), "{error}");
+        let error = components(folder.path()).unwrap_err();
+        assert!(matches!(error, BuildError::NoToolchain { .. }), "{error}");
+        // Whether it is Node.js, npm or a package that is missing here.
+        assert!(error.to_string().contains("npm"), "{error}");
     }
 }

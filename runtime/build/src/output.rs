@@ -2,8 +2,10 @@
 
 use crate::BuildError;
 use crate::error::cannot;
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
+use wasm_encoder::{CustomSection, Encode};
 
 /// A component that was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +36,105 @@ pub fn place(component: &[u8], folder: &Path, name: &str) -> Result<Built, Build
     Ok(Built { path, bytes, changed: true })
 }
 
+/// The custom section, the last one, that says what a component was made of.
+const INPUTS: &str = "tidewheel-inputs";
+
+/// The id of custom sections.
+const CUSTOM: u8 = 0;
+
+/// A digest of all that a component is made of. For languages whose tools take long and make another component of the same
+/// sources each time.
+pub(crate) struct Inputs(Sha256);
+
+impl Inputs {
+    pub(crate) fn new() -> Inputs {
+        Inputs(Sha256::new())
+    }
+
+    /// One more part. The order of parts counts.
+    pub(crate) fn with(mut self, part: impl AsRef<[u8]>) -> Inputs {
+        let part = part.as_ref();
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
+        self
+    }
+
+    /// What a component that was made of them ends with.
+    fn section(self) -> Vec<u8> {
+        let mut bytes = vec![CUSTOM];
+        CustomSection { name: INPUTS.into(), data: self.0.finalize().to_vec().into() }.encode(&mut bytes);
+        bytes
+    }
+}
+
+/// Puts the component that `make` makes of `inputs` into a folder, unless the one that is there was made of the same.
+pub(crate) fn place_made_of(
+    inputs: Inputs,
+    folder: &Path,
+    name: &str,
+    make: impl FnOnce() -> Result<Vec<u8>, BuildError>,
+) -> Result<Built, BuildError> {
+    let section = inputs.section();
+    match made_of(&section, folder, name) {
+        Some(built) => Ok(built),
+        None => place(&[make()?, section].concat(), folder, name),
+    }
+}
+
+/// The component in a folder, if it was made of these.
+pub(crate) fn find_made_of(inputs: Inputs, folder: &Path, name: &str) -> Option<Built> {
+    made_of(&inputs.section(), folder, name)
+}
+
+fn made_of(section: &[u8], folder: &Path, name: &str) -> Option<Built> {
+    let path = folder.join(format!("{name}.wasm"));
+    let component = fs::read(&path).ok().filter(|component| component.ends_with(section))?;
+    Some(Built { path, bytes: component.len(), changed: false })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::place;
+    use super::{Inputs, find_made_of, place, place_made_of};
+    use crate::BuildError;
+    use wasmparser::{Parser, Payload};
+
+    #[test]
+    fn what_was_made_of_the_same_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |parts: &[&str], wat: &str| {
+            let inputs = parts.iter().fold(Inputs::new(), |inputs, part| inputs.with(part));
+            let mut calls = 0;
+            let make = || {
+                calls += 1;
+                Ok::<_, BuildError>(wat::parse_str(wat).unwrap())
+            };
+            let built = place_made_of(inputs, folder.path(), "count", make).unwrap();
+            (calls, built)
+        };
+        let (calls, built) = made(&["a", "b"], "(component)");
+        assert_eq!((calls, built.changed), (1, true));
+        let component = std::fs::read(&built.path).unwrap();
+        assert_eq!(component.len(), built.bytes);
+        let names: Vec<String> = Parser::new(0)
+            .parse_all(&component)
+            .filter_map(|payload| match payload.unwrap() {
+                Payload::CustomSection(section) => Some(section.name().to_owned()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(names, ["tidewheel-inputs"]);
+
+        let again = made(&["a", "b"], "(component (core module))");
+        assert_eq!((again.0, again.1.changed, again.1.bytes), (0, false, built.bytes));
+        for other in [&["a"][..], &["ab"], &["", "ab"], &["b", "a"]] {
+            assert_eq!(made(other, "(component)").0, 1, "{other:?}");
+        }
+        assert!(find_made_of(Inputs::new().with("b").with("a"), folder.path(), "count").is_some());
+        assert!(find_made_of(Inputs::new().with("b").with("a"), folder.path(), "split").is_none());
+        // One that was made otherwise says nothing of that.
+        place(&wat::parse_str("(component)").unwrap(), folder.path(), "count").unwrap();
+        assert_eq!(made(&["b", "a"], "(component)").0, 1);
+    }
 
     #[test]
     fn a_component_that_is_as_it_was_is_not_written_again() {

@@ -6,9 +6,11 @@
 
 use crate::component::CONTRACT;
 use crate::error::cannot;
-use crate::runner::Scripts;
-use crate::rust::{cannot_run, failed};
+use crate::output::{Inputs, place_made_of};
+use crate::runner::{How, Scripted, Scripts};
+use crate::tool::{self, failed};
 use crate::{BuildError, Built, place};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +21,9 @@ pub const COMPONENTIZE_PY: &str = "0.25.1";
 
 /// The module of the SDK that makes components.
 const BUILD: &str = "tidewheel.build";
+
+/// What installs packages of Debian.
+pub(crate) const APT_GET: &str = "sudo apt-get install --yes";
 
 /// Says whether a Python has all it takes.
 const PROBE: &str = "import tidewheel.build; tidewheel.build.find_componentize_py()";
@@ -40,17 +45,23 @@ impl Toolchain {
         let own = folder.join(".venv/bin/python3");
         let toolchain = Toolchain::at(&own, None).or_else(|| Toolchain::at(Path::new("python3"), None));
         toolchain.ok_or_else(|| {
-            let python = if own.exists() { own.display().to_string() } else { "python3".to_owned() };
-            let missing = format!("{python} has not the package tidewheel with componentize-py {COMPONENTIZE_PY}");
-            let environment = folder.join(".venv").display().to_string();
+            let missing = match [&own, Path::new("python3")].into_iter().find(|python| is_there(python)) {
+                Some(python) => {
+                    let python = python.display();
+                    format!("{python} has not the package tidewheel with componentize-py {COMPONENTIZE_PY}")
+                }
+                None => "there is no Python (https://www.python.org/downloads)".to_owned(),
+            };
             let requirements = folder.join("requirements.txt");
             let packages = match requirements.exists() {
                 true => vec![format!("-r {}", requirements.display())],
-                false => vec!["'tidewheel[build]'".to_owned(), "'CHECKOUT/sdk/python[build]'".to_owned()],
+                false => vec![
+                    "'tidewheel[build]'".to_owned(),
+                    "'CHECKOUT/sdk/python[build]'  # CHECKOUT is a clone of tidewheel's repository".to_owned(),
+                ],
             };
-            let install =
-                |packages| format!("python3 -m venv {environment} && {environment}/bin/pip install {packages}");
-            BuildError::NoToolchain { missing, install: packages.into_iter().map(install).collect() }
+            let install = packages.iter().map(|packages| in_environment(folder, packages)).collect();
+            BuildError::NoToolchain { missing, install }
         })
     }
 
@@ -67,8 +78,7 @@ impl Toolchain {
     /// # Errors
     /// When a module is not Python, or has more than one operator.
     pub fn operators(&self, folder: &Path) -> Result<Vec<Operator>, BuildError> {
-        let output = self.command().args(["-m", BUILD, "--list"]).arg(folder).stderr(Stdio::inherit()).output();
-        let output = output.map_err(cannot_run(&self.python))?;
+        let output = tool::output(self.command().args(["-m", BUILD, "--list"]).arg(folder))?;
         if !output.status.success() {
             return Err(failed(BUILD, folder, output.status));
         }
@@ -98,7 +108,7 @@ impl Toolchain {
         let contract = Contract::unpack()?;
         let mut build = self.command();
         build.args(["-m", BUILD, "--scripts"]).arg(folder).arg("--wit").arg(contract.folder());
-        let output = build.stderr(Stdio::inherit()).output().map_err(cannot_run(&self.python))?;
+        let output = tool::output(&mut build)?;
         if !output.status.success() {
             return Err(failed(BUILD, folder, output.status));
         }
@@ -113,7 +123,7 @@ impl Toolchain {
         let mut build = self.command();
         build.args(["-m", BUILD]).arg("--wit").arg(contract.folder()).arg("--output").arg(&component);
         say(&mut build);
-        let status = build.status().map_err(cannot_run(&self.python))?;
+        let status = tool::status(&mut build)?;
         if !status.success() {
             return Err(failed(BUILD, folder, status));
         }
@@ -160,11 +170,49 @@ pub struct Operator {
 /// Builds the operators of a folder into another.
 pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError> {
     let toolchain = Toolchain::find(folder)?;
-    let operators = toolchain.operators(folder)?;
+    let Scripts { runner, operators } = toolchain.scripts(folder)?;
     if operators.is_empty() {
         return Err(nothing(folder));
     }
-    operators.iter().map(|operator| place(&toolchain.component(operator)?, out, &operator.name)).collect()
+    operators.iter().map(|operator| whole(&toolchain, folder, out, operator, &runner)).collect()
+}
+
+/// Builds the component of one operator. Of one of which all sources are known it is not made again of the same: that takes ten
+/// seconds, and makes another component each time, since it begins where a Python was when it had imported everything.
+pub(crate) fn whole(
+    toolchain: &Toolchain,
+    folder: &Path,
+    out: &Path,
+    operator: &Scripted,
+    runner: &str,
+) -> Result<Built, BuildError> {
+    let (name, module) = (name(&operator.module), folder.join(format!("{}.py", operator.module)));
+    let make = || toolchain.component(&Operator { name: name.clone(), module });
+    match inputs(operator, runner) {
+        Some(inputs) => place_made_of(inputs, out, &name, make),
+        None => place(&make()?, out, &name),
+    }
+}
+
+/// What the component of an operator is made of, if that is known; `runner` is a digest of what is the same for all.
+pub(crate) fn inputs(operator: &Scripted, runner: &str) -> Option<Inputs> {
+    match &operator.how {
+        How::Script(script) => Some(Inputs::new().with(runner).with(&operator.world).with(script.to_string())),
+        How::Whole(_) => None,
+    }
+}
+
+/// The command that installs packages in a folder's own virtual environment: a system's Python takes none.
+pub(crate) fn in_environment(folder: &Path, packages: &str) -> String {
+    let environment = folder.join(".venv").display().to_string();
+    let python = if is_there("python3") { String::new() } else { format!("{APT_GET} python3 python3-venv && ") };
+    format!("{python}python3 -m venv {environment} && {environment}/bin/pip install {packages}")
+}
+
+/// Whether a program can be run at all.
+pub(crate) fn is_there(program: impl AsRef<OsStr>) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// The error of a folder without operators.

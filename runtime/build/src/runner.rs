@@ -4,17 +4,19 @@
 //! So that component is made once for each world, and kept; the sources are attached to it, as a custom section at its end.
 //! The host hands them over before it asks anything else of the component.
 
-use crate::error::cannot;
-use crate::python::{Operator, Toolchain, name, nothing};
+use crate::output::find_made_of;
+use crate::python::{Toolchain, inputs, name, nothing, whole};
 use crate::{BuildError, Built, place};
 use serde::Deserialize;
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use tidewheel_cache::CacheFolder;
 use wasm_encoder::{ComponentSection, CustomSection};
 
 /// The custom section with the sources, as the host knows it.
 const SECTION: &str = "tidewheel-script";
+
+/// How much of runners is kept: some twelve, of three worlds. They are other ones with each release of the SDK.
+const BYTES_MAX: u64 = 256 << 20;
 
 /// The runners of a user.
 pub struct Runners<'a> {
@@ -28,22 +30,22 @@ pub struct Runners<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Scripts {
     /// A digest of all that runners are made of.
-    runner: String,
-    operators: Vec<Scripted>,
+    pub(crate) runner: String,
+    pub(crate) operators: Vec<Scripted>,
 }
 
 /// An operator that may run in a runner.
 #[derive(Debug, Deserialize)]
-struct Scripted {
-    module: String,
-    world: String,
+pub(crate) struct Scripted {
+    pub(crate) module: String,
+    pub(crate) world: String,
     #[serde(flatten)]
-    how: How,
+    pub(crate) how: How,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum How {
+pub(crate) enum How {
     /// With these sources: what the section holds.
     Script(serde_json::Value),
     /// Not at all, for this reason: it needs a component of its own.
@@ -58,24 +60,22 @@ impl<'a> Runners<'a> {
 
     /// The runner of a world.
     fn get(&self, toolchain: &Toolchain, world: &str, digest: &str, project: &Path) -> Result<Vec<u8>, BuildError> {
-        let path = self.folder.join(format!("python-{world}-{digest}.wasm"));
-        if let Ok(runner) = fs::read(&path) {
+        let name = format!("python-{world}-{digest}.wasm");
+        let folder = CacheFolder::open(self.folder.clone(), BYTES_MAX);
+        if let Some(runner) = folder.as_ref().ok().and_then(|folder| folder.read(&name)) {
             return Ok(runner);
         }
         (self.tell)(&format!("making what runs operators of world {world} in Python: once, then edits are quick"));
         let runner = toolchain.runner(world, project)?;
-        fs::create_dir_all(&self.folder).map_err(cannot("write", &self.folder))?;
-        // Renamed into place: who reads meanwhile sees a whole one or none.
-        let kept = tempfile::NamedTempFile::new_in(&self.folder).and_then(|mut file| {
-            file.write_all(&runner)?;
-            file.persist(&path).map_err(|error| error.error)
-        });
-        kept.map_err(cannot("write", &path))?;
+        if let Err(error) = folder.and_then(|folder| folder.write(&name, &runner)) {
+            (self.tell)(&format!("it cannot be kept in {}, so edits take as long: {error}", self.folder.display()));
+        }
         Ok(runner)
     }
 }
 
-/// Builds the operators of a folder into another: those that a runner can run into one with their sources.
+/// Builds the operators of a folder into another: those that a runner can run into one with their sources, unless the whole
+/// component of the same sources is there.
 pub(crate) fn build(folder: &Path, out: &Path, runners: &Runners<'_>) -> Result<Vec<Built>, BuildError> {
     let toolchain = Toolchain::find(folder)?;
     let Scripts { runner, operators } = toolchain.scripts(folder)?;
@@ -84,15 +84,19 @@ pub(crate) fn build(folder: &Path, out: &Path, runners: &Runners<'_>) -> Result<
     }
     let build = |operator: &Scripted| {
         let name = name(&operator.module);
-        let component = match &operator.how {
-            How::Script(script) => attach(runners.get(&toolchain, &operator.world, &runner, folder)?, script),
+        match &operator.how {
+            How::Script(script) => {
+                if let Some(built) = inputs(operator, &runner).and_then(|inputs| find_made_of(inputs, out, &name)) {
+                    return Ok(built);
+                }
+                let component = attach(runners.get(&toolchain, &operator.world, &runner, folder)?, script);
+                place(&component, out, &name)
+            }
             How::Whole(why) => {
                 (runners.tell)(&format!("{why}: each edit makes the whole of {name}.wasm, which takes a while"));
-                let module = folder.join(format!("{}.py", operator.module));
-                toolchain.component(&Operator { name: name.clone(), module })?
+                whole(&toolchain, folder, out, operator, &runner)
             }
-        };
-        place(&component, out, &name)
+        }
     };
     operators.iter().map(build).collect()
 }

@@ -3,10 +3,9 @@
 //! There are two toolchains. The Rust that is in use anyway, when it has the standard library for the target; rustup can add
 //! it. Or Debian's packages, which have the library's source, from which cargo builds it along with the crates.
 
-use crate::error::cannot;
+use crate::tool::{self, failed};
 use crate::{BuildError, Built, component, place};
 use serde::Deserialize;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -53,8 +52,14 @@ impl Toolchain {
             return Ok(Toolchain::Debian);
         }
         let apt_get = format!("sudo apt-get install --yes {}", DEBIAN_PACKAGES.join(" "));
-        let missing = format!("there is no Rust standard library for {TARGET}");
-        Err(BuildError::NoToolchain { missing, install: vec![format!("rustup target add {TARGET}"), apt_get] })
+        let (missing, rustup) = match is_there("rustc") {
+            true => (format!("there is no Rust standard library for {TARGET}"), format!("rustup target add {TARGET}")),
+            false => {
+                let rustup = format!("curl --fail https://sh.rustup.rs | sh -s -- --target {TARGET}");
+                ("there is no Rust (https://www.rust-lang.org/tools/install)".to_owned(), rustup)
+            }
+        };
+        Err(BuildError::NoToolchain { missing, install: vec![rustup, apt_get] })
     }
 
     /// A `cargo build` in release mode for [`TARGET`].
@@ -82,6 +87,10 @@ pub fn command(program: &str) -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+fn is_there(program: &str) -> bool {
+    command(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 fn default_has_target() -> bool {
@@ -146,10 +155,9 @@ impl Workspace {
     /// When cargo cannot read it.
     pub fn read(folder: &Path) -> Result<Workspace, BuildError> {
         let manifest = folder.join("Cargo.toml");
-        let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut cargo = Command::new(&program);
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(&manifest);
-        let output = cargo.stderr(Stdio::inherit()).output().map_err(cannot_run(&program))?;
+        let output = tool::output(&mut cargo)?;
         if !output.status.success() {
             return Err(failed("cargo metadata", folder, output.status));
         }
@@ -186,7 +194,7 @@ impl Workspace {
         let mut cargo = toolchain.build();
         // The manifest is named, or cargo would look for one further up and find another.
         cargo.arg("--manifest-path").arg("Cargo.toml").arg("--target-dir").arg(target_directory);
-        let status = cargo.current_dir(&self.folder).status().map_err(cannot_run("cargo"))?;
+        let status = tool::status(cargo.current_dir(&self.folder))?;
         if status.success() { Ok(()) } else { Err(failed("cargo build", &self.folder, status)) }
     }
 }
@@ -198,36 +206,23 @@ impl Operator {
     /// When the module does not fit the contract.
     pub fn component(&self, target_directory: &Path) -> Result<Vec<u8>, BuildError> {
         let modules = target_directory.join(TARGET).join("release");
-        component_of_file(&modules.join(format!("{}.wasm", self.library)))
+        component::read(&modules.join(format!("{}.wasm", self.library)))
     }
 }
 
 /// Builds the operators of a folder into another.
 pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError> {
+    // First of all: without one the workspace cannot be read either.
+    let toolchain = Toolchain::find()?;
     let workspace = Workspace::read(folder)?;
     if workspace.operators.is_empty() {
         let fix = "add crate-type = [\"cdylib\", \"rlib\"] to the [lib] of its Cargo.toml";
         return Err(BuildError::Nothing { folder: folder.to_owned(), fix });
     }
     let target_directory = &workspace.target_directory;
-    workspace.compile(Toolchain::find()?, target_directory)?;
+    workspace.compile(toolchain, target_directory)?;
     let components = workspace.operators.iter();
     components.map(|operator| place(&operator.component(target_directory)?, out, &operator.name)).collect()
-}
-
-/// The component of a core module in a file.
-pub(crate) fn component_of_file(module: &Path) -> Result<Vec<u8>, BuildError> {
-    let bytes = std::fs::read(module).map_err(cannot("read", module))?;
-    component::of_module(&bytes).map_err(|source| BuildError::Component { module: module.to_owned(), source })
-}
-
-pub(crate) fn cannot_run(program: impl Into<OsString>) -> impl FnOnce(std::io::Error) -> BuildError {
-    let program = program.into().to_string_lossy().into_owned();
-    move |source| BuildError::Run { program, source }
-}
-
-pub(crate) fn failed(program: &str, folder: &Path, status: std::process::ExitStatus) -> BuildError {
-    BuildError::Failed { program: program.to_owned(), folder: folder.to_owned(), status }
 }
 
 #[cfg(test)]

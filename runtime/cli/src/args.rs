@@ -197,9 +197,9 @@ impl WorldName {
 
 #[derive(Debug, Args)]
 pub(crate) struct Build {
-    /// The project.
+    /// The project, or a core module that another tool has made.
     #[arg(default_value = ".")]
-    pub(crate) folder: PathBuf,
+    pub(crate) project: PathBuf,
 
     /// Where the components go, each under the name of its operator; the project's folder if not given.
     #[arg(long, value_name = "FOLDER")]

@@ -38,8 +38,7 @@ pub enum GuestError {
 
     /// The file is a core module.
     #[error(
-        "{component} is a core module, not a component: make one of it with `wasm-tools component new {component} -o \
-         component.wasm`"
+        "{component} is a core module, not a component: `tidewheel build {component} --out FOLDER` makes one of it"
     )]
     CoreModule {
         /// The component.

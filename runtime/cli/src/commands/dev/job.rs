@@ -6,14 +6,13 @@ use clap::ValueEnum;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_cluster::DataFolder;
 use tidewheel_server::Client;
 use tidewheel_server::model::{CheckpointRequest, JobState};
 
-/// How often the job is asked whether it runs.
+/// How often it is looked whether it has stopped.
 const ASK: Duration = Duration::from_millis(10);
 
 /// How long it may take to stop once it has said that it does.
@@ -25,13 +24,16 @@ pub(super) struct JobProcess {
     data: PathBuf,
 }
 
-/// What came of a start.
-pub(super) enum Started {
+/// How far a start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// State is restored.
+    Starting,
     Running,
-    /// It has come to the end of its input already.
-    Finished,
-    /// It has said why.
-    Failed,
+    /// It has failed before it was seen to run, and is started again and again; it says why.
+    Failing,
+    /// Whether it has ended well.
+    Ended(bool),
 }
 
 impl JobProcess {
@@ -50,17 +52,17 @@ impl JobProcess {
         Ok(JobProcess { child, data: data.to_owned() })
     }
 
-    /// Waits until it processes records, or has ended; or until nobody is interested any more.
-    pub(super) fn wait_until_it_runs(&mut self, is_over: &AtomicBool) -> Result<Started> {
-        loop {
-            if let Some(status) = self.child.try_wait().context("cannot wait for the job's process")? {
-                return Ok(if status.success() { Started::Finished } else { Started::Failed });
-            }
-            if self.is_running() || is_over.load(Ordering::Relaxed) {
-                return Ok(Started::Running);
-            }
-            thread::sleep(ASK);
+    /// How far it has come.
+    pub(super) fn course(&mut self) -> Result<Course> {
+        if let Some(status) = self.child.try_wait().context("cannot wait for the job's process")? {
+            return Ok(Course::Ended(status.success()));
         }
+        let status = self.client().and_then(|mut client| client.status().ok());
+        Ok(match status {
+            Some(status) if status.state == JobState::Running => Course::Running,
+            Some(status) if !status.restarts.is_empty() => Course::Failing,
+            _ => Course::Starting,
+        })
     }
 
     /// Whether it has ended well, if it has ended.
@@ -85,15 +87,11 @@ impl JobProcess {
         Ok(())
     }
 
-    fn is_running(&self) -> bool {
-        let status = self.client().and_then(|mut client| client.status().ok());
-        status.is_some_and(|status| status.state == JobState::Running)
-    }
-
     fn client(&self) -> Option<Client> {
         Client::over(DataFolder::connect_control(&self.data).ok()?).ok()
     }
 
+    /// Ends it as it is; it goes on from the last checkpoint it has taken.
     fn kill(&mut self) {
         // One that has ended by itself is as good.
         let _ = self.child.kill();

@@ -17,14 +17,14 @@ const SOURCES: [&str; 12] = ["rs", "toml", "go", "mod", "sum", "py", "pyi", "js"
 /// Files and when they were written, with their sizes.
 type Files = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 
-/// Folders, and how they were.
+/// Folders and one more file, and how they were.
 pub(super) struct Watch {
     folders: Vec<PathBuf>,
     file: PathBuf,
-    /// What was told last.
-    told: Files,
+    /// What was told last: of each folder, and of the file.
+    told: Vec<Files>,
     /// What was seen last.
-    seen: Files,
+    seen: Vec<Files>,
 }
 
 /// Whether a folder of this name has no sources.
@@ -41,29 +41,36 @@ fn is_source(path: &Path) -> bool {
 impl Watch {
     /// Watches the sources in `folders`, and one more file.
     pub(super) fn new(folders: impl Iterator<Item = PathBuf>, file: &Path) -> Watch {
-        let mut watch =
-            Watch { folders: folders.collect(), file: file.to_owned(), told: Files::new(), seen: Files::new() };
+        let mut watch = Watch { folders: folders.collect(), file: file.to_owned(), told: Vec::new(), seen: Vec::new() };
         watch.told = watch.look();
         watch.seen = watch.told.clone();
         watch
     }
 
-    /// Whether something is otherwise than when this was last the case. While files are still being written it is not.
-    pub(super) fn has_changed(&mut self) -> bool {
+    /// If something is otherwise than it was told last, of each folder whether it is that. While files are still being written
+    /// nothing is told.
+    pub(super) fn changed(&mut self) -> Option<Vec<bool>> {
         let now = self.look();
         let is_at_rest = now == self.seen;
         self.seen = now;
         if !is_at_rest || self.seen == self.told {
-            return false;
+            return None;
         }
+        let changed = self.folders.iter().enumerate().map(|(place, _)| self.seen[place] != self.told[place]).collect();
         self.told = self.seen.clone();
-        true
+        Some(changed)
     }
 
-    fn look(&self) -> Files {
-        let mut files = Files::new();
-        self.folders.iter().for_each(|folder| add(folder, &mut files));
-        add_file(&self.file, &mut files);
+    fn look(&self) -> Vec<Files> {
+        let in_folder = |folder: &PathBuf| {
+            let mut files = Files::new();
+            add(folder, &mut files);
+            files
+        };
+        let mut files: Vec<Files> = self.folders.iter().map(in_folder).collect();
+        let mut file = Files::new();
+        add_file(&self.file, &mut file);
+        files.push(file);
         files
     }
 }
@@ -96,19 +103,21 @@ mod tests {
     fn an_edit_is_told_once_when_it_is_over() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        fs::create_dir(folder.path().join("src")).unwrap();
-        write("src/lib.rs", "one");
+        ["one", "two"].iter().for_each(|name| fs::create_dir(folder.path().join(name)).unwrap());
+        write("one/lib.rs", "one");
         write("job.toml", "");
-        let mut watch = Watch::new([folder.path().join("src")].into_iter(), &folder.path().join("job.toml"));
-        assert!(!watch.has_changed() && !watch.has_changed());
-        write("src/lib.rs", "three");
-        assert!(!watch.has_changed(), "it may still be being written");
-        assert!(watch.has_changed());
-        assert!(!watch.has_changed());
+        let folders = ["one", "two"].map(|name| folder.path().join(name));
+        let mut watch = Watch::new(folders.into_iter(), &folder.path().join("job.toml"));
+        assert_eq!((watch.changed(), watch.changed()), (None, None));
+        write("one/lib.rs", "three");
+        assert_eq!(watch.changed(), None, "it may still be being written");
+        assert_eq!(watch.changed(), Some(vec![true, false]));
+        assert_eq!(watch.changed(), None);
         write("job.toml", "name");
-        assert!(!watch.has_changed() && watch.has_changed());
-        fs::remove_file(folder.path().join("src/lib.rs")).unwrap();
-        assert!(!watch.has_changed() && watch.has_changed());
+        assert_eq!((watch.changed(), watch.changed()), (None, Some(vec![false, false])));
+        fs::remove_file(folder.path().join("one/lib.rs")).unwrap();
+        write("two/lib.rs", "");
+        assert_eq!((watch.changed(), watch.changed()), (None, Some(vec![true, true])));
     }
 
     #[test]
@@ -119,6 +128,6 @@ mod tests {
         for name in ["target/release/x.rs", "x.wasm", ".x.rs", "x.rs~", "orders.jsonl", "part-1.csv"] {
             fs::write(folder.path().join(name), "x").unwrap();
         }
-        assert!(!watch.has_changed() && !watch.has_changed());
+        assert_eq!((watch.changed(), watch.changed()), (None, None));
     }
 }

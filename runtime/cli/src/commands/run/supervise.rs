@@ -347,7 +347,7 @@ pub(super) fn data_folder(run: &Run, spec: &JobSpec) -> PathBuf {
 }
 
 /// The store that the job file names, or else the folder `default`.
-pub(super) fn open_store(checkpoint: &CheckpointSpec, job_file: &Path, default: &Path) -> Result<Store> {
+pub(in crate::commands) fn open_store(checkpoint: &CheckpointSpec, job_file: &Path, default: &Path) -> Result<Store> {
     let file = std::path::absolute(job_file).context("cannot find the working folder")?;
     let base = file.parent().unwrap_or(Path::new("/"));
     Ok(match &checkpoint.store {
