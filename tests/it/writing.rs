@@ -514,6 +514,19 @@ fn an_operator_in_python_is_tested_without_making_its_component() {
     let edited = tidewheel_in(&["test"]);
     assert_eq!(edited.status.code(), Some(1), "{}", text(&edited.stdout));
     assert!(text(&edited.stdout).contains("tests/orders.toml: failed") && is_runner());
+
+    // One that needs more than a runner has is made whole, and once as well.
+    edit(&folder.join("totals.py"), "+ 2 * order.value.cents", "+ len(os.sep) * order.value.cents");
+    edit(&folder.join("totals.py"), "\n\n@dataclass\nclass Order", "\nimport os\n\n@dataclass\nclass Order");
+    let whole = tidewheel_in(&["test"]);
+    assert!(text(&whole.stderr).contains("totals.py imports os"), "{}", text(&whole.stderr));
+    succeeds(whole);
+    let made = component();
+    edit(&folder.join("tests/orders.toml"), "[[step]]", "# An edit.\n[[step]]");
+    succeeds(tidewheel_in(&["test"]));
+    assert!(component() == made);
+    fs::write(folder.join("other.py"), "").unwrap();
+    assert!(!text(&tidewheel_in(&["build"]).stderr).contains("as before"));
 }
 
 /// The name of the section with the sources of a runner.

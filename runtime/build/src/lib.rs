@@ -8,6 +8,7 @@
 mod error;
 mod output;
 mod runner;
+mod stamp;
 mod tool;
 
 pub mod c;

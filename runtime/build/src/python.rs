@@ -9,7 +9,7 @@ use crate::error::cannot;
 use crate::output::{Inputs, place_made_of};
 use crate::runner::{How, Scripted, Scripts};
 use crate::tool::{self, failed};
-use crate::{BuildError, Built, place};
+use crate::{BuildError, Built, stamp};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,12 @@ const BUILD: &str = "tidewheel.build";
 
 /// What installs packages of Debian.
 pub(crate) const APT_GET: &str = "sudo apt-get install --yes";
+
+/// Says where a Python has its packages, a line each. The standard library is that of `componentize-py`.
+const PACKAGES: &str = "import sys, sysconfig
+standard = sysconfig.get_path('stdlib')
+places = [place for place in sys.path if place and (not place.startswith(standard) or place.endswith('-packages'))]
+print(*places, sep='\\n')";
 
 /// Says whether a Python has all it takes.
 const PROBE: &str = "import tidewheel.build; tidewheel.build.find_componentize_py()";
@@ -116,6 +122,21 @@ impl Toolchain {
             .map_err(|error| BuildError::Answer { program: BUILD.to_owned(), reason: error.to_string() })
     }
 
+    /// All that a component may be made of where it is not known what it imports: the files of the operator's folder, and the
+    /// packages that are installed for this Python, and for the one in use, which `componentize-py` asks as well.
+    fn everything(&self, folder: &Path) -> Result<Inputs, BuildError> {
+        let mut inputs = Inputs::new().with(stamp::of_folder(folder, &|path| is_no_input(folder, path)));
+        let is_passed_over = |path: &Path| is_of_tools(&path.file_name().unwrap_or_default().to_string_lossy());
+        for mut python in [self.command(), Command::new("python3")] {
+            // Where there is no other Python its packages play no part.
+            let Ok(said) = tool::output(python.args(["-c", PACKAGES])) else { continue };
+            for place in String::from_utf8_lossy(&said.stdout).lines() {
+                inputs = inputs.with(stamp::of_folder(Path::new(place), &is_passed_over));
+            }
+        }
+        Ok(inputs)
+    }
+
     /// Has a component made, of what `say` adds to the command, in behalf of a folder.
     fn make(&self, folder: &Path, say: impl FnOnce(&mut Command)) -> Result<Vec<u8>, BuildError> {
         let contract = Contract::unpack()?;
@@ -177,8 +198,8 @@ pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError>
     operators.iter().map(|operator| whole(&toolchain, folder, out, operator, &runner)).collect()
 }
 
-/// Builds the component of one operator. Of one of which all sources are known it is not made again of the same: that takes ten
-/// seconds, and makes another component each time, since it begins where a Python was when it had imported everything.
+/// Builds the component of one operator, unless the one that is there was made of the same: that takes ten seconds, and makes
+/// another component each time, since it is the memory of a Python that has imported everything.
 pub(crate) fn whole(
     toolchain: &Toolchain,
     folder: &Path,
@@ -187,19 +208,34 @@ pub(crate) fn whole(
     runner: &str,
 ) -> Result<Built, BuildError> {
     let (name, module) = (name(&operator.module), folder.join(format!("{}.py", operator.module)));
-    let make = || toolchain.component(&Operator { name: name.clone(), module });
-    match inputs(operator, runner) {
-        Some(inputs) => place_made_of(inputs, out, &name, make),
-        None => place(&make()?, out, &name),
-    }
+    let inputs = match inputs(operator, runner) {
+        Some(inputs) => inputs,
+        None => toolchain.everything(folder)?.with(runner).with(&operator.world).with(&operator.module),
+    };
+    place_made_of(inputs, out, &name, || toolchain.component(&Operator { name: name.clone(), module }))
 }
 
-/// What the component of an operator is made of, if that is known; `runner` is a digest of what is the same for all.
+/// What the component of an operator is made of, if its sources are known; `runner` is a digest of what is the same for all.
 pub(crate) fn inputs(operator: &Scripted, runner: &str) -> Option<Inputs> {
     match &operator.how {
         How::Script(script) => Some(Inputs::new().with(runner).with(&operator.world).with(script.to_string())),
         How::Whole(_) => None,
     }
+}
+
+/// Whether a file of an operator's folder is none of what a component is made of: what is made of it, and its cases.
+fn is_no_input(folder: &Path, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_python = name.ends_with(".py");
+    is_of_tools(&name)
+        || name.ends_with(".wasm")
+        || path == folder.join("job.toml")
+        || (path.starts_with(folder.join("tests")) && path.is_file() && !is_python)
+}
+
+/// Whether tools write it, or the system: no Python is imported from there.
+fn is_of_tools(name: &str) -> bool {
+    name.starts_with('.') || name == "__pycache__"
 }
 
 /// The command that installs packages in a folder's own virtual environment: a system's Python takes none.
