@@ -5,6 +5,7 @@ mod changed_job;
 mod check;
 mod cli;
 mod contract;
+mod dev;
 mod disorder;
 mod examples;
 mod fatal;

@@ -195,24 +195,28 @@ pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError>
     if operators.is_empty() {
         return Err(nothing(folder));
     }
-    operators.iter().map(|operator| whole(&toolchain, folder, out, operator, &runner)).collect()
+    operators.iter().map(|operator| whole(&toolchain, folder, out, operator, &runner, || ())).collect()
 }
 
 /// Builds the component of one operator, unless the one that is there was made of the same: that takes ten seconds, and makes
-/// another component each time, since it is the memory of a Python that has imported everything.
+/// another component each time, since it is the memory of a Python that has imported everything. `tell` is called before.
 pub(crate) fn whole(
     toolchain: &Toolchain,
     folder: &Path,
     out: &Path,
     operator: &Scripted,
     runner: &str,
+    tell: impl FnOnce(),
 ) -> Result<Built, BuildError> {
     let (name, module) = (name(&operator.module), folder.join(format!("{}.py", operator.module)));
     let inputs = match inputs(operator, runner) {
         Some(inputs) => inputs,
         None => toolchain.everything(folder)?.with(runner).with(&operator.world).with(&operator.module),
     };
-    place_made_of(inputs, out, &name, || toolchain.component(&Operator { name: name.clone(), module }))
+    place_made_of(inputs, out, &name, || {
+        tell();
+        toolchain.component(&Operator { name: name.clone(), module })
+    })
 }
 
 /// What the component of an operator is made of, if its sources are known; `runner` is a digest of what is the same for all.

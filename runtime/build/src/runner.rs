@@ -93,8 +93,8 @@ pub(crate) fn build(folder: &Path, out: &Path, runners: &Runners<'_>) -> Result<
                 place(&component, out, &name)
             }
             How::Whole(why) => {
-                (runners.tell)(&format!("{why}: each edit makes the whole of {name}.wasm, which takes a while"));
-                whole(&toolchain, folder, out, operator, &runner)
+                let words = format!("{why}: each edit makes the whole of {name}.wasm, which takes a while");
+                whole(&toolchain, folder, out, operator, &runner, || (runners.tell)(&words))
             }
         }
     };
