@@ -85,7 +85,7 @@ impl Toolchain {
         // No path of this machine and no state of its repository gets into the module, so the same sources make the same
         // one. Functions keep their names, which a backtrace needs.
         go.args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w", "-o"]);
-        let status = tool::status(go.arg(&module).arg("."))?;
+        let status = tool::status(go.arg(&module).arg(".").env("TMPDIR", scratch.path()))?;
         if !status.success() {
             return Err(failed("go build", &operator.folder, status));
         }

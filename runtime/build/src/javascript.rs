@@ -95,6 +95,7 @@ impl<'a> Toolchain<'a> {
         let mut making = Command::new(&self.componentize);
         // Without `--sync` the component needs a host with asynchronous calls.
         making.args(["--stub-wasi", "--sync", "--world", bundle.world, "--wit"]).arg(self.scratch.path().join("wit"));
+        making.env("TMPDIR", self.scratch.path());
         run(making.arg("--js").arg(&bundle.file).arg("-o").arg(&component), self.folder)?;
         fs::read(&component).map_err(cannot("read", &component))
     }

@@ -111,9 +111,9 @@ impl Toolchain {
 
     /// What a runner needs to know of the operators in a folder.
     pub(crate) fn scripts(&self, folder: &Path) -> Result<Scripts, BuildError> {
-        let contract = Contract::unpack()?;
+        let scratch = Scratch::new()?;
         let mut build = self.command();
-        build.args(["-m", BUILD, "--scripts"]).arg(folder).arg("--wit").arg(contract.folder());
+        build.args(["-m", BUILD, "--scripts"]).arg(folder).arg("--wit").arg(scratch.contract());
         let output = tool::output(&mut build)?;
         if !output.status.success() {
             return Err(failed(BUILD, folder, output.status));
@@ -139,10 +139,11 @@ impl Toolchain {
 
     /// Has a component made, of what `say` adds to the command, in behalf of a folder.
     fn make(&self, folder: &Path, say: impl FnOnce(&mut Command)) -> Result<Vec<u8>, BuildError> {
-        let contract = Contract::unpack()?;
-        let component = contract.folder().join("component.wasm");
+        let scratch = Scratch::new()?;
+        let component = scratch.0.path().join("component.wasm");
         let mut build = self.command();
-        build.args(["-m", BUILD]).arg("--wit").arg(contract.folder()).arg("--output").arg(&component);
+        build.args(["-m", BUILD]).arg("--wit").arg(scratch.contract()).arg("--output").arg(&component);
+        build.env("TMPDIR", scratch.temporary());
         say(&mut build);
         let status = tool::status(&mut build)?;
         if !status.success() {
@@ -163,19 +164,27 @@ impl Toolchain {
     }
 }
 
-/// A folder with the contract, where the SDK looks for it.
-struct Contract(TempDir);
+/// A folder with the contract, where the SDK looks for it, and one for what is made on the way. Both are removed, however the build
+/// ends.
+struct Scratch(TempDir);
 
-impl Contract {
-    fn unpack() -> Result<Contract, BuildError> {
-        let scratch = tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?;
-        let contract = scratch.path().join("operator.wit");
+impl Scratch {
+    fn new() -> Result<Scratch, BuildError> {
+        let scratch = Scratch(tempfile::tempdir().map_err(cannot("write", &std::env::temp_dir()))?);
+        for folder in [scratch.contract(), scratch.temporary()] {
+            fs::create_dir(&folder).map_err(cannot("write", &folder))?;
+        }
+        let contract = scratch.contract().join("operator.wit");
         fs::write(&contract, CONTRACT).map_err(cannot("write", &contract))?;
-        Ok(Contract(scratch))
+        Ok(scratch)
     }
 
-    fn folder(&self) -> &Path {
-        self.0.path()
+    fn contract(&self) -> PathBuf {
+        self.0.path().join("wit")
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.0.path().join("temporary")
     }
 }
 

@@ -16,12 +16,12 @@ static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What a program that is interrupted may take to remove what it has begun.
+/// What a program that is to end may take to do so.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// From now on builds end with [`BuildError::Stopped`] as soon as the flag is set: the program that is running is interrupted
-/// with all those that it has started, and what is left of them a second later is killed. They are in a process group of their
-/// own then, which an interrupt from the terminal does not reach. The first call counts.
+/// From now on builds end with [`BuildError::Stopped`] as soon as the flag is set: the program that is running is ended with all
+/// those that it has started, and what is left of them a second later is killed. They are in a process group of their own then,
+/// which an interrupt from the terminal does not reach. The first call counts.
 pub fn stop_when(flag: Arc<AtomicBool>) {
     let _ = STOP.set(flag);
 }
@@ -72,10 +72,9 @@ fn wait(child: &mut Child, stop: Option<&Arc<AtomicBool>>, command: &Command) ->
     Err(BuildError::Stopped)
 }
 
-/// Ends a program and all that it has started. Some of that does not hear the interrupt: the shell keeps it from what it has put
-/// into the background.
+/// Ends a program and all that it has started.
 fn end(child: &mut Child) -> io::Result<()> {
-    signal_group(child, libc::SIGINT);
+    signal_group(child, libc::SIGTERM);
     let began = Instant::now();
     while began.elapsed() < GRACE && !has_ended(child)? {
         thread::sleep(LOOK);
@@ -140,8 +139,8 @@ mod tests {
 
     #[test]
     fn it_is_ended_with_all_that_it_has_started() {
-        // What ignores the interrupt is killed.
-        for script in ["sleep 600", "sleep 600 & wait", "trap '' INT; sleep 600 & wait; sleep 600"] {
+        // What ignores the first signal is killed.
+        for script in ["sleep 600", "sleep 600 & wait", "trap '' TERM; sleep 600 & wait; sleep 600"] {
             let stop = Arc::new(AtomicBool::new(false));
             let mut command = shell(script);
             let mut child = start(&mut command, Some(&stop)).unwrap();
