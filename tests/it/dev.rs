@@ -230,7 +230,7 @@ fn a_signal_does_not_wait_for_a_build() {
     }
     let said = developing.said();
     assert!(!said.contains("error") && !said.contains("the job runs"), "{said}");
-    assert!(!folder.path().join(".tidewheel/dev-live/data").exists(), "the job was not started");
+    assert!(!folder.path().join(".tidewheel").exists(), "the job was not started, and nothing is left behind");
 }
 
 /// A job whose operator counts each order a thousand times from some moment on.

@@ -330,6 +330,7 @@ impl Session<'_> {
             }
             terminal::say("stopped: started again, it goes on where it was");
         }
+        self.remove_others();
         Ok(())
     }
 
