@@ -9,11 +9,13 @@ mod groups;
 mod overlay;
 mod recording;
 mod scan;
+mod size;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use overlay::HostWrites;
 pub(crate) use recording::{Answered, Replayed};
+pub(crate) use size::Sizes;
 
 use super::{HostCallError, HostState};
 use crate::bindings::state::{Entries, Host, Values};

@@ -1,7 +1,7 @@
 //! What a call has been told of state, kept so that the call can be made again where the state is not.
 
-use base64::prelude::{BASE64_STANDARD, Engine};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::host::base64_text;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -39,19 +39,6 @@ enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Text(#[serde(with = "base64_text")] Vec<u8>);
-
-mod base64_text {
-    use super::{BASE64_STANDARD, Deserialize, Deserializer, Engine, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)
-    }
-}
 
 /// Bytes of questions and answers that are kept of a call, about; of those after them none. A guest may ask until its
 /// deadline.
