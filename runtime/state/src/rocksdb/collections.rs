@@ -232,15 +232,25 @@ impl Collections {
         entries: &mut Entries,
     ) -> Result<(), StateError> {
         entries.more = false;
+        if scan.is_empty() {
+            return Ok(());
+        }
         let mut owner = Vec::new();
         self.encode_owner(info, key, &[], &mut owner);
-        let upper = end_of_prefix(&owner);
+        let until = scan.until.map(|until| [&owner, until].concat());
+        let (lower, upper) = match until {
+            None => (None, end_of_prefix(&owner)),
+            Some(until) if scan.backwards => (Some(until), end_of_prefix(&owner)),
+            // The key that comes right after it.
+            Some(until) => (None, Some([&until, &[0][..]].concat())),
+        };
+        let lower = lower.as_deref().unwrap_or(&owner);
         let start = [&owner, scan.start].concat();
         let start = (!scan.start.is_empty()).then_some(&start[..]);
         // Nothing is before the empty key, but one may be equal to it.
         let skip_empty = scan.after && scan.start.is_empty() && !scan.backwards;
         let Scan { after, backwards, .. } = scan;
-        let span = Span { lower: &owner, upper: upper.as_deref(), start, after, backwards };
+        let span = Span { lower, upper: upper.as_deref(), start, after, backwards };
         let (mut bytes, mut taken) = (0, 0);
         let mut refreshed: Vec<(Vec<u8>, Vec<u8>, i64)> = Vec::new();
         self.changed.scan(database, &span, |Scanned { key, stored, .. }| {

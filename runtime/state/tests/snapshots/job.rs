@@ -175,23 +175,43 @@ impl Job {
             let found: Vec<_> = (0..cells.len()).map(|cell| cells.get(cell).map(<[u8]>::to_vec)).collect();
             prop_assert_eq!(found, expected, "{:?}", owner);
             for (state, backwards, limit) in [(LIST, false, 2), (LIST, true, 9), (MAP, true, 2), (MAP, false, 9)] {
-                self.scan(owner, state, backwards, limit)?;
+                self.scan(owner, state, backwards, limit, false)?;
+                self.scan(owner, state, backwards, limit, true)?;
             }
         }
         Ok(())
     }
 
-    fn scan(&mut self, owner: &Owner, state: usize, backwards: bool, limit: usize) -> Result<(), TestCaseError> {
+    /// Reads a list or map from its beginning or, if it is `within`, all but its first and last entry.
+    fn scan(
+        &mut self,
+        owner: &Owner,
+        state: usize,
+        backwards: bool,
+        limit: usize,
+        within: bool,
+    ) -> Result<(), TestCaseError> {
         let (task, index) = (self.task_of(owner), self.index(state));
         let mut all = self.model.of(state, owner);
         if backwards {
             all.reverse();
         }
+        let mut bounds = None;
+        if within {
+            let [_, between @ .., _] = &all[..] else { return Ok(()) };
+            let [(first, _), .., (last, _)] = between else { return Ok(()) };
+            bounds = Some((first.clone(), last.clone()));
+            all = between.to_vec();
+        }
         let more = all.len() > limit;
         all.truncate(limit);
         all.iter().for_each(|(place, _)| drop(self.model.read(state, owner, place)));
         let mut entries = Entries::default();
-        let scan = Scan { start: &[], after: false, backwards, limit, bytes_max: usize::MAX };
+        let whole = Scan { backwards, limit, ..Scan::ALL };
+        let scan = match &bounds {
+            None => whole,
+            Some((first, last)) => Scan { start: first, until: Some(last), ..whole },
+        };
         self.tasks[task].backend.scan(index, owner.state_key(), scan, &mut entries).unwrap();
         let found = entries.keys.iter().zip(entries.values.iter());
         let found: Vec<_> = found.map(|(key, value)| (key.to_vec(), value.to_vec())).collect();

@@ -180,8 +180,7 @@ impl Count<'_> {
         let (mut start, mut after, mut more) = (if is_map { Vec::new() } else { vec![0; 8] }, false, true);
         let Some(backend) = &self.state.backend else { return Ok(bytes) };
         while more && bytes.after <= enough.after && !(is_cleared && bytes.before > enough.before) {
-            let wanted =
-                Scan { start: &start, after, backwards: false, limit: PAGE_ENTRIES_MAX, bytes_max: PAGE_BYTES };
+            let wanted = Scan { start: &start, after, limit: PAGE_ENTRIES_MAX, bytes_max: PAGE_BYTES, ..Scan::ALL };
             let mut page = Entries::default();
             backend.borrow_mut().scan(state, self.key, wanted, &mut page)?;
             for (key, value) in page.keys.iter().zip(page.values.iter()) {
