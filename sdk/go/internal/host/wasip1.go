@@ -70,6 +70,22 @@ func init() {
 // BeginCall sets what Go's own clock shows, and where its random bytes begin.
 func BeginCall(call contract.Call) { adapterBeginCall(call.Now, call.Seed) }
 
+// granted are the options of open.
+var granted []contract.Pair
+
+// Grant takes what the options of open grant.
+func Grant(options []contract.Pair) { granted = options }
+
+// Option is the value of an option of open, if it is there.
+func Option(name string) (value string, has bool) {
+	for _, option := range granted {
+		if option.Name == name {
+			return option.Value, true
+		}
+	}
+	return "", false
+}
+
 // Log writes a line to the job's log; a record below 0 is none.
 func Log(level contract.Level, record int, message string) {
 	if record < 0 {

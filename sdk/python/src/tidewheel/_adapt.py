@@ -178,8 +178,9 @@ class RecordAdapter(Adapter):
     def _batch(self, batch: Batch[Any]) -> bool:
         """Whether a batch, which may be a record alone, was processed. A record alone is rejected otherwise."""
         context = self.context
-        context._source = batch.indices[0]
+        context._source, context._last = batch.indices[0], batch.indices[-1]
         emitted, timers, rejected = len(context._sources), len(context._timers), len(context._rejected)
+        marks = len(context._marks)
         try:
             self.operator.process_batch(batch, context)
         except BaseException as error:
@@ -188,7 +189,7 @@ class RecordAdapter(Adapter):
             for state in self.states:
                 state.undo(context._source)
             context._truncate(emitted)
-            del context._timers[timers:], context._rejected[rejected:]
+            del context._timers[timers:], context._rejected[rejected:], context._marks[marks:]
             if len(batch) > 1:
                 return False
             context._reject(batch.indices[0], reason(error))

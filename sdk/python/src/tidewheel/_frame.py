@@ -29,6 +29,7 @@ WRITE_BYTES = 19
 TIMERS = 20
 REJECTED = 21
 REASONS = 22
+MARKS = 23
 
 ABSENT = 1 << 31
 """In an end: there is no value."""
