@@ -43,6 +43,7 @@ class Context(Generic[O]):
     def __init__(self, host: Host, codec: Codec) -> None:
         self._host = host
         self._encode = codec.encode
+        self._pack = codec.pack or codec.encode
         # What is at hand: a group, and what emitted records name as their source, a record of it or the group.
         self._group = 0
         self._source = 0
@@ -81,7 +82,10 @@ class Context(Generic[O]):
         change: Change | None = None,
     ) -> None:
         """Emits a value on the main output, with a time, key, headers or change of its own where they are given."""
-        data = self._encode(value)
+        try:
+            data = self._pack(value)
+        except struct.error:
+            data = self._encode(value)
         if key is not None or time is not None or headers is not None or change is not None:
             self._detail(key, time, headers, change)
         self._values.append(data)
