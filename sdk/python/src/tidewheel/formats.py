@@ -109,19 +109,7 @@ class _Json(Format):
 
 class _Postcard(Format):
     def codec(self, annotation: Any) -> Codec:
-        write, read = _postcard.codec(annotation)
-
-        def encode(value: Any) -> bytes:
-            data = bytearray()
-            write(value, data)
-            return bytes(data)
-
-        def decode(data: bytes) -> Any:
-            value, end = read(data, 0)
-            if end != len(data):
-                raise FormatError(f"not valid postcard: {len(data) - end} bytes after the end of the value")
-            return value
-
+        encode, decode = _postcard.alone(annotation)
         return Codec("postcard", shapes.schema_of(annotation), encode, decode, whole=_whole_of(annotation))
 
 

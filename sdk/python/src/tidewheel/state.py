@@ -54,15 +54,14 @@ class Value(State[T]):
 
     def set(self, value: T) -> None:
         """Sets the value of the key at hand."""
-        number: Any = value
+        kept: Any = value
         whole = self._whole
         if whole is None:
-            self._write(self._encode(value))
-        elif number.__class__ is int and whole.least <= number <= whole.most:
-            self._write(number)
-        else:
+            kept = self._encode(value)
+        elif kept.__class__ is not int or not whole.least <= kept <= whole.most:
             # It is no such number, or one of another class.
-            self._write(self._decode(self._encode(value)))
+            kept = self._decode(self._encode(value))
+        self._keep(kept)
 
     def is_set(self) -> bool:
         """Whether the key at hand has a value."""
@@ -70,7 +69,7 @@ class Value(State[T]):
 
     def clear(self) -> None:
         """Removes the value of the key at hand."""
-        self._write(None)
+        self._keep(None)
 
     def _read(self) -> T | None:
         kept = self._kept()
@@ -91,20 +90,24 @@ class Value(State[T]):
             self._now[group] = None if values.ends[3] & 0x80 else values.bytes
         return self._now[group]
 
-    def _write(self, kept: Any) -> None:
+    def _keep(self, kept: Any) -> None:
         context, now = self._context, self._now
-        group = context._group
-        if self._touched != context._source:
-            self._touched = context._source
-            self._before = now[group], len(self._set)
-        self._set.append(group)
+        group, source = context._group, context._source
+        if self._touched != source:
+            self._touched = source
+            self._before, self._last_before = now[group], self._last
+        if self._last != group:
+            self._last = group
+            self._set.append(group)
         now[group] = kept
 
     # By group what is kept now: the bytes of a value, `None` if there is none. A whole number is kept as such once it was read.
     _now: list[Any]
-    # The groups of which the value was set or removed.
+    # The groups of which the value was set or removed. They come one after the other.
     _set: list[int]
-    _before: tuple[Any, int]
+    _last: int
+    _before: Any
+    _last_before: int
 
     def begin_call(self, incoming: Incoming) -> None:
         codec, groups = self.codec, incoming.groups
@@ -119,13 +122,16 @@ class Value(State[T]):
 
     def undo(self, source: int) -> None:
         if self._touched == source:
-            self._now[self._context._group], count = self._before
-            del self._set[count:]
+            self._now[self._context._group] = self._before
+            if self._last != self._last_before:
+                self._set.pop()
+                self._last = self._last_before
             self._touched = -1
 
     def hand_over(self, writes: Writes) -> None:
-        groups = list(dict.fromkeys(self._set))
-        kept = [self._now[group] for group in groups]
+        groups, kept = self._set, self._now
+        if len(groups) != len(kept):
+            kept = [kept[group] for group in groups]
         whole = self._whole
         if whole is not None and whole.size and self._rides and None not in kept:
             writes.put_riding(groups, self._index, [whole.size] * len(groups), whole.write_all(kept))
@@ -140,8 +146,8 @@ class Value(State[T]):
             writes.push(group, self._index, self._rides, Writes.DELETE if data is None else Writes.PUT, data or b"")
 
     def end_call(self) -> None:
-        self._now, self._set = [], []
-        self._touched, self._before = -1, (None, 0)
+        self._now, self._set, self._last = [], [], -1
+        self._touched, self._before, self._last_before = -1, None, -1
 
 
 class Reducing(Value[T]):
