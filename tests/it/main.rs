@@ -9,6 +9,7 @@ mod disorder;
 mod examples;
 mod fatal;
 mod languages;
+mod live;
 mod lost_checkpoint;
 mod machines;
 mod misbehave;
