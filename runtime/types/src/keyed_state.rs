@@ -109,6 +109,9 @@ pub enum Write<'a> {
     Append(&'a [u8]),
     /// Map: set an entry.
     PutEntry(&'a [u8], &'a [u8]),
+    /// The same of an entry that is not there, as the caller knows. A backend may keep such a one only where it was written,
+    /// so that it leaves no trace when it is removed soon.
+    InsertEntry(&'a [u8], &'a [u8]),
     /// Map: remove an entry.
     DeleteEntry(&'a [u8]),
 }

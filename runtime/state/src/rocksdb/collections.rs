@@ -1,12 +1,12 @@
 //! List and map states: what their calls mean in entries.
 
 use super::database::{Database, KeyBatch};
-use super::entries::{ChangedEntries, Scanned, Span};
+use super::entries::{ChangedEntries, Is, Scanned, Span};
 use super::values::check;
 use crate::error::StateError;
 use crate::key_codec::EntryKey;
 use crate::state_info::StateInfo;
-use crate::value_codec::{TOMBSTONE, set_expiry};
+use crate::value_codec::set_expiry;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use tidewheel_types::key_group::KeyGroups;
@@ -70,19 +70,19 @@ impl Collections {
     }
 
     /// Sets an entry of a map.
-    pub(super) fn put_entry(&mut self, info: &StateInfo, key: &StateKey<'_>, entry: &[u8], value: &[u8]) {
+    pub(super) fn put_entry(&mut self, info: &StateInfo, key: &StateKey<'_>, entry: &[u8], value: &[u8], is: Is) {
         let mut bytes = std::mem::take(&mut self.key);
         bytes.clear();
         self.encode_owner(info, key, entry, &mut bytes);
-        self.put(info, &bytes, value);
+        self.put(info, &bytes, value, is);
         self.key = bytes;
     }
 
-    fn put(&mut self, info: &StateInfo, key: &[u8], value: &[u8]) {
+    fn put(&mut self, info: &StateInfo, key: &[u8], value: &[u8], is: Is) {
         self.stored.clear();
         self.stored.extend_from_slice(info.head());
         self.stored.extend_from_slice(value);
-        self.changed.set(key, &self.stored);
+        self.changed.set(key, &self.stored, is);
     }
 
     /// Removes an entry of a map.
@@ -90,7 +90,7 @@ impl Collections {
         let mut bytes = std::mem::take(&mut self.key);
         bytes.clear();
         self.encode_owner(info, key, entry, &mut bytes);
-        self.changed.set(&bytes, TOMBSTONE);
+        self.changed.remove(&bytes);
         self.key = bytes;
     }
 
@@ -112,7 +112,7 @@ impl Collections {
         })?;
         for (key, is_below) in gone {
             if is_below {
-                self.changed.set(&key, TOMBSTONE);
+                self.changed.remove(&key);
             } else {
                 self.changed.forget(&key);
             }
@@ -148,7 +148,7 @@ impl Collections {
             }
         }
         bytes.extend_from_slice(&next.to_be_bytes());
-        self.put(info, &bytes, element);
+        self.put(info, &bytes, element, Is::New);
         self.key = bytes;
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Collections {
             next = index.map_err(damaged)? + 1;
             Ok(ControlFlow::Break(()))
         })?;
-        expired.iter().for_each(|key| self.changed.set(key, TOMBSTONE));
+        expired.iter().for_each(|key| self.changed.remove(key));
         Ok(next)
     }
 
@@ -280,7 +280,7 @@ impl Collections {
         self.stored.clear();
         self.stored.extend_from_slice(stored);
         set_expiry(&mut self.stored, expiry);
-        self.changed.set(key, &self.stored);
+        self.changed.set(key, &self.stored, Is::Any);
     }
 }
 

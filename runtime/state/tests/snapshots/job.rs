@@ -12,7 +12,7 @@ use tidewheel_state::{
     StateTable, TIMERS, TimerChange, Timers, TtlClock, open, read_rows,
 };
 use tidewheel_types::key_group::KeyGroups;
-use tidewheel_types::keyed_state::{Cells, Entries, Scan, StateIndex, StateKey, Write};
+use tidewheel_types::keyed_state::{Cells, Entries, Scan, StateIndex, Write};
 
 /// What a job is made of.
 pub(crate) struct Plan {
@@ -118,10 +118,19 @@ impl Job {
                 .filter(|(_, change)| rides(change))
                 .map(|(owner, change)| (place(owner), owner.state_key(), riding[change.state()], change.write()));
             backend.write_riding(&mut writes).unwrap();
-            let beside = mine.iter().zip(&indices).filter(|((_, change), _)| !rides(change));
-            let mut writes = beside.map(|((owner, change), &index)| (index, owner.state_key(), change.write()));
-            backend.write(&mut writes as &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>).unwrap();
-            mine.iter().for_each(|(owner, change)| self.model.apply(owner, change, self.attempt));
+            for ((owner, change), &index) in mine.iter().zip(&indices) {
+                if !rides(change) {
+                    let write = match change {
+                        // Whoever knows that there is none may say so.
+                        Change::PutEntry(entry, value) if !self.model.has_entry(owner, entry) => {
+                            Write::InsertEntry(entry, value)
+                        }
+                        _ => change.write(),
+                    };
+                    backend.write(&mut std::iter::once((index, owner.state_key(), write))).unwrap();
+                }
+                self.model.apply(owner, change, self.attempt);
+            }
         }
     }
 

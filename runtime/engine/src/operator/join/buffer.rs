@@ -110,10 +110,9 @@ const MATCHED: u8 = 1;
 const DELETED: u8 = 2;
 
 impl<'e> Kept<'e> {
-    fn encode(self, entry: &mut Vec<u8>) {
-        entry.clear();
-        entry.push(u8::from(self.is_matched) * MATCHED | u8::from(self.is_deleted) * DELETED);
-        entry.extend_from_slice(self.value);
+    fn encode(self) -> Vec<u8> {
+        let flags = u8::from(self.is_matched) * MATCHED | u8::from(self.is_deleted) * DELETED;
+        [&[flags], self.value].concat()
     }
 
     fn decode(entry: &'e [u8]) -> Option<Self> {
@@ -199,13 +198,11 @@ impl Records<'_, '_> {
         self.read_back(Place::last(time), time, 1, &mut page)?;
         let before = page.records().next().transpose()?;
         let number = before.map_or(0, |(place, _)| place.number + 1);
-        self.put(Place { time, number }, record)
+        self.write(Write::InsertEntry(&Place { time, number }.encode(), &record.encode()))
     }
 
     pub(super) fn put(self, place: Place, record: Kept<'_>) -> Result<(), KeyedStateError> {
-        let mut entry = Vec::with_capacity(1 + record.value.len());
-        record.encode(&mut entry);
-        self.write(Write::PutEntry(&place.encode(), &entry))
+        self.write(Write::PutEntry(&place.encode(), &record.encode()))
     }
 
     pub(super) fn remove(self, place: Place) -> Result<(), KeyedStateError> {
@@ -226,8 +223,7 @@ mod tests {
         #[test]
         fn a_record_that_is_kept_comes_back(is_matched: bool, is_deleted: bool, value: Vec<u8>) {
             let kept = Kept { is_matched, is_deleted, value: &value };
-            let mut entry = b"what was there before".to_vec();
-            kept.encode(&mut entry);
+            let entry = kept.encode();
             prop_assert_eq!(Kept::decode(&entry), Some(kept));
         }
 

@@ -92,7 +92,7 @@ impl Sizes {
 fn bytes_of(write: &Write<'_>) -> u64 {
     let bytes = match write {
         Write::Put(bytes) | Write::Append(bytes) => bytes.len(),
-        Write::PutEntry(key, value) => key.len() + value.len(),
+        Write::PutEntry(key, value) | Write::InsertEntry(key, value) => key.len() + value.len(),
         Write::Delete | Write::DeleteEntry(_) => 0,
     };
     bytes as u64
@@ -166,7 +166,7 @@ impl Count<'_> {
         let mut entries: HashMap<&[u8], u64> = HashMap::new();
         for write in writes {
             match write {
-                Write::PutEntry(key, _) => drop(entries.insert(key, bytes_of(write))),
+                Write::PutEntry(key, _) | Write::InsertEntry(key, _) => drop(entries.insert(key, bytes_of(write))),
                 Write::DeleteEntry(key) => drop(entries.insert(key, 0)),
                 Write::Put(_) | Write::Append(_) => appended += bytes_of(write),
                 Write::Delete => {
