@@ -61,6 +61,32 @@ func (c Context[Out]) IsLastPart() bool {
 // type [Timer] it is the first of them.
 func (c Context[Out]) SetTimer(at EventTime) { c.call.setTimer(0, timerSet, at) }
 
+// EmitWatermark claims that after the record at hand no record at or below at will come, for the split that it was read
+// from.
+//
+// It is the watermark of a source that has this operator as its event-time, and for such a one only: it is of world
+// stateless, and elsewhere a record that makes one is set aside. One at or below an earlier one changes nothing.
+//
+//	// Process takes lines such as "1500 hello", and "until 1499" where nothing earlier comes any more.
+//	func (Timed) Process(line tidewheel.Record[string], ctx tidewheel.Context[string]) error {
+//		said, text, _ := strings.Cut(line.Value, " ")
+//		number := said
+//		if said == "until" {
+//			number = text
+//		}
+//		time, err := strconv.ParseInt(number, 10, 64)
+//		switch {
+//		case err != nil:
+//			return err
+//		case said == "until":
+//			ctx.EmitWatermark(tidewheel.EventTime(time))
+//		default:
+//			ctx.Emit(text, tidewheel.WithTime(tidewheel.EventTime(time)))
+//		}
+//		return nil
+//	}
+func (c Context[Out]) EmitWatermark(at EventTime) { c.call.emitWatermark(at) }
+
 // Log writes a line to the job's log; it carries the record at hand.
 func (c Context[Out]) Log(level Level, format string, arguments ...any) {
 	host.Log(contract.Level(level), c.call.record, fmt.Sprintf(format, arguments...))
@@ -90,6 +116,7 @@ type call struct {
 	emitted emitted
 	writes  writes
 	timers  []byte
+	marks   []byte
 
 	rejected, reasons []byte
 	answer            []byte
@@ -102,14 +129,14 @@ type call struct {
 }
 
 // position is what a record has done so far, to be undone when it is rejected.
-type position struct{ emitted, timers int }
+type position struct{ emitted, timers, marks int }
 
 // begin takes a call up.
 func (c *call) begin(of contract.Call, bytes []byte, grouped, ofGroups bool) error {
 	host.BeginCall(of)
 	c.Call, c.random, c.err, c.record = of, nil, nil, -1
 	c.emitted.begin(ofGroups)
-	c.timers, c.rejected, c.reasons = c.timers[:0], c.rejected[:0], c.reasons[:0]
+	c.timers, c.marks, c.rejected, c.reasons = c.timers[:0], c.marks[:0], c.rejected[:0], c.reasons[:0]
 	c.writes.begin()
 	return c.batch.read(bytes, grouped)
 }
@@ -120,7 +147,7 @@ func (c *call) beginRecord(record, group int) position {
 	if c.emitted.ofGroups {
 		c.source = group
 	}
-	return position{c.emitted.len(), len(c.timers)}
+	return position{c.emitted.len(), len(c.timers), len(c.marks)}
 }
 
 // beginGroup puts a group as a whole at hand.
@@ -147,10 +174,10 @@ func (c *call) fault(err error) {
 	}
 }
 
-// reject rejects the record at hand and undoes what it emitted and which timers it set.
+// reject rejects the record at hand and undoes what it emitted, which timers it set and which watermarks it made.
 func (c *call) reject(record int, to position, reason string) {
 	c.emitted.truncate(to.emitted)
-	c.timers = c.timers[:to.timers]
+	c.timers, c.marks = c.timers[:to.timers], c.marks[:to.marks]
 	c.err = nil
 	c.rejectOnly(record, reason)
 }
@@ -160,6 +187,16 @@ func (c *call) rejectOnly(record int, reason string) {
 	c.reasons = append(c.reasons, reason...)
 	c.rejected = frame.AppendWord(c.rejected, uint32(record))
 	c.rejected = frame.AppendWord(c.rejected, uint32(len(c.reasons)))
+}
+
+// emitWatermark adds an entry to the column of marks.
+func (c *call) emitWatermark(at EventTime) {
+	if c.batch.grouped {
+		c.fault(failf("a watermark is made by the component of a source, which is of world stateless: emit none in another operator"))
+		return
+	}
+	c.marks = frame.AppendWord(frame.AppendWord(c.marks, uint32(c.source)), 0)
+	c.marks = frame.AppendLong(c.marks, int64(at))
 }
 
 func (c *call) rand() *rand.Rand {
@@ -176,6 +213,7 @@ func (c *call) finish() []byte {
 	columns[frame.Writes], columns[frame.WriteBytes] = c.writes.entries, c.writes.bytes
 	columns[frame.Timers] = c.timers
 	columns[frame.Rejected], columns[frame.Reasons] = c.rejected, c.reasons
+	columns[frame.Marks] = c.marks
 	return c.answerOf(&columns)
 }
 

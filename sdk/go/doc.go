@@ -27,11 +27,17 @@
 //
 // An error that Process returns rejects the record: nothing it did counts, and the job's on-error says what becomes of it. So
 // does a value that is not of the input's format. [Fail] makes an error fail the job, [RetryLater] asks for the whole call to be
-// made again. A panic traps; the record that was at hand is named to the host.
+// made again. A panic traps; the record that was at hand is named to the host. So it is when Go's runtime gives up: for a
+// deadlock, say, or a panic in another goroutine.
 //
 // The host may replace an instance between any two calls: a global, or a field without a tag, forgets. After a crash the host
 // goes back to the last checkpoint: records since then come again, and state, timers and output are as if they had not come
 // before.
+//
+// # Sources
+//
+// An operator of world stateless may be the event-time of a source: what it emits are the source's records, with the time that
+// [WithTime] gives them, and [Context.EmitWatermark] says that none at or before a time will come any more.
 //
 // # Formats
 //

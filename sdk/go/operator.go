@@ -70,7 +70,10 @@ func (a *Adapter) answer(
 // blame is deferred: it tells the host which record was at hand when the operator panicked, so that it need not search.
 func (a *Adapter) blame() {
 	if cause := recover(); cause != nil {
-		host.Trapped(a.call.record, cause, panicked(cause))
+		record := a.call.record
+		// What is told here need not be told again when the program ends.
+		a.call.record = -1
+		host.Trapped(record, cause, panicked(cause))
 	}
 }
 
@@ -138,6 +141,7 @@ func adapt[O, In, Out any](exported O, current *instance[O]) (
 		return nil, nil, nil, found, fmt.Errorf("output of %T: %w", exported, err)
 	}
 	adapter = &Adapter{call: &call{record: -1}}
+	host.NoteRecord(&adapter.call.record)
 	create := func() error {
 		operator := fresh(exported)
 		declared, err := declare(operator, adapter.call, &found)

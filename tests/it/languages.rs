@@ -2,9 +2,14 @@
 //! job; and one language that goes on from the state of another.
 
 use crate::examples::{assert_same, example, expected, results_with};
+use crate::live::Live;
+use crate::misbehave::lines_in;
 use crate::swap::Swap;
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use tempfile::TempDir;
+use tidewheel_tests::{folder_with, guest, tidewheel};
 
 /// The languages with an SDK, as names of components end.
 const WITH_SDK: [&str; 3] = ["", "-go", "-python"];
@@ -71,4 +76,130 @@ fn a_swap_from_one_language_to_another_keeps_the_state() {
         swap.run_version(third, 900..swap.purchases.len(), Some(&savepoint));
         assert_eq!(swap.written(), swap.expected(&["600", "2"]), "{first}, {second}, {third}");
     }
+}
+
+/// The word counter without an end: each file of the folder `texts` is read when it starts, and a clock keeps it running.
+const LIVE_WORD_COUNT: &str = "name = 'words'
+[sources.lines]
+connector = 'file'
+path = 'texts/*.txt'
+format = 'lines'
+[sources.clock]
+connector = 'nexmark'
+rate = 1
+[operators.split]
+component = 'split.wasm'
+input = 'lines'
+[operators.count]
+component = 'count.wasm'
+input = 'split'
+[sinks.counts]
+connector = 'file'
+input = 'count'
+path = 'out/'
+[sinks.nowhere]
+connector = 'discard'
+input = 'clock'
+[checkpoint]
+interval = '1s'
+";
+
+/// Without an SDK, too: what an operator says of its state in `describe` is all that there is to it.
+#[test]
+fn a_language_without_an_sdk_goes_on_from_the_state_of_others_and_they_from_its() {
+    let folder = example("word-count");
+    fs::write(folder.path().join("live.toml"), LIVE_WORD_COUNT).expect("written");
+    fs::create_dir(folder.path().join("texts")).expect("a folder");
+    let live = Live::new(folder, "live.toml", "words", "counts");
+    let text = fs::read_to_string(live.path().join("input.txt")).expect("the example has its input");
+    let languages = ["", "-js", "-c", "-python", "-js", "-go", "-c", ""];
+    assert_eq!(text.lines().count(), languages.len(), "a line for each");
+    for (turn, (line, language)) in text.lines().zip(languages).enumerate() {
+        fs::write(live.path().join(format!("texts/{turn}.txt")), line).expect("written");
+        let words = line.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+        let component = format!("operators.count.component=count{language}.wasm");
+        let job = live.start(words.count() as u64, &["--set", &component]);
+        live.stop(job);
+    }
+    assert_same(&live.written(), &expected("word-count"), "one language after the other");
+}
+
+/// Variables come by the options of `open`, and no others are seen.
+#[test]
+fn an_operator_in_any_language_sees_the_variables_it_is_granted() {
+    for language in ["-sdk", "-go", "-python"] {
+        let job = format!(
+            "name = 'granted'
+[sources.lines]
+connector = 'file'
+path = 'in.txt'
+format = 'lines'
+[operators.op]
+component = '{}'
+input = 'lines'
+grants = ['env:TOKEN', 'env:OTHER']
+[sinks.out]
+connector = 'file'
+input = 'op'
+path = 'out/'
+format = 'lines'
+",
+            guest(&format!("marks{language}")).display()
+        );
+        let folder = folder_with(&[("job.toml", &job), ("in.txt", "env:TOKEN\nenv:OTHER\nenv:HIDDEN\n")]);
+        let mut command = tidewheel();
+        command.args(["run", "-q", "job.toml"]).envs([("TOKEN", "s3cret"), ("OTHER", "7"), ("HIDDEN", "x")]);
+        let output = command.current_dir(folder.path()).output().expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(lines_in(&folder.path().join("out")), ["7", "none", "s3cret"], "marks{language}");
+    }
+}
+
+/// What Go's runtime gives up for is told as a panic is, with the record that was at hand: the dead letter has it, and calls
+/// that fail for different reasons are kept in a capsule each.
+#[test]
+fn what_ends_a_program_in_go_is_the_reason_why_its_record_is_set_aside() {
+    let job = format!(
+        "name = 'fatal'
+[sources.lines]
+connector = 'file'
+path = 'in.txt'
+format = 'lines'
+[operators.op]
+component = '{}'
+input = 'lines'
+on-error = 'dead-letter'
+[sinks.out]
+connector = 'file'
+input = 'op'
+path = 'out/'
+format = 'lines'
+[sinks.letters]
+connector = 'file'
+input = 'op.dead-letter'
+path = 'letters/'
+",
+        guest("fatal-go").display()
+    );
+    let lines = "one\ndeadlock\ntwo\ngoroutine lost\nexit\npanic odd\nthree\ngoroutine lost\n";
+    let folder = folder_with(&[("job.toml", &job), ("in.txt", lines)]);
+    let output = tidewheel().args(["run", "-q", "job.toml"]).current_dir(folder.path()).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines_in(&folder.path().join("out")), ["one", "three", "two"]);
+    let letters: Vec<Value> = lines_in(&folder.path().join("letters"))
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("a dead letter is JSON"))
+        .collect();
+    let reason_of = |value: &str| {
+        let letter = letters.iter().find(|letter| letter["value"] == value).expect("it is set aside");
+        let reason = letter["reason"].as_str().expect("text");
+        reason.strip_prefix("`process` trapped: wasm `unreachable` instruction executed: ").unwrap_or(reason).to_owned()
+    };
+    assert_eq!(reason_of("deadlock"), "fatal error: all goroutines are asleep - deadlock!");
+    assert_eq!(reason_of("goroutine lost"), "panic: lost");
+    assert_eq!(reason_of("exit"), "the program has ended: an operator does not call os.Exit");
+    let panicked = reason_of("panic odd");
+    assert!(panicked.starts_with("panicked: odd\n  at main.Fatal.Process ("), "{panicked}");
+    let capsules: BTreeSet<&str> = letters.iter().filter_map(|letter| letter["capsule"].as_str()).collect();
+    assert_eq!((letters.len(), capsules.len()), (5, 4), "one for each reason");
 }

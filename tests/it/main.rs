@@ -10,6 +10,7 @@ mod disorder;
 mod examples;
 mod fatal;
 mod languages;
+mod live;
 mod lost_checkpoint;
 mod machines;
 mod misbehave;

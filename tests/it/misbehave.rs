@@ -33,7 +33,7 @@ fn job(text: &str, component: &Path, sources: &str, input: &str) -> String {
 }
 
 /// The lines of all visible files in a folder, sorted.
-fn lines_in(folder: &Path) -> Vec<String> {
+pub(crate) fn lines_in(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let files = entries.map(|entry| entry.unwrap().path());
     let visible = files.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));

@@ -204,12 +204,11 @@ fn the_limits_that_the_readme_tells_are_the_defaults() {
         (told.memory_bytes_max, defaults.memory_bytes_max),
         (told.deadline_ms_max, defaults.deadline_ms_max),
         (told.output_bytes_max, defaults.output_bytes_max),
-        // One byte less, which nobody minds.
-        (told.state_bytes_max.map(|bytes| bytes - 1), defaults.state_bytes_max),
         (told.records_max, defaults.records_max),
         (told.log_lines_max, defaults.log_lines_max),
     ];
     numbers.into_iter().for_each(|(told, default)| assert_eq!(told, Some(default)));
+    assert_eq!((told.state_bytes_max, defaults.state_bytes_max), (None, None));
     assert_eq!(spec.capsules, CapsulesSpec::default());
 }
 

@@ -22,13 +22,14 @@ const LAYERS: [(&str, u8); 13] = [
 ];
 
 /// Dependencies that belong to certain crates: one heavy dependency, one crate.
-const OWNED: [(&str, &[&str]); 9] = [
+const OWNED: [(&str, &[&str]); 10] = [
     ("wasmtime", &["tidewheel-guest"]),
     ("cel", &["tidewheel-native"]),
     ("rocksdb", &["tidewheel-state"]),
     ("object_store", &["tidewheel-checkpoint"]),
     ("parquet", &["tidewheel-checkpoint"]),
     ("axum", &["tidewheel-server"]),
+    ("reqwest", &["tidewheel-guest"]),
     ("timely", &["tidewheel-engine"]),
     ("clap", &["tidewheel-cli", "tidewheel-xtask"]),
     ("anyhow", &["tidewheel-cli", "tidewheel-xtask", "tidewheel-tests"]),

@@ -4,15 +4,19 @@
 ;;
 ;; - Standard output and standard error are lines of the log, of level `info` and `warn`. A line that is written in pieces is
 ;;   gathered in a buffer, if the module lends one by `tidewheel_line_buffer`; else each piece is a line of its own.
+;; - The end of the program is a trap. A module that tells where it keeps the record at hand, by `tidewheel_end`, has that one
+;;   blamed: when Go's runtime writes to standard error why it gives up, `panic: …` or `fatal error: …`, as no more can be run
+;;   after that; and when the program ends without such a line.
 ;; - The real-time clock stands where the last `tidewheel_begin_call` has set it, or at 1970. The monotonic one goes on a
 ;;   microsecond with each reading, and by what is slept.
 ;; - Random bytes are SplitMix64's, by Sebastiano Vigna, from the last call's seed. The host makes them in the same way for
 ;;   components that do import WASI.
 ;; - There are no arguments, no environment, no files and no sockets. What asks for them gets an error number.
 ;;
-;; The two functions named `tidewheel_…` are imported from `wasi_snapshot_preview1` by the SDK, like the others.
+;; The three functions named `tidewheel_…` are imported from `wasi_snapshot_preview1` by the SDK, like the others.
 (module
   (import "tidewheel:operator/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
+  (import "tidewheel:operator/log@0.1.0" "blame" (func $blame (param i32 i32 i32)))
   (import "env" "memory" (memory 0))
 
   (global $real (mut i64) (i64.const 0))
@@ -23,25 +27,63 @@
   (global $line_max (mut i32) (i32.const 0))
   (global $line_len (mut i32) (i32.const 0))
   (global $line_fd (mut i32) (i32.const 0))
+  ;; Where the index of the record at hand is, an s64, below 0 none; and what is said of it when the program ends. 0: not told.
+  (global $record (mut i32) (i32.const 0))
+  (global $reason (mut i32) (i32.const 0))
+  (global $reason_len (mut i32) (i32.const 0))
+  ;; Whether the runtime has said in this call why it gives up.
+  (global $said (mut i32) (i32.const 0))
 
   ;; What the SDK tells.
 
   (func (export "tidewheel_begin_call") (param $now_ms i64) (param $seed i64)
     (global.set $real
       (select (i64.mul (local.get $now_ms) (i64.const 1000000)) (i64.const 0) (i64.gt_s (local.get $now_ms) (i64.const 0))))
-    (global.set $seed (local.get $seed)))
+    (global.set $seed (local.get $seed))
+    (global.set $said (i32.const 0)))
 
   (func (export "tidewheel_line_buffer") (param $line i32) (param $max i32)
     (global.set $line (local.get $line))
     (global.set $line_max (local.get $max))
     (global.set $line_len (i32.const 0)))
 
+  (func (export "tidewheel_end") (param $record i32) (param $reason i32) (param $len i32)
+    (global.set $record (local.get $record))
+    (global.set $reason (local.get $reason))
+    (global.set $reason_len (local.get $len)))
+
   ;; What bindings of Go call around an allocation. The clock calls nobody here, so it need not be stopped.
   (func (export "adapter_monotonic_clock_set_paused") (param i32))
 
   ;; Lines.
 
+  ;; Whether a line begins with `panic: ` or `fatal error: `, and goes on.
+  (func $is_reason (param $start i32) (param $len i32) (result i32)
+    (if (i32.le_u (local.get $len) (i32.const 7)) (then (return (i32.const 0))))
+    (if
+      (i32.and
+        (i32.eq (i32.load align=1 (local.get $start)) (i32.const 0x696e6170))
+        (i32.eq (i32.load offset=3 align=1 (local.get $start)) (i32.const 0x203a6369)))
+      (then (return (i32.const 1))))
+    (if (i32.le_u (local.get $len) (i32.const 13)) (then (return (i32.const 0))))
+    (i32.and
+      (i64.eq (i64.load align=1 (local.get $start)) (i64.const 0x7265206c61746166))
+      (i64.eq (i64.load offset=5 align=1 (local.get $start)) (i64.const 0x203a726f72726520))))
+
+  (func $blame_for (param $reason i32) (param $len i32)
+    (if (global.get $record)
+      (then
+        (if (i64.ge_s (i64.load (global.get $record)) (i64.const 0))
+          (then
+            (call $blame (i32.wrap_i64 (i64.load (global.get $record))) (local.get $reason) (local.get $len)))))))
+
   (func $write_line (param $fd i32) (param $start i32) (param $len i32)
+    (if (i32.eq (local.get $fd) (i32.const 2))
+      (then
+        (if (call $is_reason (local.get $start) (local.get $len))
+          (then
+            (global.set $said (i32.const 1))
+            (call $blame_for (local.get $start) (local.get $len))))))
     (if (local.get $len)
       (then
         (call $log
@@ -112,11 +154,13 @@
     (i32.const 0))
 
   ;; The end of the program is a trap: an instance that has ended cannot be called again.
-  (func (export "proc_exit") (param i32)
+  (func $end
     (call $flush)
+    (if (i32.eqz (global.get $said)) (then (call $blame_for (global.get $reason) (global.get $reason_len))))
     unreachable)
+  (func (export "proc_exit") (param i32) (call $end))
   (func (export "proc_raise") (param i32) (result i32)
-    (call $flush)
+    (call $end)
     unreachable)
 
   ;; Clocks and chance.

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tidewheel_checkpoint::Manifest;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
-use tidewheel_guest::{Component, InstanceSettings, Limits, Runtime};
+use tidewheel_guest::{Component, HttpAccess, InstanceSettings, Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::{Contract, Declared};
@@ -329,6 +329,8 @@ pub struct Function {
     pub limits: Limits,
     /// The environment variables that it sees, with the values that they had when the job was planned.
     pub environment: Vec<(String, String)>,
+    /// Where its requests over HTTP are answered from.
+    pub http: HttpAccess,
 }
 
 impl Function {
@@ -339,6 +341,7 @@ impl Function {
             worker,
             config: self.config.clone(),
             environment: self.environment.clone(),
+            http: self.http.clone(),
             limits: self.limits,
             ..InstanceSettings::default()
         }

@@ -21,7 +21,10 @@ mod generated {
 }
 
 pub(crate) use generated::Keyed;
-pub(crate) use generated::tidewheel::operator::{description, log, metrics, state, types};
+pub use generated::tidewheel::operator::http::{
+    Problem as HttpProblem, Request as HttpRequest, Response as HttpResponse,
+};
+pub(crate) use generated::tidewheel::operator::{description, http, log, metrics, state, types};
 
 impl types::Host for crate::host::HostState {}
 

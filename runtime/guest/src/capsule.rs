@@ -6,6 +6,7 @@
 use crate::component::{Component, digest_of};
 use crate::error::GuestError;
 use crate::frame::{Frame, FrameWriter, column, u32s};
+use crate::host::http;
 use crate::host::state::{Answered, Replayed};
 use crate::instance::{Call, Export, Instance, InstanceSettings};
 use crate::limits::Limits;
@@ -64,8 +65,11 @@ pub struct CapsuleFacts {
     pub call: Call,
     /// Records and groups of the frame.
     pub shape: CallShape,
-    /// What host functions answered.
+    /// What host functions answered of state.
     answers: Vec<Answered>,
+    /// What was answered over HTTP, from when the instance was opened on.
+    #[serde(default)]
+    http: Vec<http::Answered>,
     frame_bytes: usize,
     component_bytes: usize,
 }
@@ -113,7 +117,7 @@ fn place(path: Option<&String>) -> String {
 
 impl Instance {
     /// A capsule of the last call, which failed as `error` says and got `frame`; `job` and `target` are the caller's words.
-    /// What it was told of state is in it if [`keep_answers`](Self::keep_answers) was set.
+    /// What it was told of state and over HTTP is in it if [`keep_answers`](Self::keep_answers) was set.
     pub fn capsule(
         &self,
         (export, call, shape): (Export, Call, CallShape),
@@ -121,7 +125,7 @@ impl Instance {
         error: &GuestError,
         (job, target): (&str, String),
     ) -> Capsule {
-        let (component, settings) = (self.component(), self.settings());
+        let (component, settings, (answers, http)) = (self.component(), self.settings(), self.answers());
         let facts = CapsuleFacts {
             tidewheel_capsule: VERSION,
             job: job.to_owned(),
@@ -138,7 +142,8 @@ impl Instance {
             failed: Failed::Call(export),
             call,
             shape,
-            answers: self.answers().to_vec(),
+            answers: answers.clone(),
+            http: http.clone(),
             frame_bytes: frame.len(),
             component_bytes: 0,
         };
@@ -248,6 +253,7 @@ impl Capsule {
             worker: facts.worker,
             config: facts.config.clone(),
             environment,
+            http: http::Answered::replay(facts.http.clone()),
             limits: facts.limits,
             state: Some(Rc::new(RefCell::new(Replayed::new(&facts.answers)))),
             ..InstanceSettings::default()

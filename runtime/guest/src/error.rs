@@ -190,15 +190,13 @@ pub enum GuestError {
         source: FrameError,
     },
 
-    /// The call has written an entry of state that is larger than the operator's limit. Nothing it did counts.
-    #[error("`{function}` wrote {bytes} bytes of state {state:?} under one key, more than its {bytes_max}")]
+    /// A key would have more state after the call than the operator's limit. Nothing the call did counts.
+    #[error("after `{function}` a key would have {bytes} bytes of state or more; it may have {bytes_max}")]
     StateTooLarge {
         /// The exported function.
         function: &'static str,
-        /// The state's name.
-        state: String,
-        /// The size of the entry.
-        bytes: usize,
+        /// What has been counted when it was too much.
+        bytes: u64,
         /// The limit.
         bytes_max: u64,
     },
@@ -322,6 +320,11 @@ pub enum TrapCause {
         /// The limit, which is that of the output.
         output_bytes_max: u64,
     },
+    /// A host call was answered more than this at once.
+    Received {
+        /// The limit, which is that of the output.
+        output_bytes_max: u64,
+    },
 }
 
 impl fmt::Display for TrapCause {
@@ -334,6 +337,9 @@ impl fmt::Display for TrapCause {
             }
             TrapCause::Output { output_bytes_max } => {
                 write!(f, "it gave more than its {output_bytes_max} bytes of output")
+            }
+            TrapCause::Received { output_bytes_max } => {
+                write!(f, "it received more than {output_bytes_max} bytes in one host call, its limit of output")
             }
             TrapCause::StateRead { output_bytes_max } => {
                 write!(f, "it read more than {output_bytes_max} bytes of state in one host call, its limit of output")

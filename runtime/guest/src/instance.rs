@@ -14,9 +14,10 @@ use crate::deadline::ticks;
 use crate::error::GuestError;
 use crate::frame::Frame;
 use crate::host::HostState;
+use crate::host::http::{self, Http, HttpAccess};
 use crate::host::log::{Log, LogBudget, LogLine};
 use crate::host::metrics::{InstanceMetrics, Metrics};
-use crate::host::state::{Answered, StateAccess};
+use crate::host::state::{Answered, Sizes, StateAccess};
 use crate::host::wasi::Virtual;
 use crate::limits::{Limits, MemoryLimiter};
 use crate::output::{CallShape, Contract, Output};
@@ -25,9 +26,9 @@ use crate::trap;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::rc::Rc;
-use tidewheel_types::batch::RECORD_BYTES_MAX;
+use std::time::{Duration, Instant};
 use tidewheel_types::description::StateKind;
-use tidewheel_types::keyed_state::{KeyedState, Write};
+use tidewheel_types::keyed_state::KeyedState;
 use wasmtime::Store;
 
 /// An exported function that takes a frame and returns one.
@@ -90,6 +91,8 @@ pub struct InstanceSettings {
     /// The environment variables that it sees: names and values. It finds them in `open`'s options, as `env:NAME`, and in
     /// that of WASI.
     pub environment: Vec<(String, String)>,
+    /// Where its requests over HTTP are answered from.
+    pub http: HttpAccess,
     /// What it may use.
     pub limits: Limits,
     /// The operator's state on this worker; needed by components with states.
@@ -113,6 +116,7 @@ impl InstanceSettings {
             metrics: InstanceMetrics::new(self.metrics.clone().unwrap_or_default(), self.worker),
             state: StateAccess::new(self.state.clone(), kinds, output_bytes_max, keeps_answers),
             machine: Virtual::new(self.environment.clone()),
+            http: Http::new(self.http.clone(), runtime.http().clone(), self.limits.output_bytes_max, keeps_answers),
         };
         let mut store = Store::new(runtime.engine(), host);
         store.limiter(|host| &mut host.memory);
@@ -123,7 +127,7 @@ impl InstanceSettings {
 
     /// Whatever comes next may take as long as a call.
     pub(crate) fn restart_deadline(&self, store: &mut Store<HostState>) {
-        store.set_epoch_deadline(ticks(self.limits.deadline_ms_max));
+        start_deadline(store, self.limits.deadline_ms_max);
     }
 
     pub(crate) fn trapped(
@@ -143,8 +147,10 @@ pub struct Instance {
     /// How long a call may take. Making and opening a running copy may always take what the settings say.
     call_deadline_ms: u64,
     contract: Contract,
-    /// Whether host functions may be asked for state, so that a call has to keep its groups' keys for them.
-    has_state_beside: bool,
+    /// Whether a call has to keep its groups' keys: for host functions that are asked for state, or to count it.
+    needs_groups: bool,
+    /// How much state keys have, if there is a limit of that.
+    sizes: Option<Sizes>,
     /// None after a trap, until the next call. Boxed, since every call takes it out and puts it back.
     live: Option<Box<Live>>,
     /// Input of `migrate`; reused.
@@ -153,8 +159,8 @@ pub struct Instance {
     options: Vec<(String, String)>,
     /// Whether fresh running copies keep what calls are told of state.
     keeps_answers: bool,
-    /// What the last call was told, if that is kept.
-    answers: Vec<Answered>,
+    /// What the last call was told, if that is kept: of state, and over HTTP.
+    answers: (Vec<Answered>, Vec<http::Answered>),
     /// What calls have logged and is held.
     log: Vec<LogLine>,
 }
@@ -174,7 +180,8 @@ impl Instance {
         let option = |(name, value): &(String, String)| (format!("env:{name}"), value.clone());
         let mut instance = Instance {
             call_deadline_ms: settings.limits.deadline_ms_max,
-            has_state_beside: contract.states() > contract.riding(),
+            needs_groups: contract.states() > contract.riding() || settings.limits.state_bytes_max.is_some(),
+            sizes: settings.limits.state_bytes_max.map(Sizes::new),
             options: settings.environment.iter().map(option).collect(),
             component,
             settings,
@@ -182,7 +189,7 @@ impl Instance {
             live: None,
             frame: Vec::new(),
             keeps_answers: false,
-            answers: Vec::new(),
+            answers: Default::default(),
             log: Vec::new(),
         };
         instance.recycle()?;
@@ -198,7 +205,7 @@ impl Instance {
         &self.settings
     }
 
-    pub(crate) fn answers(&self) -> &[Answered] {
+    pub(crate) fn answers(&self) -> &(Vec<Answered>, Vec<http::Answered>) {
         &self.answers
     }
 
@@ -213,9 +220,14 @@ impl Instance {
         self.call_deadline_ms = deadline_ms;
     }
 
-    /// Sets whether it is kept what calls are told of state, so that there can be a [capsule](Self::capsule) of one.
+    /// Sets whether it is kept what calls are told of state and over HTTP, so that there can be a
+    /// [capsule](Self::capsule) of one.
     pub fn keep_answers(&mut self, keeps: bool) {
         self.keeps_answers = keeps;
+        if self.settings.http.is_some() {
+            // What it was told when it was opened has to be kept as well, or need not be any longer.
+            self.live = None;
+        }
         if let Some(live) = &mut self.live {
             live.store.data_mut().state.keep_answers(keeps);
         }
@@ -245,6 +257,7 @@ impl Instance {
         let (opened,) = opened.map_err(|error| self.settings.trapped(&error, "open", &mut store))?;
         opened.map_err(|failure| self.failed("open", failure))?;
         store.data_mut().metrics.commit();
+        store.data_mut().http.opened();
         let memory_bytes_mark = mark(store.data().memory.bytes(), limits.memory_bytes_max);
         self.live = Some(Box::new(Live { store, functions, memory_bytes_mark }));
         Ok(())
@@ -255,11 +268,11 @@ impl Instance {
     /// After a trap the next call runs in a fresh instance.
     pub fn call(&mut self, export: Export, call: Call, input: &[u8], shape: &CallShape) -> Result<Output, GuestError> {
         let world = self.component.world();
-        let has_state_beside = self.has_state_beside;
+        let needs_groups = self.needs_groups;
         let (frame, host_writes) = self.enter(export.name(), call, shape.records, |live| {
             let function = live.functions.frame(export);
             let function = function.ok_or(GuestError::NotInWorld { world, function: export.name() })?;
-            if has_state_beside {
+            if needs_groups {
                 let groups =
                     Frame::read(input).map_err(|source| GuestError::BadInput { function: export.name(), source })?;
                 live.store.data_mut().state.begin_call(&groups);
@@ -269,30 +282,30 @@ impl Instance {
         })?;
         let output = Output::new(frame, export, shape, &self.contract, host_writes)
             .map_err(|source| self.broken(export.name(), source))?;
-        if self.settings.limits.state_bytes_max < RECORD_BYTES_MAX as u64 {
-            self.check_state(export.name(), &output)?;
-        }
+        self.check_state(export.name(), input, &output)?;
         if let Some(live) = &mut self.live {
             live.store.data_mut().metrics.commit();
         }
         Ok(output)
     }
 
-    /// That nothing which a call wrote to state is larger than it may be.
-    fn check_state(&self, function: &'static str, output: &Output) -> Result<(), GuestError> {
-        let bytes_max = self.settings.limits.state_bytes_max;
-        let writes = output.host_writes().chain(output.writes()).map(|(_, state, write)| match write {
-            Write::Put(bytes) | Write::Append(bytes) => (state.0, bytes.len()),
-            Write::PutEntry(key, value) => (state.0, key.len() + value.len()),
-            Write::Delete | Write::DeleteEntry(_) => (state.0, 0),
-        });
-        let accumulators = output.cells().flatten().map(|accumulator| (0, accumulator.len()));
-        match writes.chain(accumulators).find(|&(_, bytes)| bytes as u64 > bytes_max) {
+    /// That no key has more state after a call than it may have.
+    fn check_state(&mut self, function: &'static str, input: &[u8], output: &Output) -> Result<(), GuestError> {
+        let (Some(sizes), Some(live)) = (&mut self.sizes, &mut self.live) else { return Ok(()) };
+        if self.keeps_answers {
+            // The call is to be made again where nothing is known of the keys.
+            sizes.forget();
+        }
+        let input = Frame::read(input).map_err(|source| GuestError::BadInput { function, source })?;
+        let writes = output.host_writes().chain(output.writes());
+        let checked = sizes.check(&live.store.data().state, &input, self.contract.riding(), writes);
+        // What was asked to count them belongs to what the call was told.
+        self.answers.0.append(&mut live.store.data_mut().state.take_answers());
+        let too_many = checked.map_err(|source| GuestError::State { function, source })?;
+        let accumulator = output.cells().flatten().map(|accumulator| accumulator.len() as u64).max();
+        match too_many.or(accumulator.filter(|&bytes| bytes > sizes.bytes_max())) {
             None => Ok(()),
-            Some((state, bytes)) => {
-                let state = self.component.description().states[state as usize].name.clone();
-                Err(GuestError::StateTooLarge { function, state, bytes, bytes_max })
-            }
+            Some(bytes) => Err(GuestError::StateTooLarge { function, bytes, bytes_max: sizes.bytes_max() }),
         }
     }
 
@@ -313,7 +326,7 @@ impl Instance {
             }
         };
         live.store.data_mut().begin_call(call, records);
-        live.store.set_epoch_deadline(ticks(self.call_deadline_ms));
+        start_deadline(&mut live.store, self.call_deadline_ms);
         let returned = {
             let _in_flight = self.component.runtime().ticker().call();
             run(&mut live)
@@ -322,7 +335,7 @@ impl Instance {
         if host.log.has_held() {
             self.log.append(&mut host.log.take_held());
         }
-        self.answers = if self.keeps_answers { host.state.take_answers() } else { Vec::new() };
+        self.answers = (host.state.take_answers(), host.http.answers());
         let result = match returned {
             Ok(Ok(Ok(result))) => Ok(result),
             Ok(Ok(Err(failure))) => Err(self.failed(function, failure)),
@@ -350,12 +363,19 @@ impl Instance {
     }
 }
 
+/// Whatever comes next may take so long.
+fn start_deadline(store: &mut Store<HostState>, deadline_ms: u64) {
+    store.set_epoch_deadline(ticks(deadline_ms));
+    store.data_mut().http.set_end(Instant::now().checked_add(Duration::from_millis(deadline_ms)));
+}
+
 impl HostState {
     fn begin_call(&mut self, call: Call, records: u32) {
         self.memory.clear_exceeded();
         self.log.begin_call(records);
         self.metrics.begin_call();
         self.machine.begin_call(call.now, call.seed);
+        self.http.begin_call();
     }
 }
 

@@ -24,10 +24,12 @@ mod runtime;
 mod script;
 mod trap;
 
+pub use bindings::{HttpProblem, HttpRequest, HttpResponse};
 pub use capsule::{Capsule, CapsuleError, CapsuleFacts, Failed};
 pub use component::{Component, Import};
 pub use error::{GuestError, Trap, TrapCause};
 pub use frame::{Frame, FrameError, FrameWriter, column};
+pub use host::http::{HttpAccess, HttpAnswer, HttpAnswers};
 pub use host::log::{Blamed, LogBudget, LogLine};
 pub use host::metrics::{Histogram, MetricValue, Metrics};
 pub use instance::{Call, Export, Instance, InstanceSettings};

@@ -1,7 +1,6 @@
 //! What a guest may use: memory, time, bytes of output and of state, lines of log, each a number with a default.
 
 use serde::{Deserialize, Serialize};
-use tidewheel_types::batch::RECORD_BYTES_MAX;
 use wasmtime::ResourceLimiter;
 
 /// The limits of one instance.
@@ -13,8 +12,9 @@ pub struct Limits {
     pub deadline_ms_max: u64,
     /// Most bytes that a call may return, that it may hand over in host calls, and that one of these may read of state.
     pub output_bytes_max: u64,
-    /// Most bytes of a value, an accumulator, an element of a list or an entry of a map that a call may write.
-    pub state_bytes_max: u64,
+    /// Most bytes that a key may have in all states of the operator together, keys of map entries included; in world
+    /// `aggregate` most bytes of an accumulator. A call that writes beyond it fails. `None`: there is no such limit.
+    pub state_bytes_max: Option<u64>,
     /// Most records that a call gets. Whoever makes the calls keeps to it.
     pub records_max: u64,
     /// Most lines that all instances with one [`LogBudget`](crate::LogBudget) may log in a second.
@@ -27,7 +27,7 @@ impl Default for Limits {
             memory_bytes_max: 256 << 20,
             deadline_ms_max: 5_000,
             output_bytes_max: 16 << 20,
-            state_bytes_max: RECORD_BYTES_MAX as u64,
+            state_bytes_max: None,
             records_max: 1 << 14,
             log_lines_max: 1_000,
         }

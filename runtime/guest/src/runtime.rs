@@ -6,6 +6,7 @@ use crate::component::Component;
 use crate::deadline::Ticker;
 use crate::error::GuestError;
 use crate::host::HostState;
+use crate::host::http::Client;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker};
@@ -27,6 +28,7 @@ struct Inner {
     linker: Linker<HostState>,
     ticker: Ticker,
     cache: Option<Cache>,
+    http: Arc<Client>,
 }
 
 impl Runtime {
@@ -46,7 +48,7 @@ impl Runtime {
                 })
                 .ok()
         });
-        Ok(Runtime(Arc::new(Inner { engine, linker, ticker, cache })))
+        Ok(Runtime(Arc::new(Inner { engine, linker, ticker, cache, http: Arc::default() })))
     }
 
     /// Loads the component in the file `path`.
@@ -70,6 +72,10 @@ impl Runtime {
 
     pub(crate) fn ticker(&self) -> &Ticker {
         &self.0.ticker
+    }
+
+    pub(crate) fn http(&self) -> &Arc<Client> {
+        &self.0.http
     }
 
     pub(crate) fn cache(&self) -> Option<&Cache> {

@@ -38,6 +38,7 @@ fn cause(error: &wasmtime::Error, limits: &Limits, host: &HostState) -> TrapCaus
     let output_bytes_max = limits.output_bytes_max;
     match error.downcast_ref() {
         Some(HostCallError::TooMuchWritten { .. }) => return TrapCause::Output { output_bytes_max },
+        Some(HostCallError::TooMuchReceived { .. }) => return TrapCause::Received { output_bytes_max },
         Some(HostCallError::TooMuchRead { .. }) => return TrapCause::StateRead { output_bytes_max },
         _ => {}
     }

@@ -200,7 +200,9 @@ impl MemoryState {
             (Store::Value(values), Write::Delete) => values.delete(0, key),
             (Store::List(lists), Write::Append(element)) => lists.append(key, info, element),
             (Store::List(lists), Write::Delete) => lists.delete(key),
-            (Store::Map(maps), Write::PutEntry(entry, value)) => maps.put(key, info, entry, value),
+            (Store::Map(maps), Write::PutEntry(entry, value) | Write::InsertEntry(entry, value)) => {
+                maps.put(key, info, entry, value)
+            }
             (Store::Map(maps), Write::DeleteEntry(entry)) => maps.delete_entry(key, entry),
             (Store::Map(maps), Write::Delete) => maps.delete(key),
             _ => wrong_kind("write", state),

@@ -35,6 +35,7 @@ use crate::timers::Timers;
 use crate::ttl::StateTime;
 use collections::Collections;
 use database::{Database, ExpiryClocks};
+use entries::Is;
 use ingestion::{Ingestion, ReadyFile};
 pub use shared::SharedMemory;
 use shared::TaskShare;
@@ -280,7 +281,8 @@ impl RocksDbState {
             (Store::Value(values), Write::Put(value)) => values.set(&TableKey::new(key), info, Some(value)),
             (Store::Value(values), Write::Delete) => values.set(&TableKey::new(key), info, None),
             (Store::List, Write::Append(element)) => collections.append(database, info, &key, element)?,
-            (Store::Map, Write::PutEntry(entry, value)) => collections.put_entry(info, &key, entry, value),
+            (Store::Map, Write::PutEntry(entry, value)) => collections.put_entry(info, &key, entry, value, Is::Any),
+            (Store::Map, Write::InsertEntry(entry, value)) => collections.put_entry(info, &key, entry, value, Is::New),
             (Store::Map, Write::DeleteEntry(entry)) => collections.delete_entry(info, &key, entry),
             (Store::List | Store::Map, Write::Delete) => collections.delete(database, info, &key)?,
             _ => wrong_kind("write", state),

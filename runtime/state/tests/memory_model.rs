@@ -1,6 +1,7 @@
 //! The `memory` backend against a plain ordered map.
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::Index;
 use std::collections::BTreeMap;
@@ -129,6 +130,8 @@ fn change() -> impl Strategy<Value = Change> {
 struct ScanCase {
     start: Vec<u8>,
     index: u64,
+    /// The same of the end, if there is one.
+    until: Option<(Vec<u8>, u64)>,
     after: bool,
     backwards: bool,
     limit: usize,
@@ -137,15 +140,18 @@ struct ScanCase {
 
 fn scan_case() -> impl Strategy<Value = ScanCase> {
     let bytes_max = prop_oneof![0usize..24, Just(usize::MAX)];
-    (vec(0u8..3, 0..3), prop_oneof![0u64..6, Just(u64::MAX)], any::<bool>(), any::<bool>(), 0usize..6, bytes_max)
-        .prop_map(|(start, index, after, backwards, limit, bytes_max)| ScanCase {
+    let place = || (vec(0u8..3, 0..3), prop_oneof![0u64..6, Just(u64::MAX)]);
+    (place(), option::of(place()), any::<bool>(), any::<bool>(), 0usize..6, bytes_max).prop_map(
+        |((start, index), until, after, backwards, limit, bytes_max)| ScanCase {
             start,
             index,
+            until,
             after,
             backwards,
             limit,
             bytes_max,
-        })
+        },
+    )
 }
 
 /// Every read of every key gives what the model holds.
@@ -174,8 +180,13 @@ fn check(state: &mut MemoryState, model: &Model, owners: &[Owner], scans: &[Scan
         let list_start = if case.start.is_empty() { &[][..] } else { &index };
         for (s, start) in [(LIST, list_start), (MAP, &case.start)] {
             let ScanCase { after, backwards, limit, bytes_max, .. } = *case;
+            let until_index = case.until.as_ref().map(|(_, index)| index.to_be_bytes());
+            let until = match s {
+                LIST => until_index.as_ref().map(|index| &index[..]),
+                _ => case.until.as_ref().map(|(until, _)| &until[..]),
+            };
             let mut entries = Entries::default();
-            let scan = Scan { start, after, backwards, limit, bytes_max };
+            let scan = Scan { start, until, after, backwards, limit, bytes_max };
             state.scan(StateIndex(s as u32), owner.state_key(), scan, &mut entries).unwrap();
             prop_assert_eq!(pairs(&entries), model_scan(model, s, owner, scan), "{:?}", scan);
         }
@@ -208,6 +219,9 @@ fn model_scan(model: &Model, state: usize, owner: &Owner, scan: Scan<'_>) -> (Pa
     } else {
         all.retain(|(entry, _)| &entry[..] >= scan.start && (!scan.after || entry != scan.start));
     }
+    all.retain(|(entry, _)| {
+        scan.until.is_none_or(|until| if scan.backwards { &entry[..] >= until } else { &entry[..] <= until })
+    });
     let found = all.len();
     let (mut index, mut bytes) = (0, 0);
     all.retain(|(entry, value)| {

@@ -126,7 +126,7 @@ fn rows_are_migrated_and_opened_in_any_order() {
 fn check_migrated(state: &mut OpenedState) {
     for number in 0..KEYS {
         assert_eq!(value_of(state, 0, number), Some(format!("#{number}").into_bytes()));
-        let scan = Scan { start: &[], after: false, backwards: false, limit: 9, bytes_max: usize::MAX };
+        let scan = Scan::ALL;
         let mut entries = Entries::default();
         state.backend.scan(StateIndex(1), owner(&number.to_be_bytes()), scan, &mut entries).unwrap();
         assert_eq!(entries.values.iter().collect::<Vec<_>>(), [b"first".as_slice(), b"second"]);

@@ -109,6 +109,9 @@ pub enum Write<'a> {
     Append(&'a [u8]),
     /// Map: set an entry.
     PutEntry(&'a [u8], &'a [u8]),
+    /// The same of an entry that is not there, as the caller knows. A backend may keep such a one only where it was written,
+    /// so that it leaves no trace when it is removed soon.
+    InsertEntry(&'a [u8], &'a [u8]),
     /// Map: remove an entry.
     DeleteEntry(&'a [u8]),
 }
@@ -118,6 +121,9 @@ pub enum Write<'a> {
 pub struct Scan<'a> {
     /// Where to start. Map: a key; empty is the first (backwards: the last). List: the index as 8 big-endian bytes.
     pub start: &'a [u8],
+    /// The last entry that is wanted, a key or an index as `start`; `None`: all there are in that direction. Behind it
+    /// nothing is looked at, not even what has been removed.
+    pub until: Option<&'a [u8]>,
     /// Leave out an entry that is exactly `start`.
     pub after: bool,
     /// In falling order.
@@ -126,6 +132,22 @@ pub struct Scan<'a> {
     pub limit: usize,
     /// At most this many bytes of keys and values, but never less than one entry.
     pub bytes_max: usize,
+}
+
+impl Scan<'static> {
+    /// All of it, in order.
+    pub const ALL: Scan<'static> =
+        Scan { start: &[], until: None, after: false, backwards: false, limit: usize::MAX, bytes_max: usize::MAX };
+}
+
+impl Scan<'_> {
+    /// Whether the last entry that is wanted comes before the first.
+    pub fn is_empty(&self) -> bool {
+        self.until.is_some_and(|until| match self.backwards {
+            true => !self.start.is_empty() && until > self.start,
+            false => until < self.start,
+        })
+    }
 }
 
 /// Entries of a list or map, in order. For a list the keys are indices as 8 big-endian bytes. An element keeps its index:

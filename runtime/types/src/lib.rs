@@ -10,6 +10,7 @@ pub mod column;
 pub mod contract;
 pub mod dead_letter;
 pub mod description;
+pub mod http_host;
 pub mod id;
 pub mod job;
 pub mod key_group;

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidewheel/tidewheel/sdk/go/internal/abi"
 	"github.com/tidewheel/tidewheel/sdk/go/internal/contract"
+	"github.com/tidewheel/tidewheel/sdk/go/internal/host"
 )
 
 //go:wasmexport tidewheel:operator/aggregator@0.1.0#describe
@@ -15,7 +16,8 @@ func describe() unsafe.Pointer {
 }
 
 //go:wasmexport tidewheel:operator/aggregator@0.1.0#open
-func open(config unsafe.Pointer, configLen uint32, _ unsafe.Pointer, _ uint32) unsafe.Pointer {
+func open(config unsafe.Pointer, configLen uint32, options unsafe.Pointer, optionsLen uint32) unsafe.Pointer {
+	host.Grant(abi.Pairs(options, optionsLen))
 	return abi.Result(nil, exported.Get().Open(string(abi.Take(config, configLen))))
 }
 

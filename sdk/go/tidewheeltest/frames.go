@@ -205,3 +205,10 @@ func readTimers(columns *frame.Columns) (found []timerChange) {
 	}
 	return found
 }
+
+func readWatermarks(columns *frame.Columns) (found []tidewheel.EventTime) {
+	for rest := columns[frame.Marks]; len(rest) >= 16; rest = rest[16:] {
+		found = append(found, tidewheel.EventTime(int64(binary.LittleEndian.Uint64(rest[8:]))))
+	}
+	return found
+}

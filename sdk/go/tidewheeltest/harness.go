@@ -64,6 +64,8 @@ type core struct {
 	late     [][]byte
 	emitted  []Emitted
 	rejected []Rejected
+	// watermarks are those that the operator made.
+	watermarks []tidewheel.EventTime
 }
 
 func (c *core) tested() *core { return c }
@@ -84,6 +86,7 @@ type Option func(*options)
 
 type options struct {
 	config  any
+	granted map[string]string
 	reuse   bool
 	length  int64
 	perPart int
@@ -91,6 +94,11 @@ type options struct {
 
 // WithConfig gives the operator a config, which is written as JSON, as the job file's table would be.
 func WithConfig(config any) Option { return func(o *options) { o.config = config } }
+
+// WithEnv grants the operator an environment variable, as a job does by grants = ["env:NAME"].
+func WithEnv(name, value string) Option {
+	return func(o *options) { o.granted["env:"+name] = value }
+}
 
 // ReuseInstance gives all calls to one instance, as the host mostly does; without it each call gets a fresh one.
 func ReuseInstance() Option { return func(o *options) { o.reuse = true } }
@@ -145,7 +153,7 @@ func begin(t testing.TB, kind kind, adapter *tidewheel.Adapter, err error, given
 		timers:       make(map[string]map[timer]bool),
 		accumulators: make(map[place]*[2]*stored),
 		waiting:      make(map[place][]incoming),
-		options:      options{length: 1000},
+		options:      options{length: 1000, granted: make(map[string]string)},
 	}
 	for _, option := range given {
 		option(&c.options)
@@ -158,6 +166,7 @@ func begin(t testing.TB, kind kind, adapter *tidewheel.Adapter, err error, given
 	c.host = newMemory(c.said.States, func(state, version uint32, bytes []byte) []byte {
 		return migrated(t, adapter, state, version, bytes)
 	})
+	c.host.granted = c.options.granted
 	if failure := c.open(); failure != nil {
 		t.Fatalf("open failed: %s", failure.Message)
 	}
@@ -305,6 +314,12 @@ func (c *core) Rejected() (rejected []Rejected) {
 	return rejected
 }
 
+// Watermarks are those that the operator made since this was last called, see [tidewheel.Context.EmitWatermark].
+func (c *core) Watermarks() (watermarks []tidewheel.EventTime) {
+	watermarks, c.watermarks = c.watermarks, nil
+	return watermarks
+}
+
 // Late are the bytes of records that came after their window had fired.
 func (c *core) Late() (late [][]byte) {
 	late, c.late = c.late, nil
@@ -424,6 +439,7 @@ func (c *core) call(groups []group, due bool) error {
 func (c *core) apply(columns *frame.Columns, groups []group, ofGroups bool) {
 	c.emitted = append(c.emitted, readEmitted(columns, groups, ofGroups)...)
 	c.rejected = append(c.rejected, readRejected(columns, groups)...)
+	c.watermarks = append(c.watermarks, readWatermarks(columns)...)
 	for _, write := range readWrites(columns) {
 		states := uint32(c.riding)
 		if write.op&8 != 0 {

@@ -53,6 +53,8 @@ type memory struct {
 	maps    map[ofKey]map[string]stored
 	lines   []string
 	metrics []*metric
+	// granted are the options of open.
+	granted map[string]string
 	// groups are the keys of the call at hand.
 	groups []string
 	// replaced is what writes to maps have replaced in the call at hand.
@@ -215,6 +217,11 @@ func (m *memory) UpdateMetric(number uint32, value float64) {
 	} else {
 		it.value = value
 	}
+}
+
+func (m *memory) Option(name string) (value string, has bool) {
+	value, has = m.granted[name]
+	return value, has
 }
 
 func (m *memory) Get(state uint32, groups []byte) (values contract.Values) {

@@ -54,7 +54,12 @@ def test_what_is_written_is_read(value: Shapes) -> None:
 @pytest.mark.parametrize(
     ("of", "value", "data"),
     [
+        (U64, 0, b"\x00"),
+        (U64, 0x7F, b"\x7f"),
+        (U64, 0x80, b"\x80\x01"),
         (U64, 300, b"\xac\x02"),
+        (U64, 0x3FFF, b"\xff\x7f"),
+        (U16, 0x4000, b"\x80\x80\x01"),
         (int, -3, b"\x05"),
         (I8, -3, b"\xfd"),
         (bool, True, b"\x01"),
@@ -83,6 +88,9 @@ def test_postcard_is_that_of_the_other_languages(of: Any, value: Any, data: byte
         (U8, POSTCARD, b"\x01\x02"),
         (str, POSTCARD, b"\xc8\xc8\xc8\xc8\x0fa"),
         (U16, POSTCARD, b"\x80\x80\x04"),
+        (U16, POSTCARD, b"\x80"),
+        (U64, POSTCARD, b"\x01\x02"),
+        (U64, POSTCARD, b""),
         (bool, POSTCARD, b"\x02"),
         (str, TEXT, b"\xff"),
         (U32, FIXED, b"123"),
@@ -97,7 +105,7 @@ def test_bytes_of_another_format_are_refused(of: Any, format: Format, data: byte
 
 
 def test_a_format_refuses_what_it_cannot_hold() -> None:
-    too_large: list[tuple[Any, Format, int]] = [(U8, POSTCARD, 256), (U64, FIXED, -1)]
+    too_large: list[tuple[Any, Format, int]] = [(U8, POSTCARD, 256), (U16, POSTCARD, -1), (U64, FIXED, -1)]
     for of, format, value in too_large:
         with pytest.raises(FormatError):
             state_codec_of(of, format).encode(value)

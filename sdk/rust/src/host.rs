@@ -4,6 +4,7 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::wit::keyed::tidewheel::operator::{
+    http::send as send_http,
     log::{blame, write as log},
     metrics::{define as define_metric, update as update_metric},
     state::{get, list_read, map_get, map_scan, map_write, mark, revert},
@@ -11,5 +12,5 @@ pub(crate) use crate::wit::keyed::tidewheel::operator::{
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::harness::host::{
-    define_metric, get, list_read, log, map_get, map_scan, map_write, mark, revert, update_metric,
+    define_metric, get, list_read, log, map_get, map_scan, map_write, mark, revert, send_http, update_metric,
 };

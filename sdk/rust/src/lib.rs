@@ -125,6 +125,7 @@ mod granted;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod harness;
 mod host;
+pub mod http;
 mod instance;
 mod keyed;
 mod migration;

@@ -30,6 +30,7 @@ pub mod stateless {
             "tidewheel:operator/description@0.1.0": super::keyed::tidewheel::operator::description,
             "tidewheel:operator/log@0.1.0": super::keyed::tidewheel::operator::log,
             "tidewheel:operator/metrics@0.1.0": super::keyed::tidewheel::operator::metrics,
+            "tidewheel:operator/http@0.1.0": super::keyed::tidewheel::operator::http,
         },
     });
 }
@@ -47,6 +48,7 @@ pub mod aggregate {
             "tidewheel:operator/description@0.1.0": super::keyed::tidewheel::operator::description,
             "tidewheel:operator/log@0.1.0": super::keyed::tidewheel::operator::log,
             "tidewheel:operator/metrics@0.1.0": super::keyed::tidewheel::operator::metrics,
+            "tidewheel:operator/http@0.1.0": super::keyed::tidewheel::operator::http,
         },
     });
 }

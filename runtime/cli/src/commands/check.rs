@@ -6,6 +6,7 @@ use crate::render::{self, Align};
 use crate::terminal;
 use anyhow::Result;
 use tidewheel_engine::{Function, Plan};
+use tidewheel_guest::HttpAccess;
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::Contract;
 
@@ -53,13 +54,18 @@ fn limits(plan: &Plan) -> String {
 
 fn limits_row(id: &OperatorId, function: &Function) -> Vec<String> {
     let limits = &function.limits;
-    let grants: Vec<String> = function.environment.iter().map(|(name, _)| format!("env:{name}")).collect();
+    let variables = function.environment.iter().map(|(name, _)| format!("env:{name}"));
+    let hosts = match &function.http {
+        HttpAccess::Hosts(hosts) => &hosts[..],
+        HttpAccess::Answers(_) => &[],
+    };
+    let grants: Vec<String> = variables.chain(hosts.iter().map(|host| format!("http:{host}"))).collect();
     vec![
         id.to_string(),
         render::bytes(limits.memory_bytes_max),
         render::span_ms(i64::try_from(limits.deadline_ms_max).unwrap_or(i64::MAX)),
         render::bytes(limits.output_bytes_max),
-        render::bytes(limits.state_bytes_max),
+        limits.state_bytes_max.map_or_else(|| "none".to_owned(), render::bytes),
         render::count(limits.records_max),
         format!("{}/s", render::count(limits.log_lines_max)),
         if grants.is_empty() { "none".to_owned() } else { grants.join(", ") },

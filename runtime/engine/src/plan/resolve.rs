@@ -12,8 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tidewheel_connectors::{Connector, ConnectorError, Registry};
-use tidewheel_guest::{Limits, Runtime};
+use tidewheel_guest::{HttpAccess, Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
+use tidewheel_types::http_host::HttpHost;
 use tidewheel_types::job::{
     AlignmentSpec, ComponentSpec, EventTimeSpec, ExchangeKind, FunctionSpec, Grant, InputRef, JobMode, JobSpec, Keep,
     LimitsSpec, OnError, OperatorSpec, RestartStrategy, SinkSpec, SourceSpec, WatermarkSpec,
@@ -96,11 +97,14 @@ fn limits(spec: &LimitsSpec) -> Limits {
         memory_bytes_max: spec.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
         deadline_ms_max: spec.deadline_ms_max.unwrap_or(defaults.deadline_ms_max),
         output_bytes_max: spec.output_bytes_max.unwrap_or(defaults.output_bytes_max),
-        state_bytes_max: spec.state_bytes_max.unwrap_or(defaults.state_bytes_max),
+        state_bytes_max: spec.state_bytes_max.or(defaults.state_bytes_max),
         records_max: spec.records_max.unwrap_or(defaults.records_max),
         log_lines_max: spec.log_lines_max.unwrap_or(defaults.log_lines_max),
     }
 }
+
+/// Environment variables with their values, and hosts that requests may go to.
+type Granted = (Vec<(String, String)>, Vec<HttpHost>);
 
 /// A plan in the making.
 struct Planner<'a> {
@@ -182,8 +186,9 @@ impl Planner<'_> {
             .runtime
             .load(&self.folder.join(&called.path))
             .map_err(|source| EngineError::Guest { operator: id.clone(), source: Box::new(source) })?;
-        let environment = self.environment(id, part, &called.grants)?;
-        Ok(Function { component, config: called.config.to_string(), limits: limits(&called.limits), environment })
+        let (environment, hosts) = self.grants(id, part, &called.grants)?;
+        let (config, limits) = (called.config.to_string(), limits(&called.limits));
+        Ok(Function { component, config, limits, environment, http: HttpAccess::Hosts(hosts) })
     }
 
     /// Puts a source into its group.
@@ -247,26 +252,29 @@ impl Planner<'_> {
         self.add_operator(spec, role, ports, inputs > 1)
     }
 
-    /// The variables that an operator is granted, as they are now.
-    fn environment(
-        &self,
-        id: &OperatorId,
-        (part, line): (&str, usize),
-        grants: &[Grant],
-    ) -> Result<Vec<(String, String)>, EngineError> {
-        let variables = grants.iter().map(|Grant::Env(name)| match std::env::var(name) {
-            Ok(value) => Ok((name.clone(), value)),
-            Err(error) => {
-                let reason = match error {
-                    VarError::NotPresent => "is not set",
-                    VarError::NotUnicode(_) => "is not UTF-8",
-                };
-                let message = format!("[{part}.{id}] is granted \"env:{name}\", but {name} {reason}");
-                let hint = format!("set {name} where the job is run, or remove the grant");
-                Err(self.spec.error(line, message).with_hint(hint).into())
+    /// What an operator is granted: variables, as they are now, and hosts.
+    fn grants(&self, id: &OperatorId, place: (&str, usize), grants: &[Grant]) -> Result<Granted, EngineError> {
+        let (mut environment, mut hosts) = Granted::default();
+        for grant in grants {
+            match grant {
+                Grant::Env(name) => environment.push((name.clone(), self.variable(id, place, name)?)),
+                Grant::Http(host) => hosts.push(host.clone()),
             }
-        });
-        variables.collect()
+        }
+        Ok((environment, hosts))
+    }
+
+    /// A variable that an operator is granted.
+    fn variable(&self, id: &OperatorId, (part, line): (&str, usize), name: &str) -> Result<String, EngineError> {
+        std::env::var(name).map_err(|error| {
+            let reason = match error {
+                VarError::NotPresent => "is not set",
+                VarError::NotUnicode(_) => "is not UTF-8",
+            };
+            let message = format!("[{part}.{id}] is granted \"env:{name}\", but {name} {reason}");
+            let hint = format!("set {name} where the job is run, or remove the grant");
+            self.spec.error(line, message).with_hint(hint).into()
+        })
     }
 
     /// Adds an operator: behind its inputs, or behind the join of them.

@@ -15,11 +15,14 @@ use tidewheel_types::job::JobSpec;
 
 const SIZE_MS: i64 = 50;
 
-/// `WATERMARK` is put in by the tests.
+/// By hand in Rust, and with each SDK.
+const EVERYWHERE: [&str; 4] = ["marks", "marks-sdk", "marks-go", "marks-python"];
+
+/// `COMPONENT` and `WATERMARK` are put in by the tests.
 const JOB: &str = "
 [sources.in]
 connector = 'in'
-event-time = { component = 'marks.wasm', limits = { output = '2KiB' } }
+event-time = { component = 'COMPONENT.wasm', limits = { output = '2KiB' } }
 watermark = { WATERMARK }
 on-error = 'dead-letter'
 [operators.windows]
@@ -48,13 +51,17 @@ struct Sinks {
     letters: MemorySink,
 }
 
-fn job(watermark: &str, source: &MemorySource) -> (TestJob, Sinks) {
-    let job = TestJob::new(&JOB.replace("WATERMARK", watermark)).source("in", source);
+fn job(component: &str, watermark: &str, source: &MemorySource) -> (TestJob, Sinks) {
+    let job = TestJob::new(&text(component, watermark)).source("in", source);
     let (job, out) = job.sink("out");
     let (job, late) = job.sink("late");
     let (job, aside) = job.sink("aside");
     let (job, letters) = job.sink("letters");
     (job, Sinks { out, late, aside, letters })
+}
+
+fn text(component: &str, watermark: &str) -> String {
+    JOB.replace("COMPONENT", component).replace("WATERMARK", watermark)
 }
 
 /// A record of these words, without time and key.
@@ -192,18 +199,25 @@ fn windows(models: &[Model], watermark: i64) -> Vec<Parts> {
     fired
 }
 
-/// Runs the job over these splits, pushed in pieces of these lengths in turn.
-fn check(
-    splits: &[Vec<Item>],
-    pieces: &[usize],
-    out_of_orderness_ms: Option<i64>,
+/// A component, and a way to run the job.
+struct Case<'a> {
+    component: &'a str,
+    /// Lengths of the pieces in which splits are pushed, in turn.
+    pieces: &'a [usize],
+    is_punctuated: bool,
     workers: usize,
-) -> Result<(), TestCaseError> {
+}
+
+/// Runs the job over these splits.
+fn check(case: &Case<'_>, splits: &[Vec<Item>]) -> Result<(), TestCaseError> {
+    let Case { component, pieces, is_punctuated, workers } = *case;
+    // No record is so much behind another.
+    let out_of_orderness_ms = (!is_punctuated).then_some(400);
     let models: Vec<Model> = splits.iter().enumerate().map(|(split, items)| Model::of(split, items)).collect();
     let source = MemorySource::new(models.len());
     let watermark =
         out_of_orderness_ms.map_or("punctuated = true".to_owned(), |ms| format!("out-of-orderness = '{ms}ms'"));
-    let (job, sinks) = job(&watermark, &source);
+    let (job, sinks) = job(component, &watermark, &source);
     let job = job.start(workers);
     let mut rest: Vec<&[MemoryRecord]> = models.iter().map(|model| &model.records[..]).collect();
     for piece in pieces.iter().cycle() {
@@ -245,16 +259,32 @@ proptest! {
         is_punctuated in any::<bool>(),
         workers in 1usize..4,
     ) {
-        // No record is so much behind another.
-        let out_of_orderness_ms = (!is_punctuated).then_some(400);
-        check(&splits, &pieces, out_of_orderness_ms, workers)?;
+        check(&Case { component: "marks", pieces: &pieces, is_punctuated, workers }, &splits)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 10, failure_persistence: None, ..ProptestConfig::default() })]
+    /// With the SDK of each language the watermarks and the windows are the same.
+    #[test]
+    fn watermarks_and_windows_are_those_of_the_model_in_every_language(
+        splits in vec(vec(item(), 8..60), 1..3),
+        is_punctuated in any::<bool>(),
+    ) {
+        for component in &EVERYWHERE[1..] {
+            check(&Case { component, pieces: &[1, 20], is_punctuated, workers: 2 }, &splits)?;
+        }
     }
 }
 
 #[test]
 fn what_comes_behind_a_mark_is_late() {
+    EVERYWHERE.into_iter().for_each(check_late);
+}
+
+fn check_late(component: &str) {
     let source = MemorySource::new(1);
-    let (job, sinks) = job("punctuated = true", &source);
+    let (job, sinks) = job(component, "punctuated = true", &source);
     let job = job.start(2);
     let push = |texts: &[&str]| source.split(0).push(texts.iter().map(|text| words(text)));
     push(&["one at:30 to:a", "two at:900 to:a"]);
@@ -277,8 +307,12 @@ fn what_comes_behind_a_mark_is_late() {
 /// A call that is asked for later holds the read, not the worker, and nothing of it comes twice.
 #[test]
 fn a_call_may_be_asked_for_later() {
+    EVERYWHERE.into_iter().for_each(check_later);
+}
+
+fn check_later(component: &str) {
     let source = MemorySource::new(2);
-    let (job, sinks) = job("punctuated = true", &source);
+    let (job, sinks) = job(component, "punctuated = true", &source);
     source.split(0).push([words("one at:1 to:a"), words("later"), words("two at:2 to:a mark:3")]);
     let job = job.start(1);
     source.split(1).push([words("three at:4 to:a mark:3")]);
@@ -296,7 +330,7 @@ fn a_batch_job_fires_at_its_end_whatever_is_claimed() {
     let source = MemorySource::new(1);
     source.split(0).push([words("one at:10 to:a mark:500"), words("two at:20 to:a mark:9000")]);
     let (job, out) = {
-        let text = format!("mode = 'batch'\n{}", JOB.replace("WATERMARK", "punctuated = true"));
+        let text = format!("mode = 'batch'\n{}", text("marks", "punctuated = true"));
         let job = ["late", "aside", "letters"].into_iter().fold(TestJob::new(&text), |job, sink| job.sink(sink).0);
         job.source("in", &source).sink("out")
     };
@@ -327,24 +361,24 @@ fn a_restore_goes_on_with_the_watermark() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = MemorySource::new(2);
     let begin = |component: &str, workers| {
-        let text = JOB.replace("WATERMARK", "punctuated = true").replace("marks.wasm", component);
+        let text = text(component, "punctuated = true");
         let job = TestJob::new(&text.replace("input = 'in.aside'", "input = 'in'")).source("in", &source);
         let (job, out) = ["aside", "letters"].into_iter().fold(job, |job, sink| job.sink(sink).0).sink("out");
         let (job, late) = job.sink("late");
         (job.start_with(going_on(folder.path(), workers)), out, late)
     };
-    let (job, ..) = begin("marks.wasm", 2);
+    let (job, ..) = begin("marks", 2);
     source.split(0).push([words("one at:70 to:a mark:60"), words("two at:72 to:a")]);
     source.split(1).push([words("three at:80 to:a mark:75")]);
     wait_for_splits(&job, &[60, 75]);
     wait_for_operator(&job, 60);
     stop(job);
 
-    let (job, ..) = begin("echo.wasm", 3);
+    let (job, ..) = begin("echo", 3);
     wait_for_splits(&job, &[60, 75]);
     stop(job);
 
-    let (job, out, late) = begin("marks.wasm", 1);
+    let (job, out, late) = begin("marks", 1);
     wait_for_splits(&job, &[60, 75]);
     source.split(0).push([words("four at:49 to:a"), words("five at:90 to:a mark:85")]);
     wait_for_splits(&job, &[85, 75]);

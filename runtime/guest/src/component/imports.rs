@@ -19,7 +19,7 @@ pub struct Import {
 }
 
 /// The interfaces of the contract that components of every world may import.
-const FOR_ALL: [&str; 4] = ["log", "metrics", "types", "description"];
+const FOR_ALL: [&str; 5] = ["log", "metrics", "http", "types", "description"];
 
 /// The interface that those of world `keyed` may import besides.
 const FOR_KEYED: &str = "state";

@@ -1,11 +1,14 @@
 //! The host's side of the interfaces a guest imports, one file each, and what an instance's host functions share.
 
+mod base64_text;
+pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod state;
 pub(crate) mod wasi;
 
 use crate::limits::MemoryLimiter;
+use http::Http;
 use log::Log;
 use metrics::InstanceMetrics;
 use state::StateAccess;
@@ -20,6 +23,7 @@ pub(crate) struct HostState {
     pub(crate) metrics: InstanceMetrics,
     pub(crate) state: StateAccess,
     pub(crate) machine: Virtual,
+    pub(crate) http: Http,
 }
 
 /// A host call that a guest must not make so, or that the host cannot answer; it traps.
@@ -45,6 +49,10 @@ pub(crate) enum HostCallError {
     TooMuchRead { function: &'static str, bytes_max: usize },
     #[error("state: a key or value of {bytes} bytes is written, but may have {RECORD_BYTES_MAX}")]
     EntryTooLong { bytes: usize },
+    #[error("http: {0}")]
+    Http(String),
+    #[error("http: the answers to one host call hold more than {bytes_max} bytes")]
+    TooMuchReceived { bytes_max: u64 },
     #[error("metrics: {name:?} is already there, as another kind")]
     MetricKind { name: String },
     #[error("metrics: an operator may have {max} metrics, with names of up to {name_bytes_max} bytes")]

@@ -16,7 +16,7 @@ const LIMITS: Limits = Limits {
     memory_bytes_max: 32 << 20,
     deadline_ms_max: 300,
     output_bytes_max: 4 << 20,
-    state_bytes_max: 2 << 20,
+    state_bytes_max: Some(2 << 20),
     records_max: 1_000,
     log_lines_max: 10,
 };
@@ -151,7 +151,8 @@ fn no_function_can_do_harm_in_any_way() {
     let memory = || TrapCause::Memory { memory_bytes_max: LIMITS.memory_bytes_max };
     let output = || TrapCause::Output { output_bytes_max: LIMITS.output_bytes_max };
     for place in ["open", "process", "on-timer", "migrate"] {
-        let ways = ["loop", "stack", "memory", "log", "metrics", "blame", "write", "read", "ask", "give", "fail"];
+        let ways =
+            ["loop", "stack", "memory", "log", "metrics", "blame", "write", "read", "ask", "request", "give", "fail"];
         // `open` gives no frame.
         for how in ways.into_iter().filter(|&how| (place, how) != ("open", "give")) {
             let error = harm(place, how);
@@ -161,7 +162,7 @@ fn no_function_can_do_harm_in_any_way() {
                 ("loop", Some(cause)) => assert_eq!(*cause, deadline(), "{place}"),
                 ("memory", Some(cause)) => assert_eq!(*cause, memory(), "{place}"),
                 // What crosses in host calls counts with what crosses at the end.
-                ("log" | "blame", Some(cause)) => {
+                ("log" | "blame" | "request", Some(cause)) => {
                     assert!([deadline(), output()].contains(cause), "{place} {how}: {error}")
                 }
                 ("stack", Some(TrapCause::Illegal(reason))) => {

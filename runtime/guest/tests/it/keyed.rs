@@ -80,7 +80,9 @@ impl KeyedState for Model {
                 Write::Append(value) => {
                     drop(entries.insert((entries.len() as u64).to_be_bytes().to_vec(), value.to_vec()))
                 }
-                Write::PutEntry(entry, value) => drop(entries.insert(entry.to_vec(), value.to_vec())),
+                Write::PutEntry(entry, value) | Write::InsertEntry(entry, value) => {
+                    drop(entries.insert(entry.to_vec(), value.to_vec()))
+                }
                 Write::DeleteEntry(entry) => drop(entries.remove(entry)),
             }
         }

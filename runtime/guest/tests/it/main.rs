@@ -4,6 +4,7 @@ mod calls;
 mod capsule;
 mod evil;
 mod guests;
+mod http;
 mod keyed;
 mod limits;
 mod loading;

@@ -245,11 +245,15 @@ fn a_host_call_that_does_not_fit_traps_and_says_so() {
 }
 
 #[test]
-fn an_entry_of_state_has_a_limit() {
-    let mut operator = Operator::limited(Limits { state_bytes_max: 8, ..Limits::default() });
-    assert!(operator.run(&[("key", &["put abcd 1234"])]).is_ok());
-    let error = operator.run(&[("key", &["put ab 12", "put abcd 12345"])]).map(drop).unwrap_err();
-    let text = "`process` wrote 9 bytes of state \"map\" under one key, more than its 8";
+fn the_state_of_a_key_has_a_limit() {
+    // The fixture's backend has ten bytes in a list of each key, and the key as its value.
+    let limits = Limits { state_bytes_max: Some(10 + 3 + 16), ..Limits::default() };
+    let mut operator = Operator::limited(limits);
+    assert!(operator.run(&[("one", &["put abcd 1234"]), ("two", &["put abcd 1234", "put efgh 5678"])]).is_ok());
+    assert!(operator.run(&[("one", &["put abcd 5678"]), ("two", &["put abcd 5678"])]).is_ok(), "overwritten");
+    let error = operator.run(&[("one", &["put ab 12"]), ("two", &["put i 9"])]).map(drop).unwrap_err();
+    let text = "after `process` a key would have 31 bytes of state or more; it may have 29";
     assert_eq!((error.to_string().as_str(), error.is_poison()), (text, true));
-    assert_eq!(operator.found(&["get ab"]), ["-"], "nothing of that call counts");
+    assert_eq!(values(&operator.run(&[("one", &["get ab"])]).unwrap()), [b"-"], "nothing of that call counts");
+    assert!(operator.run(&[("two", &["remove abcd", "put i 9"])]).is_ok(), "what is removed makes room");
 }

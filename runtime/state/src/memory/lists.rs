@@ -152,19 +152,25 @@ impl Lists {
     /// Adds part of the list of `key` to `entries`.
     pub(super) fn scan(&mut self, key: &TableKey<'_>, info: &StateInfo, scan: Scan<'_>, entries: &mut Entries) {
         entries.more = false;
-        let Some(id) = self.table.find(key) else { return };
+        let Some(id) = self.table.find(key).filter(|_| !scan.is_empty()) else { return };
         let row = self.table.row(id);
         let mut places = row.places();
+        let (first, end) = (places.start, places.end);
         let after = u64::from(scan.after);
         // The place of an index, or of what comes first after it.
         let place = |index: u64| {
             let place = usize::try_from(index.saturating_sub(row.first)).unwrap_or(usize::MAX);
-            place.clamp(places.start, places.end)
+            place.clamp(first, end)
         };
         match (scan.backwards, list_index(scan.start)) {
             (_, None) => {}
             (false, Some(start)) => places.start = place(start.saturating_add(after)),
             (true, Some(start)) => places.end = place(start.saturating_add(1 - after)),
+        }
+        match (scan.backwards, scan.until.and_then(list_index)) {
+            (_, None) => {}
+            (false, Some(until)) => places.end = places.end.min(place(until.saturating_add(1))),
+            (true, Some(until)) => places.start = places.start.max(place(until)),
         }
         let (mut bytes, mut taken) = (0, 0);
         let mut read = Vec::new();

@@ -159,12 +159,13 @@ impl Maps {
     /// Adds part of the map of `key` to `entries`.
     pub(super) fn scan(&mut self, key: &TableKey<'_>, info: &StateInfo, scan: Scan<'_>, entries: &mut Entries) {
         entries.more = false;
-        let Some(id) = self.table.find(key) else { return };
+        let Some(id) = self.table.find(key).filter(|_| !scan.is_empty()) else { return };
+        let until = scan.until.map_or(Bound::Unbounded, Bound::Included);
         let start = if scan.after { Bound::Excluded(scan.start) } else { Bound::Included(scan.start) };
         let bounds = match (scan.backwards, scan.start.is_empty()) {
-            (false, _) => (start, Bound::Unbounded),
-            (true, false) => (Bound::Unbounded, start),
-            (true, true) => (Bound::Unbounded, Bound::Unbounded),
+            (false, _) => (start, until),
+            (true, false) => (until, start),
+            (true, true) => (until, Bound::Unbounded),
         };
         let mut range = self.table.row(id).entries.range::<[u8], _>(bounds);
         let mut next = || if scan.backwards { range.next_back() } else { range.next() };

@@ -1,12 +1,12 @@
 //! List and map states: what their calls mean in entries.
 
 use super::database::{Database, KeyBatch};
-use super::entries::{ChangedEntries, Scanned, Span};
+use super::entries::{ChangedEntries, Is, Scanned, Span};
 use super::values::check;
 use crate::error::StateError;
 use crate::key_codec::EntryKey;
 use crate::state_info::StateInfo;
-use crate::value_codec::{TOMBSTONE, set_expiry};
+use crate::value_codec::set_expiry;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use tidewheel_types::key_group::KeyGroups;
@@ -70,19 +70,19 @@ impl Collections {
     }
 
     /// Sets an entry of a map.
-    pub(super) fn put_entry(&mut self, info: &StateInfo, key: &StateKey<'_>, entry: &[u8], value: &[u8]) {
+    pub(super) fn put_entry(&mut self, info: &StateInfo, key: &StateKey<'_>, entry: &[u8], value: &[u8], is: Is) {
         let mut bytes = std::mem::take(&mut self.key);
         bytes.clear();
         self.encode_owner(info, key, entry, &mut bytes);
-        self.put(info, &bytes, value);
+        self.put(info, &bytes, value, is);
         self.key = bytes;
     }
 
-    fn put(&mut self, info: &StateInfo, key: &[u8], value: &[u8]) {
+    fn put(&mut self, info: &StateInfo, key: &[u8], value: &[u8], is: Is) {
         self.stored.clear();
         self.stored.extend_from_slice(info.head());
         self.stored.extend_from_slice(value);
-        self.changed.set(key, &self.stored);
+        self.changed.set(key, &self.stored, is);
     }
 
     /// Removes an entry of a map.
@@ -90,7 +90,7 @@ impl Collections {
         let mut bytes = std::mem::take(&mut self.key);
         bytes.clear();
         self.encode_owner(info, key, entry, &mut bytes);
-        self.changed.set(&bytes, TOMBSTONE);
+        self.changed.remove(&bytes);
         self.key = bytes;
     }
 
@@ -112,7 +112,7 @@ impl Collections {
         })?;
         for (key, is_below) in gone {
             if is_below {
-                self.changed.set(&key, TOMBSTONE);
+                self.changed.remove(&key);
             } else {
                 self.changed.forget(&key);
             }
@@ -148,7 +148,7 @@ impl Collections {
             }
         }
         bytes.extend_from_slice(&next.to_be_bytes());
-        self.put(info, &bytes, element);
+        self.put(info, &bytes, element, Is::New);
         self.key = bytes;
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Collections {
             next = index.map_err(damaged)? + 1;
             Ok(ControlFlow::Break(()))
         })?;
-        expired.iter().for_each(|key| self.changed.set(key, TOMBSTONE));
+        expired.iter().for_each(|key| self.changed.remove(key));
         Ok(next)
     }
 
@@ -232,15 +232,25 @@ impl Collections {
         entries: &mut Entries,
     ) -> Result<(), StateError> {
         entries.more = false;
+        if scan.is_empty() {
+            return Ok(());
+        }
         let mut owner = Vec::new();
         self.encode_owner(info, key, &[], &mut owner);
-        let upper = end_of_prefix(&owner);
+        let until = scan.until.map(|until| [&owner, until].concat());
+        let (lower, upper) = match until {
+            None => (None, end_of_prefix(&owner)),
+            Some(until) if scan.backwards => (Some(until), end_of_prefix(&owner)),
+            // The key that comes right after it.
+            Some(until) => (None, Some([&until, &[0][..]].concat())),
+        };
+        let lower = lower.as_deref().unwrap_or(&owner);
         let start = [&owner, scan.start].concat();
         let start = (!scan.start.is_empty()).then_some(&start[..]);
         // Nothing is before the empty key, but one may be equal to it.
         let skip_empty = scan.after && scan.start.is_empty() && !scan.backwards;
         let Scan { after, backwards, .. } = scan;
-        let span = Span { lower: &owner, upper: upper.as_deref(), start, after, backwards };
+        let span = Span { lower, upper: upper.as_deref(), start, after, backwards };
         let (mut bytes, mut taken) = (0, 0);
         let mut refreshed: Vec<(Vec<u8>, Vec<u8>, i64)> = Vec::new();
         self.changed.scan(database, &span, |Scanned { key, stored, .. }| {
@@ -270,7 +280,7 @@ impl Collections {
         self.stored.clear();
         self.stored.extend_from_slice(stored);
         set_expiry(&mut self.stored, expiry);
-        self.changed.set(key, &self.stored);
+        self.changed.set(key, &self.stored, Is::Any);
     }
 }
 

@@ -4,16 +4,35 @@
 use super::database::Database;
 use crate::delta::{EntryList, Frozen};
 use crate::error::StateError;
+use crate::value_codec::TOMBSTONE;
 use rocksdb::DBRawIterator;
 use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-/// Entry key → what is stored, an empty value if the entry is gone.
-type Layer = BTreeMap<Box<[u8]>, Box<[u8]>>;
+/// By entry key.
+type Layer = BTreeMap<Box<[u8]>, Changed>;
+
+/// A changed entry.
+struct Changed {
+    /// What is stored; empty if the entry is gone.
+    stored: Box<[u8]>,
+    /// Whether it is known that the entry is not in the layers below, or gone there: then it is forgotten when it is removed,
+    /// and leaves nothing that would have to be stored and passed over.
+    is_new: bool,
+}
+
+/// What is known of an entry that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Is {
+    /// It may be there.
+    Any,
+    /// It is not there.
+    New,
+}
 
 /// What an entry of a layer takes beside its key and value: two fat pointers and its share of the tree and the allocator.
-const ENTRY_OVERHEAD: usize = 80;
+const ENTRY_OVERHEAD: usize = 88;
 
 /// Changed entries of all lists and maps of a task.
 #[derive(Default)]
@@ -62,28 +81,37 @@ impl ChangedEntries {
         self.frozen.iter().map(|layer| layer.bytes).sum()
     }
 
-    /// Sets an entry; an empty value removes it.
-    pub(super) fn set(&mut self, key: &[u8], stored: &[u8]) {
+    /// Sets an entry.
+    pub(super) fn set(&mut self, key: &[u8], stored: &[u8], is: Is) {
         if let Some(old) = self.current.get_mut(key) {
-            self.bytes = self.bytes + stored.len() - old.len();
-            *old = stored.into();
+            // That it is gone may hide one that is there below.
+            self.bytes = self.bytes + stored.len() - old.stored.len();
+            old.stored = stored.into();
         } else {
             self.bytes += key.len() + stored.len() + ENTRY_OVERHEAD;
-            self.current.insert(key.into(), stored.into());
+            self.current.insert(key.into(), Changed { stored: stored.into(), is_new: is == Is::New });
+        }
+    }
+
+    /// Removes an entry.
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        match self.current.get(key) {
+            Some(Changed { is_new: true, .. }) => self.forget(key),
+            _ => self.set(key, TOMBSTONE, Is::Any),
         }
     }
 
     /// Forgets a change of an entry.
     pub(super) fn forget(&mut self, key: &[u8]) {
-        if let Some(stored) = self.current.remove(key) {
-            self.bytes -= key.len() + stored.len() + ENTRY_OVERHEAD;
+        if let Some(changed) = self.current.remove(key) {
+            self.bytes -= key.len() + changed.stored.len() + ENTRY_OVERHEAD;
         }
     }
 
     /// What is stored, an empty value if the entry is gone; none if the RocksDB has to be asked.
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
         let frozen = self.frozen.iter().rev().map(|layer| &*layer.entries);
-        std::iter::once(&self.current).chain(frozen).find_map(|layer| layer.get(key)).map(|stored| &**stored)
+        std::iter::once(&self.current).chain(frozen).find_map(|layer| layer.get(key)).map(|changed| &*changed.stored)
     }
 
     /// Takes the changes; reads find them until all that was frozen up to number `generation` is in the RocksDB.
@@ -144,7 +172,7 @@ fn first_key<'a>(layers: &'a [LayerScan<'_>], disk: &'a DiskScan<'_>, backwards:
 
 /// A scan of a layer.
 struct LayerScan<'a> {
-    entries: btree_map::Range<'a, Box<[u8]>, Box<[u8]>>,
+    entries: btree_map::Range<'a, Box<[u8]>, Changed>,
     backwards: bool,
     head: Option<(&'a [u8], &'a [u8])>,
 }
@@ -165,7 +193,7 @@ impl<'a> LayerScan<'a> {
 
     fn advance(&mut self) {
         let next = if self.backwards { self.entries.next_back() } else { self.entries.next() };
-        self.head = next.map(|(key, stored)| (&**key, &**stored));
+        self.head = next.map(|(key, changed)| (&**key, &*changed.stored));
     }
 
     /// What it has for a key that comes next.
@@ -229,6 +257,6 @@ pub(super) struct FrozenEntries(Arc<Layer>);
 
 impl Frozen for FrozenEntries {
     fn add_to<'f>(&'f self, entries: &mut EntryList<'f>) {
-        entries.add_sorted(Box::new(self.0.iter().map(|(key, stored)| (&**key, &**stored))));
+        entries.add_sorted(Box::new(self.0.iter().map(|(key, changed)| (&**key, &*changed.stored))));
     }
 }

@@ -12,7 +12,7 @@ use tidewheel_state::{
     StateTable, TIMERS, TimerChange, Timers, TtlClock, open, read_rows,
 };
 use tidewheel_types::key_group::KeyGroups;
-use tidewheel_types::keyed_state::{Cells, Entries, Scan, StateIndex, StateKey, Write};
+use tidewheel_types::keyed_state::{Cells, Entries, Scan, StateIndex, Write};
 
 /// What a job is made of.
 pub(crate) struct Plan {
@@ -118,10 +118,19 @@ impl Job {
                 .filter(|(_, change)| rides(change))
                 .map(|(owner, change)| (place(owner), owner.state_key(), riding[change.state()], change.write()));
             backend.write_riding(&mut writes).unwrap();
-            let beside = mine.iter().zip(&indices).filter(|((_, change), _)| !rides(change));
-            let mut writes = beside.map(|((owner, change), &index)| (index, owner.state_key(), change.write()));
-            backend.write(&mut writes as &mut dyn Iterator<Item = (StateIndex, StateKey<'_>, Write<'_>)>).unwrap();
-            mine.iter().for_each(|(owner, change)| self.model.apply(owner, change, self.attempt));
+            for ((owner, change), &index) in mine.iter().zip(&indices) {
+                if !rides(change) {
+                    let write = match change {
+                        // Whoever knows that there is none may say so.
+                        Change::PutEntry(entry, value) if !self.model.has_entry(owner, entry) => {
+                            Write::InsertEntry(entry, value)
+                        }
+                        _ => change.write(),
+                    };
+                    backend.write(&mut std::iter::once((index, owner.state_key(), write))).unwrap();
+                }
+                self.model.apply(owner, change, self.attempt);
+            }
         }
     }
 
@@ -175,23 +184,43 @@ impl Job {
             let found: Vec<_> = (0..cells.len()).map(|cell| cells.get(cell).map(<[u8]>::to_vec)).collect();
             prop_assert_eq!(found, expected, "{:?}", owner);
             for (state, backwards, limit) in [(LIST, false, 2), (LIST, true, 9), (MAP, true, 2), (MAP, false, 9)] {
-                self.scan(owner, state, backwards, limit)?;
+                self.scan(owner, state, backwards, limit, false)?;
+                self.scan(owner, state, backwards, limit, true)?;
             }
         }
         Ok(())
     }
 
-    fn scan(&mut self, owner: &Owner, state: usize, backwards: bool, limit: usize) -> Result<(), TestCaseError> {
+    /// Reads a list or map from its beginning or, if it is `within`, all but its first and last entry.
+    fn scan(
+        &mut self,
+        owner: &Owner,
+        state: usize,
+        backwards: bool,
+        limit: usize,
+        within: bool,
+    ) -> Result<(), TestCaseError> {
         let (task, index) = (self.task_of(owner), self.index(state));
         let mut all = self.model.of(state, owner);
         if backwards {
             all.reverse();
         }
+        let mut bounds = None;
+        if within {
+            let [_, between @ .., _] = &all[..] else { return Ok(()) };
+            let [(first, _), .., (last, _)] = between else { return Ok(()) };
+            bounds = Some((first.clone(), last.clone()));
+            all = between.to_vec();
+        }
         let more = all.len() > limit;
         all.truncate(limit);
         all.iter().for_each(|(place, _)| drop(self.model.read(state, owner, place)));
         let mut entries = Entries::default();
-        let scan = Scan { start: &[], after: false, backwards, limit, bytes_max: usize::MAX };
+        let whole = Scan { backwards, limit, ..Scan::ALL };
+        let scan = match &bounds {
+            None => whole,
+            Some((first, last)) => Scan { start: first, until: Some(last), ..whole },
+        };
         self.tasks[task].backend.scan(index, owner.state_key(), scan, &mut entries).unwrap();
         let found = entries.keys.iter().zip(entries.values.iter());
         let found: Vec<_> = found.map(|(key, value)| (key.to_vec(), value.to_vec())).collect();

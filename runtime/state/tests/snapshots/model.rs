@@ -185,6 +185,11 @@ impl Model {
         mine.map(|((_, _, place), entry)| (place.clone(), entry.value.clone())).collect()
     }
 
+    /// Whether the map of an owner has an entry.
+    pub(crate) fn has_entry(&self, owner: &Owner, entry: &[u8]) -> bool {
+        self.entries.contains_key(&(MAP, owner.clone(), entry.to_vec()))
+    }
+
     /// An entry that is being read.
     pub(crate) fn read(&mut self, state: usize, owner: &Owner, place: &[u8]) -> Option<Vec<u8>> {
         let entry = self.entries.get_mut(&(state, owner.clone(), place.to_vec()))?;

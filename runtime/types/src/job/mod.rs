@@ -24,6 +24,7 @@ pub use units::parse_bytes;
 pub use window::{Panes, SessionGap, Trigger, WindowAssigner, WindowClock, WindowSpec};
 
 use crate::description::TimerClock;
+use crate::http_host::HttpHost;
 use crate::{JsonPointer, OperatorId, Selector};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -220,11 +221,13 @@ pub struct ComponentSpec {
     pub grants: Vec<Grant>,
 }
 
-/// Something of the machine that a component sees: `grants = ["env:API_KEY"]`. Without a grant it sees nothing.
+/// Something of the machine that a component sees, as `grants` names it. Without a grant it sees nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// An environment variable of the job's processes, by its name.
     Env(String),
+    /// Requests over HTTP to a host.
+    Http(HttpHost),
 }
 
 /// Where records go: `[sinks.NAME]`.
@@ -285,7 +288,7 @@ pub struct LimitsSpec {
     pub deadline_ms_max: Option<u64>,
     /// Output of one call.
     pub output_bytes_max: Option<u64>,
-    /// One value, accumulator, list element or map entry of state.
+    /// State of a key, or an accumulator.
     pub state_bytes_max: Option<u64>,
     /// Records of one call.
     pub records_max: Option<u64>,

@@ -4,6 +4,7 @@ use super::{
     AlignmentSpec, CapsulesSpec, EventTimeSpec, ExchangeKind, Grant, InputRef, JobError, JobMode, JobSpec, LimitsSpec,
     OnError, OperatorSpec, Options, RateLimit, SinkSpec, SourceSpec, WatermarkSpec, durability, function, join, window,
 };
+use crate::http_host::HttpHost;
 use crate::key_group::MAX_PARALLELISM_DEFAULT;
 use crate::selector::EVENT_TIME_BYTES;
 use crate::{OperatorId, Selector};
@@ -284,22 +285,20 @@ pub(super) fn limits(table: &mut Options) -> Result<LimitsSpec, JobError> {
     }
 }
 
-/// `grants = ["env:API_KEY"]`.
+/// `grants = ["env:API_KEY", "http:api.example.org"]`.
 pub(super) fn grants(table: &mut Options) -> Result<Vec<Grant>, JobError> {
     let words = table.take::<Vec<String>>("grants")?.unwrap_or_default();
     let mut grants = Vec::with_capacity(words.len());
     for word in words {
         let grant = match word.split_once(':') {
-            Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => Grant::Env(name.to_owned()),
-            _ => {
-                let error = table.error("grants", format!("{word:?} is nothing that can be granted"));
-                let hint = "write \"env:NAME\" for an environment variable; there are no other grants";
-                return Err(error.with_hint(match word.starts_with("http") {
-                    true => "functions cannot use the network: have a source or a join bring what they would ask for",
-                    false => hint,
-                }));
-            }
+            Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => Some(Grant::Env(name.to_owned())),
+            Some(("http", host)) => HttpHost::parse(host).map(Grant::Http),
+            _ => None,
         };
+        let grant = grant.ok_or_else(|| {
+            let error = table.error("grants", format!("{word:?} is nothing that can be granted"));
+            error.with_hint("write \"env:NAME\" for an environment variable, or \"http:HOST\" for requests to a host")
+        })?;
         if grants.contains(&grant) {
             return Err(table.error("grants", format!("{word:?} is there twice")));
         }

@@ -359,15 +359,15 @@ const IN_VALUES: &[Mistake] = &[
     ),
     (
         "input = 'in'",
-        "input = 'in'\ngrants = ['env:A', 'http:example.org']",
-        "8: \"grants\" in [operators.count]: \"http:example.org\" is nothing that can be granted",
-        "functions cannot use the network: have a source or a join bring what they would ask for",
+        "input = 'in'\ngrants = ['env:A', 'http://example.org']",
+        "8: \"grants\" in [operators.count]: \"http://example.org\" is nothing that can be granted",
+        "write \"env:NAME\" for an environment variable, or \"http:HOST\" for requests to a host",
     ),
     (
         "input = 'in'",
         "input = 'in'\ngrants = ['HOME']",
         "8: \"grants\" in [operators.count]: \"HOME\" is nothing that can be granted",
-        "write \"env:NAME\" for an environment variable; there are no other grants",
+        "write \"env:NAME\" for an environment variable, or \"http:HOST\" for requests to a host",
     ),
     (
         "input = 'in'",

@@ -45,6 +45,16 @@ func Take(memory unsafe.Pointer, length uint32) []byte {
 	return bytes
 }
 
+// Pairs are an argument of pairs of text. It is to be read before the last argument is taken.
+func Pairs(memory unsafe.Pointer, length uint32) []contract.Pair {
+	text := func(words [2]uint32) string { return unsafe.String((*byte)(at(words[0])), words[1]) }
+	pairs := make([]contract.Pair, length)
+	for index, words := range unsafe.Slice((*[2][2]uint32)(memory), length) {
+		pairs[index] = contract.Pair{Name: text(words[0]), Value: text(words[1])}
+	}
+	return pairs
+}
+
 // Answer is what the host writes the answer of an import to.
 type Answer [9]uint32
 

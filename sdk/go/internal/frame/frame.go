@@ -31,8 +31,9 @@ const (
 	Timers       = 20
 	Rejected     = 21
 	Reasons      = 22
+	Marks        = 23
 	// Count is above the ids that are known here; a reader skips the others.
-	Count = 23
+	Count = 24
 )
 
 // Absent is the bit of an end that says that there is no value.

@@ -20,6 +20,7 @@ type Host interface {
 	MapWrite(state uint32, groups, keyEnds, keys, valueEnds, values []byte)
 	Mark() uint32
 	Revert(mark uint32)
+	Option(name string) (value string, has bool)
 }
 
 var (
@@ -79,8 +80,19 @@ func Mark() uint32 { return current.Mark() }
 // Revert undoes everything written after a mark.
 func Revert(mark uint32) { current.Revert(mark) }
 
+// Option is the value of an option of open, if it is there. Where there is no host nothing is granted.
+func Option(name string) (value string, has bool) {
+	if current == nil {
+		return "", false
+	}
+	return current.Option(name)
+}
+
 // BeginCall does nothing: in a test, Go's own clock and random numbers are the machine's.
 func BeginCall(contract.Call) {}
+
+// NoteRecord does nothing: what ends the program ends the test.
+func NoteRecord(*int) {}
 
 // Trapped is what a panic of the operator becomes in a test: it goes on, as there is no instance to trap.
 func Trapped(_ int, cause any, _ string) { panic(cause) }

@@ -59,6 +59,9 @@ func adapterBeginCall(nowMs int64, seed uint64)
 //go:wasmimport wasi_snapshot_preview1 tidewheel_line_buffer
 func adapterLineBuffer(buffer unsafe.Pointer, length uint32)
 
+//go:wasmimport wasi_snapshot_preview1 tidewheel_end
+func adapterEnd(record unsafe.Pointer, reason string)
+
 // lines is where the adapter gathers what is written to standard output and standard error until the line ends: Go's
 // runtime says why it gives up in pieces of a few bytes.
 var lines [4096]byte
@@ -67,8 +70,30 @@ func init() {
 	adapterLineBuffer(unsafe.Pointer(&lines), uint32(len(lines)))
 }
 
+// NoteRecord tells where the index of the record at hand is kept, below 0 none: the one to blame when Go's runtime gives up, for
+// what cannot be recovered from (a deadlock, a panic in a goroutine of the operator's own), or when the program ends.
+func NoteRecord(record *int) {
+	adapterEnd(unsafe.Pointer(record), "the program has ended: an operator does not call os.Exit")
+}
+
 // BeginCall sets what Go's own clock shows, and where its random bytes begin.
 func BeginCall(call contract.Call) { adapterBeginCall(call.Now, call.Seed) }
+
+// granted are the options of open.
+var granted []contract.Pair
+
+// Grant takes what the options of open grant.
+func Grant(options []contract.Pair) { granted = options }
+
+// Option is the value of an option of open, if it is there.
+func Option(name string) (value string, has bool) {
+	for _, option := range granted {
+		if option.Name == name {
+			return option.Value, true
+		}
+	}
+	return "", false
+}
 
 // Log writes a line to the job's log; a record below 0 is none.
 func Log(level contract.Level, record int, message string) {

@@ -42,6 +42,7 @@ is not of the input's format. `Fail` fails the job, `RetryLater` has the whole c
 The host may replace the instance between any two calls, and does: a global or a field that is no state forgets.
 """
 
+from tidewheel._granted import env
 from tidewheel.context import Context
 from tidewheel.errors import DeclarationError, Fail, FormatError, Reject, RetryLater
 from tidewheel.formats import FIXED, JSON, POSTCARD, RAW, TEXT, Codec, Format, Pair
@@ -125,6 +126,7 @@ __all__ = [
     "aggregate",
     "date",
     "days",
+    "env",
     "f32",
     "f64",
     "hours",

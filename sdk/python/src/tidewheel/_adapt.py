@@ -10,7 +10,7 @@ from tidewheel._operator import Bound
 from tidewheel._states import PAGE, Writes
 from tidewheel.context import Call
 from tidewheel.errors import Fail, FormatError, RetryLater, reason
-from tidewheel.formats import Codec
+from tidewheel.formats import Codec, itself
 from tidewheel.operators import Aggregate, Operator, ProcessWindow
 from tidewheel.records import Batch, Incoming, Record, Window
 
@@ -18,15 +18,15 @@ from tidewheel.records import Batch, Incoming, Record, Window
 def read_values(codec: Codec, incoming: Incoming) -> tuple[list[Any], dict[int, str]]:
     """The values of a batch, and of those that are not of the format why not."""
     data, ends = incoming.data, incoming.value_ends
-    starts = [0, *ends]
-    entries: Sequence[Any]
+    entries: list[Any]
     decode: Callable[[Any], Any]
     if codec.decode_text is not None and data.isascii():
         text, decode = str(data, "ascii"), codec.decode_text
-        entries = [text[start:end] for start, end in zip(starts, ends, strict=False)]
+        entries = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     else:
-        decode = codec.decode
-        entries = [data[start:end] for start, end in zip(starts, ends, strict=False)]
+        entries, decode = list(_frame.split(ends, data)), codec.decode
+    if decode is itself:
+        return entries, {}
     try:
         return list(map(decode, entries)), {}
     except FormatError:
@@ -71,11 +71,8 @@ class Adapter:
     def begin(self, call: Call, incoming: Incoming, of_groups: bool) -> None:
         """Tells context and states of a call."""
         self.context._begin(call, incoming, of_groups)
-        if self.states:
-            columns = incoming.columns
-            cells = _frame.split_cells(columns.words(_frame.CELL_ENDS), columns.bytes(_frame.CELLS))
-            for state in self.states:
-                state.begin_call(incoming, cells)
+        for state in self.states:
+            state.begin_call(incoming)
 
     def finish(self, writes: Writes) -> bytes:
         """The frame that goes back, with what has become of the states."""
@@ -125,8 +122,6 @@ class RecordAdapter(Adapter):
                 self.context._reject(index, why)
             if self.takes_batches:
                 self._batches(incoming, values, wrong)
-            elif self.is_keyed:
-                self._groups(incoming, values, wrong)
             else:
                 self._each(incoming, values, wrong)
             return self.finish(self.writes())
@@ -136,30 +131,14 @@ class RecordAdapter(Adapter):
     def _each(self, incoming: Incoming, values: list[Any], wrong: dict[int, str]) -> None:
         context, process = self.context, self.operator.process
         record: type[Record[Any]] = Record
-        for index, value in enumerate(values):
+        for index, group, value in zip(range(len(values)), incoming.group_numbers, values, strict=True):
             if wrong and index in wrong:
                 continue
-            context._group = context._source = index
+            context._group, context._source = group, index
             try:
                 process(record(value, index, incoming), context)
             except BaseException as error:
                 self.refuse(index, error)
-
-    def _groups(self, incoming: Incoming, values: list[Any], wrong: dict[int, str]) -> None:
-        context, process = self.context, self.operator.process
-        record: type[Record[Any]] = Record
-        start = 0
-        for group, stop in enumerate(incoming.record_ends or ()):
-            context._group = group
-            for index in range(start, stop):
-                if wrong and index in wrong:
-                    continue
-                context._source = index
-                try:
-                    process(record(values[index], index, incoming), context)
-                except BaseException as error:
-                    self.refuse(index, error)
-            start = stop
 
     def _batches(self, incoming: Incoming, values: list[Any], wrong: dict[int, str]) -> None:
         context = self.context
@@ -178,8 +157,9 @@ class RecordAdapter(Adapter):
     def _batch(self, batch: Batch[Any]) -> bool:
         """Whether a batch, which may be a record alone, was processed. A record alone is rejected otherwise."""
         context = self.context
-        context._source = batch.indices[0]
+        context._source, context._last = batch.indices[0], batch.indices[-1]
         emitted, timers, rejected = len(context._sources), len(context._timers), len(context._rejected)
+        marks = len(context._marks)
         try:
             self.operator.process_batch(batch, context)
         except BaseException as error:
@@ -188,7 +168,7 @@ class RecordAdapter(Adapter):
             for state in self.states:
                 state.undo(context._source)
             context._truncate(emitted)
-            del context._timers[timers:], context._rejected[rejected:]
+            del context._timers[timers:], context._rejected[rejected:], context._marks[marks:]
             if len(batch) > 1:
                 return False
             context._reject(batch.indices[0], reason(error))
@@ -303,8 +283,7 @@ class AggregateAdapter(Adapter):
         try:
             self.context._begin(call, incoming, False)
             values, wrong = read_values(self.input, incoming)
-            columns = incoming.columns
-            stored = _frame.split_cells(columns.words(_frame.CELL_ENDS), columns.bytes(_frame.CELLS))
+            stored = incoming.cells
             cells = [self._group(incoming, group, stored[group], values, wrong) for group in range(incoming.groups)]
             ends, data = _frame.cell_columns(cells)
             rejected = sorted([*wrong.items(), *[(at, why.decode()) for at, why in self.context._rejected]])

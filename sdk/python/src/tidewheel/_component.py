@@ -8,10 +8,10 @@ from __future__ import annotations
 import gc
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from tidewheel import _frame
+from tidewheel import _frame, _granted
 from tidewheel._adapt import Adapter, adapter_of
 from tidewheel._host import Entries, Host, Level, MetricKind, Values
 from tidewheel._operator import Bound, Declared, find_operator
@@ -87,8 +87,9 @@ class Component:
         timers = [wit.TimerDecl(timer.name, clocks[timer.clock]) for timer in own.timers]
         return wit.Description(own.name, own.version, own.sdk, *ports, states, timers, own.options)
 
-    def open(self, config: str) -> None:
-        """Makes the operator."""
+    def open(self, config: str, options: Sequence[tuple[str, str]]) -> None:
+        """Makes the operator. `options` are what the job grants."""
+        _granted.take(options)
         sys.stdout, sys.stderr = _Output(self._host, "info"), _Output(self._host, "warn")
         self._adapter = self._answer(lambda: adapter_of(Bound(self._declared, config, self._host)))
 

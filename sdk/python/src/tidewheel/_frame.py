@@ -29,6 +29,7 @@ WRITE_BYTES = 19
 TIMERS = 20
 REJECTED = 21
 REASONS = 22
+MARKS = 23
 
 ABSENT = 1 << 31
 """In an end: there is no value."""
@@ -79,6 +80,11 @@ class Columns:
         """A column of s64."""
         place = self._places.get(column)
         return [] if place is None else memoryview(self._frame)[place[0] : place[1]].cast("q").tolist()
+
+    def length(self, column: int) -> int:
+        """How many bytes a column has."""
+        place = self._places.get(column)
+        return 0 if place is None else place[1] - place[0]
 
 
 def write(columns: Sequence[tuple[int, bytes]]) -> bytes:
@@ -140,6 +146,8 @@ def cell_columns(cells: Sequence[bytes | None]) -> tuple[bytes, bytes]:
 
 def split_cells(cell_ends: Sequence[int], data: bytes) -> list[bytes | None]:
     """The entries of a pair of columns in which entries may be absent."""
+    if cell_ends and max(cell_ends) < ABSENT:
+        return list(split(cell_ends, data))
     cells: list[bytes | None] = []
     start = 0
     for end in cell_ends:

@@ -128,7 +128,9 @@ class Bound:
         bound.update((name, metric.bind(name, host)) for name, metric in declared.metrics.items())
         if declared.role.kind == "aggregate":
             bound["_accumulator_class"] = shapes.bare(types_of(declared.cls)[1])
-        self.operator.__dict__.update(bound)
+        # One by one: an object whose `__dict__` was asked for is slower.
+        for name, field in bound.items():
+            object.__setattr__(self.operator, name, field)
         self.operator.open()
 
 

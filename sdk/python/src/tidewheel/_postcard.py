@@ -3,7 +3,7 @@
 import struct
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from tidewheel import shapes
 from tidewheel.errors import DeclarationError, FormatError
@@ -112,6 +112,45 @@ def _int(width: shapes.Width) -> tuple[Write, Read]:
         return bool(value) if width.code == "?" else value, end
 
     return write, read
+
+
+_BYTES = [bytes((number,)) for number in range(0x80)]
+"""The numbers of one byte."""
+
+
+def alone(annotation: Any) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+    """How values of a type are written and read that are all there is of some bytes."""
+    write, read = codec(annotation)
+
+    def encode(value: Any) -> bytes:
+        data = bytearray()
+        write(value, data)
+        return bytes(data)
+
+    def decode(data: bytes) -> Any:
+        value, end = read(data, 0)
+        if end != len(data):
+            raise FormatError(f"not valid postcard: {len(data) - end} bytes after the end of the value")
+        return value
+
+    width = shapes.width_of(annotation)
+    if width is None or width.code not in "HIQ":
+        return encode, decode
+
+    # Most counts are of one byte or two. What is not right about others the functions above say.
+    def encode_number(value: int) -> bytes:
+        if 0 <= value < 0x80:
+            return _BYTES[value]
+        return bytes((value & 0x7F | 0x80, value >> 7)) if 0 < value < 0x4000 else encode(value)
+
+    def decode_number(data: bytes) -> int:
+        if len(data) == 1 and data[0] < 0x80:
+            return data[0]
+        if len(data) == 2 and data[1] < 0x80 <= data[0]:
+            return data[0] & 0x7F | data[1] << 7
+        return cast(int, decode(data))
+
+    return encode_number, decode_number
 
 
 def _float(width: shapes.Width) -> tuple[Write, Read]:

@@ -140,3 +140,12 @@ def writes(columns: _frame.Columns) -> list[tuple[int, int, bytes]]:
 def timers(columns: _frame.Columns) -> list[tuple[int, int, int, int]]:
     """Changes of timers: group, slot, operation and time."""
     return list(struct.iter_unpack("<IHHq", columns.bytes(_frame.TIMERS)))
+
+
+def watermarks(columns: _frame.Columns, records: int) -> list[EventTime]:
+    """The watermarks that an operator made in a call with so many records."""
+    refused = columns.words(_frame.REJECTED)[0::2]
+    marks: list[tuple[int, int, int]] = list(struct.iter_unpack("<IIq", columns.bytes(_frame.MARKS)))
+    for record, _, _ in marks:
+        assert record < records and record not in refused, "a watermark comes after a record that counts"
+    return [time for _, _, time in marks]

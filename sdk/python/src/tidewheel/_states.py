@@ -6,7 +6,8 @@ has changed. Which key and record are at hand it reads from the context.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypedDict, TypeVar, Unpack
 
 from tidewheel import _frame, shapes
@@ -57,7 +58,8 @@ class Writes:
     def __init__(self, riding: int, states: int) -> None:
         self._riding, self._states = riding, states
         self._cells: list[int] = []
-        self._entries: list[bytes] = []
+        self._lengths: list[int] = []
+        self._pieces: list[bytes] = []
 
     def push(self, group: int, state: int, rides: bool, operation: int, data: bytes) -> None:
         """Adds a change of a state of a group."""
@@ -65,20 +67,19 @@ class Writes:
             self._cells.append(group * self._riding + state | operation << 28)
         else:
             self._cells.append(group * self._states + state | (operation | 8) << 28)
-        self._entries.append(data)
+        self._lengths.append(len(data))
+        self._pieces.append(data)
 
-    def put_riding(self, state: int, values: dict[int, bytes | None]) -> None:
-        """Adds the values of a riding state, by group; `None` removes one."""
-        riding, delete = self._riding, self.DELETE << 28
-        self._cells += [
-            group * riding + state if data is not None else group * riding + state | delete for group, data in values.items()
-        ]
-        self._entries += [data or b"" for data in values.values()]
+    def put_riding(self, groups: Sequence[int], state: int, lengths: Iterable[int], data: bytes) -> None:
+        """Adds the values of a riding state of these groups, which follow one another in the data."""
+        riding = self._riding
+        self._cells += groups if riding == 1 else [group * riding + state for group in groups]
+        self._lengths += lengths
+        self._pieces.append(data)
 
     def columns(self) -> tuple[bytes, bytes]:
         """The columns 18 and 19."""
-        ends = memoryview(_frame.ends(self._entries)).cast("I")
-        return _frame.pairs(self._cells, ends), b"".join(self._entries)
+        return _frame.pairs(self._cells, accumulate(self._lengths)), b"".join(self._pieces)
 
 
 class State(Generic[T]):
@@ -144,14 +145,16 @@ class State(Generic[T]):
     def bind(self, index: int, context: Context[Any], host: Host) -> Self:
         """The field of an operator, for the state of this index."""
         bound = self.__class__.__new__(self.__class__)
-        bound.__dict__.update(self.__dict__)
+        # One by one: an object whose `__dict__` was asked for is slower.
+        for name, value in vars(self).items():
+            setattr(bound, name, value)
         bound._index, bound._context, bound._host = index, context, host
         bound._touched = -1
         bound.end_call()
         return bound
 
-    def begin_call(self, incoming: Incoming, cells: list[bytes | None]) -> None:
-        """A call begins; `cells` are what rides in its batch, of all states."""
+    def begin_call(self, incoming: Incoming) -> None:
+        """A call begins, with these records and what rides along with them."""
 
     def undo(self, source: int) -> None:
         """Takes back what the record, timer or window at hand has changed."""

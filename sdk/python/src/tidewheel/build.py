@@ -89,7 +89,7 @@ class {interface}(exports.{interface}):
         return component.describe()
 
     def open(self, config, options):
-        component.open(config)
+        component.open(config, options)
 """
 
 _CALL = """

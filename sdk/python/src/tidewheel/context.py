@@ -8,12 +8,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from tidewheel import _frame
 from tidewheel._host import Host, Level
+from tidewheel.errors import Fail
 from tidewheel.formats import Codec
 from tidewheel.ports import Output
 from tidewheel.records import Change, Incoming, Window
 from tidewheel.times import TIME_MIN, EventTime, clamp
 
 _TIMER = struct.Struct("<IHHq")
+_MARK = struct.Struct("<IIq")
 
 O = TypeVar("O")
 S = TypeVar("S")
@@ -41,6 +43,7 @@ class Context(Generic[O]):
     def __init__(self, host: Host, codec: Codec) -> None:
         self._host = host
         self._encode = codec.encode
+        self._pack = codec.pack or codec.encode
         # What is at hand: a group, and what emitted records name as their source, a record of it or the group.
         self._group = 0
         self._source = 0
@@ -58,6 +61,10 @@ class Context(Generic[O]):
         # Each with its source: group, slot, operation and time.
         self._timers: list[tuple[int, int, int, int, int]] = []
         self._rejected: list[tuple[int, bytes]] = []
+        # Watermarks, each with the record that it comes after.
+        self._marks: list[tuple[int, int]] = []
+        # The last record of a batch at hand: a watermark comes after all of it.
+        self._last: int | None = None
         self._random: random.Random | None = None
 
     def _begin(self, call: Call, batch: Incoming, of_groups: bool) -> None:
@@ -75,7 +82,10 @@ class Context(Generic[O]):
         change: Change | None = None,
     ) -> None:
         """Emits a value on the main output, with a time, key, headers or change of its own where they are given."""
-        data = self._encode(value)
+        try:
+            data = self._pack(value)
+        except struct.error:
+            data = self._encode(value)
         if key is not None or time is not None or headers is not None or change is not None:
             self._detail(key, time, headers, change)
         self._values.append(data)
@@ -113,6 +123,28 @@ class Context(Generic[O]):
             raise ValueError("a value is emitted for a record that is not in the batch")
         self._values.extend(values)
         self._sources.extend(sources)
+
+    def emit_watermark(self, at: EventTime) -> None:
+        """Claims that after the record at hand (in `process_batch` the last one of the batch) no record at or below `at` will
+        come, for the split that it was read from.
+
+        It is the watermark of a source that has this operator as its `event-time`, and for such a one only: it is `@stateless`,
+        and elsewhere a record that makes one is set aside. One at or below an earlier one changes nothing.
+
+            @stateless
+            class Timed(Operator[str, str]):
+                \"\"\"Lines such as `1500 hello`, and `until 1499` where nothing earlier comes any more.\"\"\"
+
+                def process(self, line: Record[str], ctx: Context[str]) -> None:
+                    time, text = line.value.split(" ", 1)
+                    if time == "until":
+                        ctx.emit_watermark(int(text))
+                    else:
+                        ctx.emit(text, time=int(time))
+        """
+        if self._batch.record_ends is not None:
+            raise Fail("a watermark is made by the component of a source, which is @stateless: emit none in another operator")
+        self._marks.append((self._source if self._last is None else self._last, clamp(at)))
 
     @property
     def key(self) -> str:
@@ -187,6 +219,8 @@ class Context(Generic[O]):
         """Takes back what came of the record, timer or window at hand."""
         while self._timers and self._timers[-1][0] == self._source:
             self._timers.pop()
+        while self._marks and self._marks[-1][0] == self._source:
+            self._marks.pop()
         count = len(self._sources)
         while count and self._sources[count - 1] == self._source:
             count -= 1
@@ -251,5 +285,6 @@ class Context(Generic[O]):
                 (_frame.TIMERS, b"".join(timers)),
                 (_frame.REJECTED, _frame.pairs([record for record, _ in rejected], memoryview(ends).cast("I"))),
                 (_frame.REASONS, b"".join(reasons)),
+                (_frame.MARKS, b"".join([_MARK.pack(record, 0, time) for record, time in self._marks])),
             ]
         )

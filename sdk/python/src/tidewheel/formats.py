@@ -10,13 +10,35 @@ import struct
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from tidewheel import _json, _postcard, shapes
 from tidewheel.errors import DeclarationError, FormatError
 
 L = TypeVar("L")
 R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """What more is known of values that are whole numbers."""
+
+    least: int
+    most: int
+    size: int = 0
+    """How many bytes each of them has, if all have as many: those of the machine. Many are then read and written at once."""
+    code: str = ""
+    """The code of such a number, as module `struct` has it."""
+
+    def read_all(self, ends: list[int], data: bytes) -> list[int] | None:
+        """The numbers of a pair of columns at once, if that can be done."""
+        if not self.size or ends != list(range(self.size, len(data) + 1, self.size)):
+            return None
+        return list(struct.unpack(f"<{len(ends)}{self.code}", data))
+
+    def write_all(self, numbers: list[int]) -> bytes:
+        """The bytes of numbers that have a size."""
+        return struct.pack(f"<{len(numbers)}{self.code}", *numbers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +55,10 @@ class Codec:
     """The value in all of some bytes; raises `FormatError` if there is none."""
     decode_text: Callable[[str], Any] | None = None
     """The same for bytes that are known to be ASCII, if it is faster so."""
+    pack: Callable[[Any], bytes] | None = None
+    """What `encode` does, without saying what is wrong: it raises `struct.error`."""
+    whole: Whole | None = None
+    """What more is known of whole numbers. They need not be made anew for each reader, as other values that can be changed."""
 
 
 class Format(ABC):
@@ -46,13 +72,13 @@ class Format(ABC):
 class _Raw(Format):
     def codec(self, annotation: Any) -> Codec:
         _only(bytes, annotation, "RAW")
-        return Codec("raw", "", bytes, _itself)
+        return Codec("raw", "", bytes, itself)
 
 
 class _Text(Format):
     def codec(self, annotation: Any) -> Codec:
         _only(str, annotation, "TEXT")
-        return Codec("text", "", str.encode, _decode_text, _itself)
+        return Codec("text", "", str.encode, _decode_text, itself)
 
 
 class _Json(Format):
@@ -72,26 +98,19 @@ class _Json(Format):
             return read(parse(text))
 
         return Codec(
-            "json", shapes.schema_of(annotation), lambda value: write(value).encode(), decode, parse if is_any else decode_text
+            "json",
+            shapes.schema_of(annotation),
+            lambda value: write(value).encode(),
+            decode,
+            parse if is_any else decode_text,
+            whole=_whole_of(annotation),
         )
 
 
 class _Postcard(Format):
     def codec(self, annotation: Any) -> Codec:
-        write, read = _postcard.codec(annotation)
-
-        def encode(value: Any) -> bytes:
-            data = bytearray()
-            write(value, data)
-            return bytes(data)
-
-        def decode(data: bytes) -> Any:
-            value, end = read(data, 0)
-            if end != len(data):
-                raise FormatError(f"not valid postcard: {len(data) - end} bytes after the end of the value")
-            return value
-
-        return Codec("postcard", shapes.schema_of(annotation), encode, decode)
+        encode, decode = _postcard.alone(annotation)
+        return Codec("postcard", shapes.schema_of(annotation), encode, decode, whole=_whole_of(annotation))
 
 
 class _Fixed(Format):
@@ -112,7 +131,13 @@ class _Fixed(Format):
                 raise FormatError(f"not valid fixed: {len(data)} bytes are not those of the number")
             return form.unpack(data)[0]
 
-        return Codec("fixed", width.name, encode, decode)
+        return Codec("fixed", width.name, encode, decode, pack=form.pack, whole=_whole_of(annotation, form.size))
+
+
+def _whole_of(annotation: Any, size: int = 0) -> Whole | None:
+    """What is known of whole numbers; with a size, if each of them has it."""
+    width = shapes.width_of(annotation)
+    return None if width is None or width.code in "fd" else Whole(width.least, width.most, size, width.code)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -196,7 +221,8 @@ def _only(cls: type, annotation: Any, name: str) -> None:
         raise DeclarationError(f"{name} is the format of {cls.__name__}, not of {annotation}")
 
 
-def _itself(value: Any) -> Any:
+def itself(value: Any) -> Any:
+    """What a value is written as, and read as, where it is its bytes or its text."""
     return value
 
 
@@ -205,8 +231,3 @@ def _decode_text(data: bytes) -> str:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"not valid text: {error}") from None
-
-
-def raw_is_itself(codec: Codec) -> bool:
-    """Whether values are their bytes, so that nothing need be done to read them."""
-    return cast(object, codec.decode) is _itself

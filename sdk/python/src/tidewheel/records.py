@@ -2,6 +2,9 @@
 
 import enum
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import chain, repeat
+from operator import sub
 from typing import Generic, NamedTuple, TypeVar
 
 from tidewheel import _frame
@@ -34,29 +37,55 @@ class Window(NamedTuple):
 
 class Incoming:
     """The records of one call: the columns of its frame by record and by group. In world `stateless` every record is a group
-    of its own.
+    of its own. What few operators look at is taken out of its column when it is first wanted.
     """
 
     def __init__(self, frame: bytes, grouped: bool) -> None:
         columns = self.columns = _frame.Columns(frame)
-        self.times = columns.longs(_frame.TIMES)
+        self._length = columns.length(_frame.TIMES) // 8
         self.value_ends = columns.words(_frame.VALUE_ENDS)
         self.data = columns.bytes(_frame.VALUES)
         self.record_ends: list[int] | None = columns.words(_frame.RECORD_ENDS) if grouped else None
-        self.keys = _frame.split(columns.words(_frame.KEY_ENDS), columns.bytes(_frame.KEYS))
         self.flags = columns.bytes(_frame.GROUP_FLAGS) if grouped else b""
         self._windows: list[int] | None = None
-        self._group_of: list[int] | None = None
         self._headers: tuple[list[int], list[int], bytes] | None = None
         self._inputs_changes: tuple[bytes, bytes] | None = None
 
     def __len__(self) -> int:
-        return len(self.times)
+        return self._length
+
+    @cached_property
+    def times(self) -> list[EventTime]:
+        """Event times by record, or times of timers."""
+        return self.columns.longs(_frame.TIMES)
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """Keys by group; none when there are no keys."""
+        return _frame.split(self.columns.words(_frame.KEY_ENDS), self.columns.bytes(_frame.KEYS))
+
+    @cached_property
+    def cell_ends(self) -> list[int]:
+        """Where the cells end that ride along, those of a group one after the other."""
+        return self.columns.words(_frame.CELL_ENDS)
+
+    @cached_property
+    def cells(self) -> list[bytes | None]:
+        """The cells that ride along."""
+        return _frame.split_cells(self.cell_ends, self.columns.bytes(_frame.CELLS))
 
     @property
     def groups(self) -> int:
         """Number of groups."""
-        return len(self.times) if self.record_ends is None else len(self.record_ends)
+        return self._length if self.record_ends is None else len(self.record_ends)
+
+    @cached_property
+    def group_numbers(self) -> Sequence[int]:
+        """The group of each record."""
+        ends = self.record_ends
+        if ends is None or (len(ends) == self._length and ends == list(range(1, self._length + 1))):
+            return range(self._length)
+        return list(chain.from_iterable(map(repeat, range(len(ends)), map(sub, ends, [0, *ends]))))
 
     def records(self, group: int) -> range:
         """The records of a group."""
@@ -66,11 +95,7 @@ class Incoming:
 
     def group_of(self, record: int) -> int:
         """The group of a record."""
-        if self.record_ends is None:
-            return record
-        if self._group_of is None:
-            self._group_of = [group for group in range(self.groups) for _ in self.records(group)]
-        return self._group_of[record]
+        return self.group_numbers[record]
 
     def value(self, record: int) -> bytes:
         """A record's value. Timers have none: it is empty."""

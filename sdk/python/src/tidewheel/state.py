@@ -11,7 +11,7 @@ each a function from one version to the next. What the function takes says what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar, Unpack, cast
+from typing import Any, Generic, TypeVar, Unpack, cast
 
 from tidewheel import _frame, shapes
 from tidewheel._map import MapLog, key_codec
@@ -26,7 +26,8 @@ V = TypeVar("V")
 A = TypeVar("A")
 R = TypeVar("R")
 
-_UNTOUCHED = object()
+_UNKNOWN: Any = object()
+"""In the place of what is kept: nobody has asked the host."""
 
 
 class Value(State[T]):
@@ -41,84 +42,112 @@ class Value(State[T]):
 
     def get(self) -> T | None:
         """The value of the key at hand, if there is one. Each time a new one: a change counts when it is `set`."""
-        data = self._data()
-        if data is None:
-            return None
-        try:
-            return cast(T, self._decode(data))
-        except FormatError as error:
-            raise self.corrupt(error) from None
+        value: T | None = self._now[self._context._group]
+        return value if value.__class__ is int else self._read()
 
     def get_or(self, default: T) -> T:
         """The value of the key at hand, or this one."""
-        value = self.get()
+        value: Any = self._now[self._context._group]
+        if value.__class__ is not int:
+            value = self._read()
         return default if value is None else value
 
     def set(self, value: T) -> None:
         """Sets the value of the key at hand."""
-        self._write(self._encode(value))
+        kept: Any = value
+        whole = self._whole
+        if whole is None:
+            kept = self._encode(value)
+        elif kept.__class__ is not int or not whole.least <= kept <= whole.most:
+            # It is no such number, or one of another class.
+            kept = self._decode(self._encode(value))
+        self._keep(kept)
 
     def is_set(self) -> bool:
         """Whether the key at hand has a value."""
-        return self._data() is not None
+        return self._kept() is not None
 
     def clear(self) -> None:
         """Removes the value of the key at hand."""
-        self._write(None)
+        self._keep(None)
 
-    def _data(self) -> bytes | None:
+    def _read(self) -> T | None:
+        kept = self._kept()
+        if kept is None:
+            return None
+        try:
+            value: T = self._decode(kept)
+        except FormatError as error:
+            raise self.corrupt(error) from None
+        if self._whole is not None:
+            self._now[self._context._group] = value
+        return value
+
+    def _kept(self) -> Any:
         group = self._context._group
-        written = self._written
-        if group in written:
-            return written[group]
-        if self._rides:
-            return self._cells[group * self._riding + self._index]
-        if group not in self._fetched:
+        if self._now[group] is _UNKNOWN:
             values = self._host.get(self._index, group.to_bytes(4, "little"))
-            self._fetched[group] = None if values.ends[3] & 0x80 else values.bytes
-        return self._fetched[group]
+            self._now[group] = None if values.ends[3] & 0x80 else values.bytes
+        return self._now[group]
 
-    def _write(self, data: bytes | None) -> None:
-        context, written = self._context, self._written
-        group = context._group
-        if self._touched != context._source:
-            self._touched = context._source
-            self._before = written.get(group, _UNTOUCHED)
-        written[group] = data
+    def _keep(self, kept: Any) -> None:
+        context, now = self._context, self._now
+        group, source = context._group, context._source
+        if self._touched != source:
+            self._touched = source
+            self._before, self._last_before = now[group], self._last
+        if self._last != group:
+            self._last = group
+            self._set.append(group)
+        now[group] = kept
 
-    _written: dict[int, bytes | None]
-    _fetched: dict[int, bytes | None]
-    _cells: list[bytes | None]
-    _riding: int
-    _before: object
+    # By group what is kept now: the bytes of a value, `None` if there is none. A whole number is kept as such once it was read.
+    _now: list[Any]
+    # The groups of which the value was set or removed. They come one after the other.
+    _set: list[int]
+    _last: int
+    _before: Any
+    _last_before: int
 
-    def begin_call(self, incoming: Incoming, cells: list[bytes | None]) -> None:
-        groups = incoming.groups
-        self._cells = cells
-        self._riding = len(cells) // groups if groups else 0
-        self._encode, self._decode = self.codec.encode, self.codec.decode
+    def begin_call(self, incoming: Incoming) -> None:
+        codec, groups = self.codec, incoming.groups
+        self._encode, self._decode, self._whole = codec.encode, codec.decode, codec.whole
+        if not self._rides or not groups:
+            self._now = [_UNKNOWN] * groups
+            return
+        riding, now = len(incoming.cell_ends) // groups, None
+        if self._whole is not None and riding == 1:
+            now = self._whole.read_all(incoming.cell_ends, incoming.columns.bytes(_frame.CELLS))
+        self._now = incoming.cells[self._index :: riding] if now is None else now
 
     def undo(self, source: int) -> None:
         if self._touched == source:
-            group = self._context._group
-            if self._before is _UNTOUCHED:
-                del self._written[group]
-            else:
-                self._written[group] = cast("bytes | None", self._before)
+            self._now[self._context._group] = self._before
+            if self._last != self._last_before:
+                self._set.pop()
+                self._last = self._last_before
             self._touched = -1
 
     def hand_over(self, writes: Writes) -> None:
-        if not self._written:
+        groups, kept = self._set, self._now
+        if len(groups) != len(kept):
+            kept = [kept[group] for group in groups]
+        whole = self._whole
+        if whole is not None and whole.size and self._rides and None not in kept:
+            writes.put_riding(groups, self._index, [whole.size] * len(groups), whole.write_all(kept))
             return
-        if self._rides:
-            writes.put_riding(self._index, self._written)
+        if whole is not None:
+            kept = [None if number is None else self._encode(number) for number in kept]
+        entries: list[bytes] = [data for data in kept if data is not None]
+        if self._rides and len(entries) == len(groups):
+            writes.put_riding(groups, self._index, map(len, entries), b"".join(entries))
             return
-        for group, data in self._written.items():
-            writes.push(group, self._index, False, Writes.DELETE if data is None else Writes.PUT, data or b"")
+        for group, data in zip(groups, kept, strict=True):
+            writes.push(group, self._index, self._rides, Writes.DELETE if data is None else Writes.PUT, data or b"")
 
     def end_call(self) -> None:
-        self._written, self._fetched, self._cells = {}, {}, []
-        self._touched, self._before = -1, _UNTOUCHED
+        self._now, self._set, self._last = [], [], -1
+        self._touched, self._before, self._last_before = -1, None, -1
 
 
 class Reducing(Value[T]):

@@ -19,11 +19,23 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tidewheel import _frame, shapes
-from tidewheel._adapt import adapter_of
+from tidewheel import _frame, _granted, shapes
+from tidewheel._adapt import Adapter, adapter_of
 from tidewheel._memory import MemoryHost, Metric, Stored, end_of
 from tidewheel._operator import Bound, Declared
-from tidewheel._sent import EmittedRecord, Group, RejectedRecord, Sent, accumulators, emitted, rejected, timers, write, writes
+from tidewheel._sent import (
+    EmittedRecord,
+    Group,
+    RejectedRecord,
+    Sent,
+    accumulators,
+    emitted,
+    rejected,
+    timers,
+    watermarks,
+    write,
+    writes,
+)
 from tidewheel.errors import Fail
 from tidewheel.formats import Codec, state_codec_of
 from tidewheel.operators import AnyOperator
@@ -53,7 +65,7 @@ class Savepoint:
 class Harness:
     """An operator under test, with its host.
 
-    `config` is the job file's table for it. With `reuse_instance` all calls go to one instance, as the host mostly does; without
+    `config` is the job file's table for it, `env` the environment variables that the job grants it. With `reuse_instance` all calls go to one instance, as the host mostly does; without
     it each call gets a fresh one. `tumbling` is the length of windows, for operators that have them, and `parts_of` hands them
     over in parts of so many records, as the host does with those of several megabytes.
     """
@@ -63,6 +75,7 @@ class Harness:
         operator: type[AnyOperator],
         *,
         config: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
         reuse_instance: bool = False,
         tumbling: Duration = 1000,
         parts_of: int | None = None,
@@ -73,6 +86,7 @@ class Harness:
         self._config = "" if config is None else json.dumps(config)
         if is_empty_config(self._config):
             self._config = ""
+        self._granted = _granted.options_of((env or {}).items())
         self._reuse, self._tumbling, self._parts_of = reuse_instance, max(1, tumbling), parts_of
         self.host = MemoryHost(self._description.states, self._declared.migrated)
         self.timers_set: dict[bytes, set[tuple[int, int]]] = {}
@@ -82,8 +96,14 @@ class Harness:
         self._late: list[Sent] = []
         self._emitted: list[EmittedRecord] = []
         self._rejected: list[RejectedRecord] = []
+        self._watermarks: list[EventTime] = []
         self._calls = 0
-        self._adapter = adapter_of(Bound(self._declared, self._config, self.host))
+        self._adapter = self._opened()
+
+    def _opened(self) -> Adapter:
+        """A new instance."""
+        _granted.take(self._granted)
+        return adapter_of(Bound(self._declared, self._config, self.host))
 
     def send(
         self,
@@ -159,6 +179,11 @@ class Harness:
     def rejected(self) -> list[RejectedRecord]:
         """Records and timers rejected since this was last called."""
         taken, self._rejected = self._rejected, []
+        return taken
+
+    def watermarks(self) -> list[EventTime]:
+        """Watermarks that the operator made since this was last called; see `Context.emit_watermark`."""
+        taken, self._watermarks = self._watermarks, []
         return taken
 
     def late(self) -> list[bytes]:
@@ -283,8 +308,10 @@ class Harness:
         if not groups:
             return
         call = self.host.begin_call([group.key for group in groups], self._calls)
-        if not self._reuse:
-            self._adapter = adapter_of(Bound(self._declared, self._config, self.host))
+        if self._reuse:
+            _granted.take(self._granted)
+        else:
+            self._adapter = self._opened()
         frame = write(groups, grouped=self._kind != "stateless")
         by_group = due or self._kind == "process_window"
         try:
@@ -300,6 +327,7 @@ class Harness:
         """Makes what a call did count."""
         self._emitted += emitted(columns, groups, by_group=by_group)
         self._rejected += rejected(columns, groups)
+        self._watermarks += watermarks(columns, sum(len(group.records) for group in groups))
         for cell, operation, data in writes(columns):
             states = self._declared.state_count if operation & 8 else self._declared.riding
             self.host.apply(cell % states, groups[cell // states].key, operation & 7, data)

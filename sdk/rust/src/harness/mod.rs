@@ -4,6 +4,7 @@
 //! goes to a fresh instance of the operator, so a field that should have been a state shows. See [`Harness`].
 
 mod frames;
+mod http;
 mod inspect;
 mod memory;
 mod savepoint;
@@ -11,10 +12,12 @@ mod stored;
 mod time;
 
 pub use frames::{EmittedRecord, RejectedRecord};
+pub use http::answer_http;
 pub use savepoint::Savepoint;
 
 /// The functions a component imports.
 pub(crate) mod host {
+    pub(crate) use super::http::send_http;
     pub(crate) use super::memory::{
         define_metric, get, list_read, log, map_get, map_scan, map_write, mark, revert, update_metric,
     };

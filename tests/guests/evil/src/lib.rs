@@ -3,11 +3,12 @@
 //! Where: `open`, `process`, `on-timer`, `migrate`. How: `loop` never ends; `stack` calls itself for ever; `memory` asks
 //! for more and more; `log` logs for ever; `metrics` makes metrics for ever; `blame` blames for ever; `write` writes to a
 //! map for ever; `read` reads the whole of it for ever; `ask` has the host read what is not there, with columns that are as
-//! large as they can be; `give` returns a frame that says it has more columns than there are; `fail` fails.
+//! large as they can be; `request` sends requests to hosts that are not granted; `give` returns a frame that says it has more columns than there are; `fail` fails.
 //! Where it does none, each record becomes the options that `open` was given.
 
 use fixture_kit::keyed::exports::tidewheel::operator::processor::{Call, Description, Failure, Guest};
 use fixture_kit::keyed::tidewheel::operator::description::{Clock, StateDecl, StateKind, TimerDecl};
+use fixture_kit::keyed::tidewheel::operator::http::{self, Request};
 use fixture_kit::keyed::tidewheel::operator::{log, metrics, state};
 use fixture_kit::{Columns, Frame, bytes_column, column_of};
 use std::cell::RefCell;
@@ -70,6 +71,11 @@ fn harm(place: &str) -> Result<Option<Vec<u8>>, Failure> {
                 let groups = column_of((0..1 << 20).map(|_| 0));
                 let ends = column_of((0..1 << 20).map(|_| 0));
                 state::map_get(1, &groups, &ends, &[]);
+            }
+            "request" => {
+                let (url, body) = (format!("http://127.0.0.1:{}/", turn % 65_536), vec![0; 100]);
+                let request = Request { method: "POST".into(), url, headers: vec![], body, timeout_ms: 0 };
+                _ = http::send(&vec![request; 1_000]);
             }
             "give" => return Ok(Some([[0xff; 4], [0; 4], [0x7f; 4]].concat())),
             _ => return Err(Failure { code: 1, message: "told to fail".into() }),

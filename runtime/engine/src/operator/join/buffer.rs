@@ -110,10 +110,9 @@ const MATCHED: u8 = 1;
 const DELETED: u8 = 2;
 
 impl<'e> Kept<'e> {
-    fn encode(self, entry: &mut Vec<u8>) {
-        entry.clear();
-        entry.push(u8::from(self.is_matched) * MATCHED | u8::from(self.is_deleted) * DELETED);
-        entry.extend_from_slice(self.value);
+    fn encode(self) -> Vec<u8> {
+        let flags = u8::from(self.is_matched) * MATCHED | u8::from(self.is_deleted) * DELETED;
+        [&[flags], self.value].concat()
     }
 
     fn decode(entry: &'e [u8]) -> Option<Self> {
@@ -151,8 +150,6 @@ pub(super) enum From {
     At(Place),
     /// What comes after it.
     After(Place),
-    /// This place, and what comes before it, backwards.
-    Back(Place),
 }
 
 /// A side's records of one key.
@@ -164,32 +161,48 @@ pub(super) struct Records<'s, 'k> {
 }
 
 impl Records<'_, '_> {
-    /// Reads some in order of their places, at most `limit`.
-    pub(super) fn read(self, from: From, limit: usize, page: &mut Page) -> Result<(), KeyedStateError> {
-        page.entries = Entries::default();
-        let (place, after, backwards) = match from {
-            From::At(place) => (place, false, false),
-            From::After(place) => (place, true, false),
-            From::Back(place) => (place, false, true),
+    /// Reads some up to a time, in order of their places, at most `limit`.
+    ///
+    /// Those behind it are not looked at, and neither are the places of those that have been forgotten: a state may keep
+    /// these for long, and passing over them would take ever longer.
+    pub(super) fn read(self, from: From, last: i64, limit: usize, page: &mut Page) -> Result<(), KeyedStateError> {
+        let (place, after) = match from {
+            From::At(place) => (place, false),
+            From::After(place) => (place, true),
         };
-        let start = place.encode();
-        let scan = Scan { start: &start, after, backwards, limit: limit.min(SCAN_ENTRIES), bytes_max: SCAN_BYTES };
+        let (start, until) = (place.encode(), Place::last(last).encode());
+        self.scan(Scan { start: &start, until: Some(&until), after, limit, ..Scan::ALL }, page)
+    }
+
+    /// Reads some from a place back to a time, at most `limit`.
+    pub(super) fn read_back(
+        self,
+        from: Place,
+        first: i64,
+        limit: usize,
+        page: &mut Page,
+    ) -> Result<(), KeyedStateError> {
+        let (start, until) = (from.encode(), Place::first(first).encode());
+        self.scan(Scan { start: &start, until: Some(&until), backwards: true, limit, ..Scan::ALL }, page)
+    }
+
+    fn scan(self, scan: Scan<'_>, page: &mut Page) -> Result<(), KeyedStateError> {
+        page.entries = Entries::default();
+        let scan = Scan { limit: scan.limit.min(SCAN_ENTRIES), bytes_max: SCAN_BYTES, ..scan };
         self.state.states().scan(self.side.state(), self.key, scan, &mut page.entries)
     }
 
     /// Adds a record behind all others of its time.
     pub(super) fn add(self, time: i64, record: Kept<'_>) -> Result<(), KeyedStateError> {
         let mut page = Page::default();
-        self.read(From::Back(Place::last(time)), 1, &mut page)?;
-        let before = page.records().next().transpose()?.filter(|(place, _)| place.time == time);
+        self.read_back(Place::last(time), time, 1, &mut page)?;
+        let before = page.records().next().transpose()?;
         let number = before.map_or(0, |(place, _)| place.number + 1);
-        self.put(Place { time, number }, record)
+        self.write(Write::InsertEntry(&Place { time, number }.encode(), &record.encode()))
     }
 
     pub(super) fn put(self, place: Place, record: Kept<'_>) -> Result<(), KeyedStateError> {
-        let mut entry = Vec::with_capacity(1 + record.value.len());
-        record.encode(&mut entry);
-        self.write(Write::PutEntry(&place.encode(), &entry))
+        self.write(Write::PutEntry(&place.encode(), &record.encode()))
     }
 
     pub(super) fn remove(self, place: Place) -> Result<(), KeyedStateError> {
@@ -210,8 +223,7 @@ mod tests {
         #[test]
         fn a_record_that_is_kept_comes_back(is_matched: bool, is_deleted: bool, value: Vec<u8>) {
             let kept = Kept { is_matched, is_deleted, value: &value };
-            let mut entry = b"what was there before".to_vec();
-            kept.encode(&mut entry);
+            let entry = kept.encode();
             prop_assert_eq!(Kept::decode(&entry), Some(kept));
         }
 

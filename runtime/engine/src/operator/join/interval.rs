@@ -50,12 +50,9 @@ impl Join {
         let (mut from, mut is_matched) = self.resume.take().unwrap_or(begin);
         let mut page = Page::default();
         loop {
-            self.records_of(other, record.key).read(from, SCAN_ENTRIES, &mut page)?;
+            self.records_of(other, record.key).read(from, last, SCAN_ENTRIES, &mut page)?;
             for kept in page.records() {
                 let (place, kept) = kept?;
-                if place.time > last {
-                    return Ok(Some(is_matched));
-                }
                 if self.pairs.is_full() {
                     self.resume = Some((from, is_matched));
                     return Ok(None);
@@ -88,12 +85,9 @@ impl Join {
         let mut page = Page::default();
         loop {
             // What has passed is gone, so it is begun anew each time.
-            self.records_of(side, key).read(From::At(Place::first(first)), OF_ONE_TIME, &mut page)?;
+            self.records_of(side, key).read(From::At(Place::first(first)), last, OF_ONE_TIME, &mut page)?;
             for kept in page.records() {
                 let (place, kept) = kept?;
-                if place.time > last {
-                    return Ok(true);
-                }
                 if self.pairs.is_full() {
                     return Ok(false);
                 }

@@ -5,7 +5,7 @@
 //! event time counts, and of several of one time from one split the last. Those of one time from different splits come to
 //! workers in different orders: of them the greatest counts, as bytes, so that all workers hold the same.
 
-use super::buffer::{From, Kept, Page, Place, Side};
+use super::buffer::{Kept, Page, Place, Side};
 use super::{Fate, Join, Record};
 use tidewheel_types::Origin;
 use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
@@ -54,7 +54,7 @@ impl Join {
 
     fn latest(&self, key: StateKey<'_>) -> Result<Page, KeyedStateError> {
         let mut page = Page::default();
-        self.records_of(Side::Right, key).read(From::Back(Place::last(i64::MAX)), 1, &mut page)?;
+        self.records_of(Side::Right, key).read_back(Place::last(i64::MAX), i64::MIN, 1, &mut page)?;
         Ok(page)
     }
 }

@@ -36,16 +36,16 @@ impl Join {
     }
 
     /// Whether records of a key wait in a stretch of time.
-    fn has_any(&self, key: StateKey<'_>, [first, last]: [i64; 2]) -> Result<bool, KeyedStateError> {
-        Ok(self.earliest(key, first)?.is_some_and(|time| time <= last))
+    fn has_any(&self, key: StateKey<'_>, bounds: [i64; 2]) -> Result<bool, KeyedStateError> {
+        Ok(self.earliest(key, bounds)?.is_some())
     }
 
-    /// The time of a key's earliest record that waits, from a time on.
-    fn earliest(&self, key: StateKey<'_>, first: i64) -> Result<Option<i64>, KeyedStateError> {
+    /// The time of a key's earliest record that waits in a stretch of time.
+    fn earliest(&self, key: StateKey<'_>, [first, last]: [i64; 2]) -> Result<Option<i64>, KeyedStateError> {
         let mut page = Page::default();
         let mut earliest = None;
         for side in [Side::Left, Side::Right] {
-            self.records_of(side, key).read(From::At(Place::first(first)), 1, &mut page)?;
+            self.records_of(side, key).read(From::At(Place::first(first)), last, 1, &mut page)?;
             let time = page.records().next().transpose()?.map(|(place, _)| place.time);
             earliest = earliest.into_iter().chain(time).min();
         }
@@ -92,7 +92,11 @@ impl Join {
     /// before it are those that have been forgotten, which a read would pass over one by one.
     fn first_of_session(&self, key: StateKey<'_>, time: i64, gap_ms: i64) -> Result<i64, KeyedStateError> {
         let mut first = time;
-        while let Some(before) = self.earliest(key, first.saturating_sub(gap_ms))?.filter(|&before| before < first) {
+        while let Some(before) = self.earliest(key, [first.saturating_sub(gap_ms), first.saturating_sub(1)])? {
+            if before == first {
+                // The first time there is.
+                break;
+            }
             first = before;
         }
         Ok(first)
@@ -124,7 +128,7 @@ impl Join {
     fn peek(&self, key: StateKey<'_>, times: &mut Times) -> Result<Option<i64>, KeyedStateError> {
         if let Some(rest) = times.rest.filter(|_| times.read.is_empty()) {
             let mut page = Page::default();
-            self.records_of(times.side, key).read(rest, SCAN_ENTRIES, &mut page)?;
+            self.records_of(times.side, key).read(rest, i64::MAX, SCAN_ENTRIES, &mut page)?;
             let places = page.records().map(|record| record.map(|(place, _)| place));
             let places = places.collect::<Result<Vec<Place>, _>>()?;
             times.read.extend(places.iter().rev().map(|place| place.time));
@@ -137,12 +141,9 @@ impl Join {
     fn forget_all(&self, side: Side, key: StateKey<'_>, [first, last]: [i64; 2]) -> Result<(), KeyedStateError> {
         let (mut page, mut from) = (Page::default(), From::At(Place::first(first)));
         loop {
-            self.records_of(side, key).read(from, SCAN_ENTRIES, &mut page)?;
+            self.records_of(side, key).read(from, last, SCAN_ENTRIES, &mut page)?;
             for kept in page.records() {
                 let (place, _) = kept?;
-                if place.time > last {
-                    return Ok(());
-                }
                 self.records_of(side, key).remove(place)?;
                 from = From::After(place);
             }

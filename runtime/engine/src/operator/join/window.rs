@@ -91,12 +91,9 @@ impl Join {
         let mut rights = BytesColumn::default();
         let (mut page, mut from) = (Page::default(), From::At(Place::first(first)));
         loop {
-            self.records_of(Side::Right, key).read(from, SCAN_ENTRIES, &mut page)?;
+            self.records_of(Side::Right, key).read(from, last, SCAN_ENTRIES, &mut page)?;
             for right in page.records() {
                 let (place, right) = right?;
-                if place.time > last {
-                    return Ok(rights);
-                }
                 if rights.bytes().len() + right.value.len() > RIGHT_BYTES_MAX {
                     let what =
                         format!("the right side of a window of key \"{}\" has more than 1 GiB", key.key.escape_ascii());
@@ -116,14 +113,11 @@ impl Join {
         let [first, last] = pairing.bounds;
         let (of, outer) = ((key, Origin::NONE), self.spec.outer);
         let mut page = Page::default();
-        'pages: loop {
+        loop {
             let from = pairing.from.unwrap_or(From::At(Place::first(first)));
-            self.records_of(Side::Left, key).read(from, SCAN_ENTRIES, &mut page)?;
+            self.records_of(Side::Left, key).read(from, last, SCAN_ENTRIES, &mut page)?;
             for left in page.records() {
                 let (place, left) = left?;
-                if place.time > last {
-                    break 'pages;
-                }
                 pairing.has_left = true;
                 let pairs = pairing.rights.len().max(usize::from(outer.keeps(true)));
                 while pairing.paired < pairs {
@@ -161,12 +155,9 @@ impl Join {
     ) -> Result<(), KeyedStateError> {
         let (mut page, mut from) = (Page::default(), From::At(Place::first(first)));
         loop {
-            self.records_of(side, key).read(from, SCAN_ENTRIES, &mut page)?;
+            self.records_of(side, key).read(from, last, SCAN_ENTRIES, &mut page)?;
             for kept in page.records() {
                 let (place, _) = kept?;
-                if place.time > last {
-                    return Ok(());
-                }
                 let pane = windows.pane_of(place.time);
                 match windows.last_start(pane).is_some_and(|start| windows.end_of(start) - 1 > last) {
                     true => self.set_end(key, windows, pane, last),

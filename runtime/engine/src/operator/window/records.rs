@@ -132,13 +132,8 @@ impl Records {
         for (pane, key) in firing.state_keys(window..window + 1).enumerate().skip(from.pane) {
             let element = if pane == from.pane { from.element } else { 0 };
             let (len, bytes) = (entries.values.len(), given_bytes + entries.values.bytes().len());
-            let scan = Scan {
-                start: &element.to_be_bytes(),
-                after: false,
-                backwards: false,
-                limit: usize::MAX,
-                bytes_max: CALL_BYTES_MAX.saturating_sub(bytes),
-            };
+            let bytes_max = CALL_BYTES_MAX.saturating_sub(bytes);
+            let scan = Scan { start: &element.to_be_bytes(), bytes_max, ..Scan::ALL };
             entries.more = false;
             let read = task.state.states().scan(self.list, key, scan, entries);
             task.checked(read)?;

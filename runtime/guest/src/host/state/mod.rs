@@ -9,11 +9,13 @@ mod groups;
 mod overlay;
 mod recording;
 mod scan;
+mod size;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use overlay::HostWrites;
 pub(crate) use recording::{Answered, Replayed};
+pub(crate) use size::Sizes;
 
 use super::{HostCallError, HostState};
 use crate::bindings::state::{Entries, Host, Values};
@@ -114,7 +116,7 @@ impl StateAccess {
         let state = self.state("list-read", state, StateKind::List)?;
         let key = self.groups.checked_key(group)?;
         let (start, limit, bytes_max) = (start.to_be_bytes(), limit as usize, self.read_bytes_max);
-        let wanted = Scan { start: &start, after: false, backwards: false, limit, bytes_max };
+        let wanted = Scan { start: &start, limit, bytes_max, ..Scan::ALL };
         Ok(entries(scan::scan(&mut *self.backend()?, state, key, None, wanted)?))
     }
 
@@ -237,7 +239,7 @@ impl Host for HostState {
         limit: u32,
     ) -> wasmtime::Result<Entries> {
         let (limit, bytes_max) = (limit as usize, self.state.read_bytes_max);
-        let wanted = Scan { start: &start, after, backwards, limit, bytes_max };
+        let wanted = Scan { start: &start, after, backwards, limit, bytes_max, ..Scan::ALL };
         Ok(self.state.map_scan(state, group, wanted)?)
     }
 

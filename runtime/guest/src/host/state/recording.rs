@@ -1,7 +1,7 @@
 //! What a call has been told of state, kept so that the call can be made again where the state is not.
 
-use base64::prelude::{BASE64_STANDARD, Engine};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::host::base64_text;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -39,19 +39,6 @@ enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Text(#[serde(with = "base64_text")] Vec<u8>);
-
-mod base64_text {
-    use super::{BASE64_STANDARD, Deserialize, Deserializer, Engine, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)
-    }
-}
 
 /// Bytes of questions and answers that are kept of a call, about; of those after them none. A guest may ask until its
 /// deadline.
@@ -156,7 +143,8 @@ fn map_get_question(state: StateIndex, entries: &[(StateKey<'_>, &[u8])]) -> Vec
 }
 
 fn scan_question(state: StateIndex, key: StateKey<'_>, scan: Scan<'_>) -> Vec<u8> {
-    let Scan { start, after, backwards, limit, bytes_max } = scan;
+    // Guests say no end.
+    let Scan { start, after, backwards, limit, bytes_max, until: _ } = scan;
     let numbers = [limit as u64, bytes_max as u64].map(u64::to_le_bytes).concat();
     let flags = [u8::from(after), u8::from(backwards)];
     question(SCAN, state, [key.key, key.namespace, start, &flags, &numbers].into_iter())

@@ -193,7 +193,7 @@ proptest! {
                     prop_assert_eq!(overlay.get(MAP, 1, &key), None);
                 }
                 Step::Scan { start, after, backwards, limit, bytes_max } => {
-                    let wanted = Scan { start: &start, after, backwards, limit, bytes_max };
+                    let wanted = Scan { start: &start, after, backwards, limit, bytes_max, ..Scan::ALL };
                     let found = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted).unwrap();
                     prop_assert_eq!(found, scanned(&model, wanted));
                 }
@@ -224,7 +224,7 @@ fn a_scan_goes_over_many_pages_and_stops_at_the_bytes() {
     let mut overlay = Overlay::default();
     (0..1_000u32).step_by(2).for_each(|index| overlay.write(MAP, 0, &index.to_be_bytes(), None));
     let mut found = |bytes_max| {
-        let wanted = Scan { start: &[], after: false, backwards: false, limit: 2_000, bytes_max };
+        let wanted = Scan { limit: 2_000, bytes_max, ..Scan::ALL };
         let found = scan(&mut backend, MAP, state_key(b"k"), overlay.map(MAP, 0), wanted).unwrap();
         (found.keys.len(), found.more)
     };
@@ -237,7 +237,7 @@ fn a_scan_goes_over_many_pages_and_stops_at_the_bytes() {
 
 #[test]
 fn a_backend_that_fails_is_said_so() {
-    let wanted = Scan { start: &[], after: false, backwards: false, limit: 1, bytes_max: 1 };
+    let wanted = Scan { limit: 1, bytes_max: 1, ..Scan::ALL };
     let failed = scan(&mut Maps::default(), MAP, state_key(BROKEN), None, wanted);
     assert_eq!(failed.unwrap_err(), KeyedStateError("the disk is gone".to_owned()));
 }
