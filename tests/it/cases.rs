@@ -230,7 +230,7 @@ fn mistakes_of_a_case_are_told_with_their_line() {
         (
             "echo",
             "[[step]]\noutput = []\n",
-            "case.toml:2: unknown field `output`, expected one of `now`, `records`, \
+            "case.toml:2: unknown field `output`, expected one of `now`, `http`, `records`, \
           `watermark`, `outputs`, `rejected`, `state`, `timers`",
         ),
         (
@@ -276,6 +276,29 @@ fn mistakes_of_a_case_are_told_with_their_line() {
     ] {
         check_fails(guest_name, case, &format!("case.toml: failed\n  {said}\n"));
     }
+}
+
+#[test]
+fn requests_are_answered_by_the_case() {
+    let ask = |url: &str, told: &str| {
+        format!("records = [{{ value = 'GET {url}' }}]\noutputs = [{{ value = '{told}' }}]\n")
+    };
+    let case = |told: &str| {
+        let rates =
+            "http = [{ url = \"https://rates.example.org/usd\", body = \"0.93\", headers = { X-Age = \"5\" } }]\n";
+        let away = "http = [{ url = \"https://rates.example.org/usd\", problem = \"not-reached\" }]\n";
+        [
+            format!("[[step]]\n{rates}{}", ask("https://rates.example.org/usd", told)),
+            format!("[[step]]\n{away}{}", ask("https://rates.example.org/usd", "problem 3: the case says so")),
+        ]
+        .concat()
+    };
+    check_passes("requests", &case("200 x-age=5 0.93"));
+    let told = test_case("requests", &case("200 x-age=5 0.94")).1.stdout;
+    assert!(told.contains("- ") && told.contains("200 x-age=5 0.93"), "{told}");
+    let other = format!("[[step]]\nhttp = [{{ url = \"http://a/\" }}]\n{}", ask("http://b/", "-"));
+    let told = test_case("requests", &other).1.stdout;
+    assert!(told.contains("the case does not answer GET http://b/"), "{told}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tidewheel_checkpoint::Manifest;
 use tidewheel_connectors::{Delivery, Registry, Sink, Source};
-use tidewheel_guest::{Component, HttpAccess, InstanceSettings, Limits, Runtime};
+use tidewheel_guest::{Component, HttpAccess, HttpAnswers, InstanceSettings, Limits, Runtime};
 use tidewheel_native::{Aggregates, Filter, Select};
 use tidewheel_types::OperatorId;
 use tidewheel_types::contract::{Contract, Declared};
@@ -172,6 +172,13 @@ impl Plan {
     pub fn functions(&self) -> impl Iterator<Item = (&OperatorId, &Function)> {
         self.nodes.iter().filter_map(|node| node.role.function().map(|function| (&node.id, function)))
     }
+
+    /// Has the requests that functions send over HTTP answered by `answers`, and not by the hosts that they are granted.
+    pub fn answer_http(&mut self, answers: Arc<dyn HttpAnswers>) {
+        for function in self.nodes.iter_mut().filter_map(|node| node.role.function_mut()) {
+            function.http = HttpAccess::Answers(Arc::clone(&answers));
+        }
+    }
 }
 
 /// A part of a job.
@@ -237,6 +244,17 @@ impl Role {
     pub(crate) fn function(&self) -> Option<&Function> {
         match self {
             Role::Source(source) => source.component.as_ref(),
+            Role::Stateless(function)
+            | Role::Keyed(function)
+            | Role::Window(function, _)
+            | Role::ProcessWindow(function, _) => Some(function),
+            _ => None,
+        }
+    }
+
+    fn function_mut(&mut self) -> Option<&mut Function> {
+        match self {
+            Role::Source(source) => source.component.as_mut(),
             Role::Stateless(function)
             | Role::Keyed(function)
             | Role::Window(function, _)

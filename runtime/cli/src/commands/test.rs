@@ -6,6 +6,7 @@
 
 mod case;
 mod compare;
+mod http;
 mod observed;
 mod report;
 mod session;

@@ -3,6 +3,7 @@
 //! Its beginning, before the first `[[step]]`, has the keys of an operator's table in a job file; it is handed to the job
 //! file's own reader as it stands. What is a value to people (an object, a time, a text) becomes JSON and milliseconds here.
 
+use super::http::Answer;
 use crate::values;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -31,6 +32,8 @@ pub(super) struct Step {
     pub(super) line: usize,
     /// What the clock is set to before.
     pub(super) now: Option<i64>,
+    /// What requests are answered from then on.
+    pub(super) http: Vec<Answer>,
     pub(super) records: Vec<Given>,
     /// The watermark after the records.
     pub(super) watermark: Option<i64>,
@@ -128,6 +131,8 @@ struct RawCase {
 struct RawStep {
     #[serde(default, deserialize_with = "some_time")]
     now: Option<i64>,
+    #[serde(default)]
+    http: Vec<Answer>,
     #[serde(default)]
     records: Vec<Spanned<Given>>,
     #[serde(default, deserialize_with = "some_watermark")]
@@ -228,7 +233,7 @@ impl Step {
     /// From what is written in a case of this text.
     fn new(raw: Spanned<RawStep>, text: &str) -> Step {
         let line = line_of(text, raw.span().start);
-        let RawStep { now, records, watermark, outputs, rejected, state, timers } = raw.into_inner();
+        let RawStep { now, http, records, watermark, outputs, rejected, state, timers } = raw.into_inner();
         let entries = |(name, keys): (Spanned<String>, BTreeMap<String, toml::Value>)| {
             let entries = keys.into_iter().map(|(key, value)| (key, json_of(&value))).collect();
             (name.get_ref().clone(), Entries { line: line_of(text, name.span().start), entries })
@@ -237,7 +242,7 @@ impl Step {
         let records = placed(records, text, |line, given| Given { line, ..given });
         let outputs = placed(outputs, text, |line, output| Output { line, ..output });
         let timers = timers.map(|timers| placed(timers, text, |line, timer| Timer { line, ..timer }));
-        Step { line, now, records, watermark, outputs, rejected, state, timers }
+        Step { line, now, http, records, watermark, outputs, rejected, state, timers }
     }
 }
 

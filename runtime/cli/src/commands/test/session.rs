@@ -4,12 +4,14 @@
 //! barrier behind which everything that the step has caused is done, and holds the state and timers.
 
 use super::case::{Case, Content, Given, Step};
+use super::http::Answers;
 use super::observed::{self, Observed, Taken};
 use crate::values;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fmt::Write;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -54,6 +56,8 @@ pub(super) struct Bench {
     inputs: Vec<(String, MemorySource)>,
     outputs: Vec<(String, MemorySink)>,
     registry: Registry,
+    /// What is answered to requests; none if the case says nothing of any, and they are real ones.
+    http: Option<Arc<Answers>>,
 }
 
 /// A job that runs.
@@ -117,15 +121,19 @@ impl Bench {
             registry.register(&format!("taken {place}"), MemoryConnector::sink(sink.clone()));
         }
         let folder = case.file.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Bench { description, operator, spec, head, folder, inputs, outputs, registry })
+        let http = case.steps.iter().any(|step| !step.http.is_empty()).then(Arc::default);
+        Ok(Bench { description, operator, spec, head, folder, inputs, outputs, registry, http })
     }
 
     /// Starts it.
     pub(super) fn start(self, runtime: &Runtime, now: i64, instances: Instances) -> Result<Session> {
-        let plan = Plan::new(&self.spec, &self.folder, &self.registry, runtime).map_err(|error| match error {
+        let mut plan = Plan::new(&self.spec, &self.folder, &self.registry, runtime).map_err(|error| match error {
             EngineError::Job(error) => EngineError::Job(self.head.located(error)),
             error => error,
         })?;
+        if let Some(http) = &self.http {
+            plan.answer_http(http.clone());
+        }
         let folder = tempfile::tempdir().context("cannot make a folder for the job's state")?;
         let clock = ManualClock::at(now);
         let options = JobOptions {
@@ -213,6 +221,7 @@ impl Session {
 
     /// Gives the operator what the step has, and looks at everything that came of it.
     pub(super) fn step(&mut self, case: &Case, step: &Step) -> Result<Observed> {
+        self.bench.http.iter().for_each(|http| http.add(&step.http));
         if let Some(now) = step.now {
             if now < self.now {
                 bail!(case.error(step.line, "\"now\" is before that of an earlier step: the clock does not go back"));

@@ -1,0 +1,75 @@
+//! Answers to the requests that an operator sends over HTTP: those that its case gives, since a test asks nobody.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use tidewheel_guest::{HttpAnswer, HttpAnswers, HttpProblem, HttpRequest, HttpResponse, Unanswered};
+
+/// What is answered to a request, in `http` of a step.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    #[serde(default = "get")]
+    method: String,
+    url: String,
+    #[serde(default = "success")]
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: String,
+    /// Why there is no answer, instead.
+    problem: Option<Problem>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn success() -> u16 {
+    200
+}
+
+/// The contract's codes, with their names.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Problem {
+    NotGranted = 1,
+    NotReached = 3,
+    TimedOut = 4,
+    TooLarge = 5,
+}
+
+/// The answers of a case, as far as its steps have given them.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Mutex<Vec<Answer>>);
+
+impl Answers {
+    /// From now on there are these, too; they come before earlier ones of the same request.
+    pub(super) fn add(&self, answers: &[Answer]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(answers);
+    }
+}
+
+impl HttpAnswers for Answers {
+    fn answer(&self, request: &HttpRequest) -> Result<HttpAnswer, Unanswered> {
+        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked =
+            answers.iter().rev().find(|answer| (&answer.method, &answer.url) == (&request.method, &request.url));
+        let problem = |kind: Problem, message: String| HttpProblem { code: kind as u32, message };
+        Ok(match asked {
+            None => {
+                let text = format!(
+                    "the case does not answer {} {}: add it to the \"http\" of a step",
+                    request.method, request.url
+                );
+                Err(problem(Problem::NotGranted, text))
+            }
+            Some(Answer { problem: Some(kind), .. }) => Err(problem(*kind, "the case says so".to_owned())),
+            Some(answer) => {
+                let headers = answer.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
+                Ok(HttpResponse { status: answer.status, headers, body: answer.body.clone().into_bytes() })
+            }
+        })
+    }
+}
