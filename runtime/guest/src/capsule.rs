@@ -254,6 +254,7 @@ impl Capsule {
             config: facts.config.clone(),
             environment,
             http: http::Answered::replay(facts.http.clone()),
+            is_replay: true,
             limits: facts.limits,
             state: Some(Rc::new(RefCell::new(Replayed::new(&facts.answers)))),
             ..InstanceSettings::default()

@@ -166,6 +166,13 @@ pub enum GuestError {
         source: KeyedStateError,
     },
 
+    /// The host cannot send requests over HTTP at all. The guest is not to blame.
+    #[error("requests over HTTP cannot be sent: {reason}")]
+    Http {
+        /// Why not.
+        reason: String,
+    },
+
     /// The guest returned an error.
     #[error("`{function}` failed: {message} (code {code})")]
     Failed {
@@ -269,6 +276,11 @@ impl GuestError {
         self.trap().and_then(|trap| trap.blamed.as_ref())
     }
 
+    /// Whether the call was ended while it waited for the network: its records may be good all the same.
+    pub fn waited(&self) -> bool {
+        self.trap().is_some_and(|trap| matches!(trap.cause, TrapCause::Unanswered { .. }))
+    }
+
     /// Whether the guest asks for the same batch again later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -305,6 +317,11 @@ pub enum TrapCause {
         /// The limit.
         deadline_ms_max: u64,
     },
+    /// The call waited for an answer over HTTP until it had taken this long.
+    Unanswered {
+        /// The limit.
+        deadline_ms_max: u64,
+    },
     /// The guest asked for more memory than this, and could not do without.
     Memory {
         /// The limit.
@@ -332,6 +349,9 @@ impl fmt::Display for TrapCause {
         match self {
             TrapCause::Illegal(reason) => f.write_str(reason),
             TrapCause::Deadline { deadline_ms_max } => write!(f, "it took longer than its {deadline_ms_max} ms"),
+            TrapCause::Unanswered { deadline_ms_max } => {
+                write!(f, "it waited for an answer over HTTP until its {deadline_ms_max} ms were over")
+            }
             TrapCause::Memory { memory_bytes_max } => {
                 write!(f, "it needs more than its {memory_bytes_max} bytes of memory")
             }

@@ -18,8 +18,10 @@ pub(crate) fn trapped(
     limits: &Limits,
     host: &mut HostState,
 ) -> GuestError {
-    if let Some(HostCallError::Backend(source)) = error.downcast_ref() {
-        return GuestError::State { function, source: source.clone() };
+    match error.downcast_ref() {
+        Some(HostCallError::Backend(source)) => return GuestError::State { function, source: source.clone() },
+        Some(HostCallError::NoHttp(reason)) => return GuestError::Http { reason: reason.clone() },
+        _ => {}
     }
     let (backtrace, addresses) = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
     let cause = cause(error, limits, host);
@@ -38,6 +40,9 @@ fn cause(error: &wasmtime::Error, limits: &Limits, host: &HostState) -> TrapCaus
     let output_bytes_max = limits.output_bytes_max;
     match error.downcast_ref() {
         Some(HostCallError::TooMuchWritten { .. }) => return TrapCause::Output { output_bytes_max },
+        Some(HostCallError::Unanswered) => {
+            return TrapCause::Unanswered { deadline_ms_max: limits.deadline_ms_max };
+        }
         Some(HostCallError::TooMuchReceived { .. }) => return TrapCause::Received { output_bytes_max },
         Some(HostCallError::TooMuchRead { .. }) => return TrapCause::StateRead { output_bytes_max },
         _ => {}

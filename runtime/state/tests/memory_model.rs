@@ -186,7 +186,7 @@ fn check(state: &mut MemoryState, model: &Model, owners: &[Owner], scans: &[Scan
                 _ => case.until.as_ref().map(|(until, _)| &until[..]),
             };
             let mut entries = Entries::default();
-            let scan = Scan { start, until, after, backwards, limit, bytes_max };
+            let scan = Scan { start, until, after, backwards, limit, bytes_max, peeks: false };
             state.scan(StateIndex(s as u32), owner.state_key(), scan, &mut entries).unwrap();
             prop_assert_eq!(pairs(&entries), model_scan(model, s, owner, scan), "{:?}", scan);
         }

@@ -34,6 +34,8 @@ pub struct Cells {
     pub bytes_max: Option<usize>,
     /// Whether something was left out.
     pub is_cut: bool,
+    /// Whether what is read into them is not to live longer for that.
+    pub peeks: bool,
 }
 
 /// Set in an end: there is no value.
@@ -132,12 +134,21 @@ pub struct Scan<'a> {
     pub limit: usize,
     /// At most this many bytes of keys and values, but never less than one entry.
     pub bytes_max: usize,
+    /// Whether what is read is not to live longer for that.
+    pub peeks: bool,
 }
 
 impl Scan<'static> {
     /// All of it, in order.
-    pub const ALL: Scan<'static> =
-        Scan { start: &[], until: None, after: false, backwards: false, limit: usize::MAX, bytes_max: usize::MAX };
+    pub const ALL: Scan<'static> = Scan {
+        start: &[],
+        until: None,
+        after: false,
+        backwards: false,
+        limit: usize::MAX,
+        bytes_max: usize::MAX,
+        peeks: false,
+    };
 }
 
 impl Scan<'_> {

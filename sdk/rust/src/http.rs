@@ -53,7 +53,7 @@ pub struct Request {
     /// What is sent; empty: nothing.
     pub body: Vec<u8>,
     /// How long to wait for the whole answer, to the millisecond. `None`: as long as the call may take, by its deadline; then
-    /// the call is stopped, as one that loops.
+    /// the call ends, and is made again later with fewer records, until in the end the job fails.
     pub timeout: Option<Duration>,
 }
 

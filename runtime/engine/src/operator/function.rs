@@ -282,10 +282,13 @@ impl FunctionTask {
     ) -> Result<Called, EngineError> {
         self.refusals.metrics().failed_calls.fetch_add(1, Ordering::Relaxed);
         let fault = match fault {
-            CallFault::Guest(error) if error.is_retryable() => match self.retry.later() {
-                Some(wait) => return Ok(Called::Again(Flow::After(wait))),
-                None => return Err(self.failed(*error)),
-            },
+            // The network may be back soon; a record is not set aside because it is away.
+            CallFault::Guest(error) if error.is_retryable() || error.waited() && attempt.piece.len() <= 1 => {
+                match self.retry.later() {
+                    Some(wait) => return Ok(Called::Again(Flow::After(wait))),
+                    None => return Err(self.failed(*error)),
+                }
+            }
             CallFault::Guest(error) if !poison::may_be(&error, attempt.export) => return Err(self.failed(*error)),
             CallFault::State(source) => return Err(self.state_failed(source)),
             fault => fault,

@@ -1,6 +1,8 @@
 //! What a call is given fits into its limits, however many records, keys and timers there are at once.
 
 use crate::common::{Running, TestJob, wait_until};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use tidewheel_connectors::memory::{MemoryRecord, MemorySink, MemorySource};
 
 /// `COMPONENT`, `CONFIG` and `LIMITS` are put in by the tests. Nothing may be set aside: `on-error` is `fail`.
@@ -111,4 +113,34 @@ fn timers_catch_up_at_the_end() {
     let (job, out) = start("alarm", &format!("until = {}", 30 * DAY_MS), "", &source);
     job.wait();
     assert_eq!(out.committed().len() as i64, 30 * DAY_MS / MINUTE_MS + 1);
+}
+
+/// A host that answers nobody at first: its records wait, and none is set aside as if it were bad.
+#[test]
+fn a_network_that_is_away_is_no_fault_of_the_records() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("it has one");
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.expect("a connection");
+            if number < 4 {
+                silent.push(stream);
+                continue;
+            }
+            let mut asked = [0; 1 << 10];
+            let _ = stream.read(&mut asked);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+        }
+    });
+    let granted = format!("on-error = 'dead-letter'\ngrants = ['http:{host}']\nlimits = {{ deadline = '100ms' }}");
+    let text = JOB.replace("COMPONENT", "requests").replace("CONFIG", "").replace("limits = { LIMITS }", &granted);
+    let letters = "[sinks.letters]\nconnector = 'letters'\ninput = 'op.dead-letter'";
+    let source = records((0..3).map(|_| MemoryRecord::new(0, "k", format!("GET http://{host}/"))));
+    let (job, out) = TestJob::new(&(text + letters)).source("in", &source).sink("out");
+    let (job, letters) = job.sink("letters");
+    job.run(1);
+    assert!(letters.committed().is_empty(), "{:?}", letters.committed());
+    let answers: Vec<_> = out.committed().iter().map(|record| record.text().to_owned()).collect();
+    assert_eq!(answers, ["200 ok"; 3]);
 }

@@ -50,7 +50,13 @@ pub(crate) enum HostCallError {
     #[error("state: a key or value of {bytes} bytes is written, but may have {RECORD_BYTES_MAX}")]
     EntryTooLong { bytes: usize },
     #[error("http: {0}")]
-    Http(String),
+    NoHttp(String),
+    #[error("http: no answer has come until the call had to be over")]
+    Unanswered,
+    #[error("http: {requests} requests are sent in one host call, but there may be {requests_max}")]
+    TooManyRequests { requests: usize, requests_max: usize },
+    #[error("http: {0}")]
+    NotKept(&'static str),
     #[error("http: the answers to one host call hold more than {bytes_max} bytes")]
     TooMuchReceived { bytes_max: u64 },
     #[error("metrics: {name:?} is already there, as another kind")]

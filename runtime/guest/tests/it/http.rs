@@ -143,6 +143,7 @@ fn what_is_not_granted_is_refused_without_a_word_to_anybody() {
         format!("GET {} proxy-authorization:x", url("/echo")),
         format!("GET {} x-a:b\r\nx-c:d", url("/echo")),
         format!("GET http://user@{}/echo", server()),
+        format!("GET {}{}", url("/echo"), " a:b".repeat(257)),
     ];
     let answers = ask(&mut guest(), &requests).unwrap();
     let codes: Vec<&str> = answers.iter().map(|answer| &answer[..answer.find(':').unwrap()]).collect();
@@ -150,7 +151,7 @@ fn what_is_not_granted_is_refused_without_a_word_to_anybody() {
     let mut expected = vec![not_granted; 2];
     // The user comes before the host.
     expected.extend([no_request, not_granted]);
-    expected.extend([no_request; 8]);
+    expected.extend([no_request; 9]);
     assert_eq!(codes, expected, "{answers:#?}");
     assert_eq!(
         answers[0],
@@ -180,8 +181,9 @@ fn a_timeout_is_a_problem_and_the_deadline_ends_the_call() {
 
     let mut guest = guest_with("", Limits { deadline_ms_max: 100, ..Limits::default() }).unwrap();
     let started = Instant::now();
-    let trapped = trap(ask(&mut guest, &[format!("GET {}", url("/never"))]));
-    assert_eq!(trapped.cause, TrapCause::Deadline { deadline_ms_max: 100 });
+    let error = ask(&mut guest, &[format!("GET {}", url("/never"))]).map(drop).unwrap_err();
+    assert!(error.waited());
+    assert_eq!(trap::<()>(Err(error)).cause, TrapCause::Unanswered { deadline_ms_max: 100 });
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert!(ask(&mut guest, &[format!("GET {}", url("/echo"))]).is_ok(), "the next call is not held up");
 }
@@ -204,6 +206,35 @@ fn some_are_sent_at_a_time() {
     assert_eq!(ask(&mut guest(), &requests).unwrap().len(), 100);
     let most = TOGETHER[1].load(Ordering::SeqCst);
     assert!((2..=32).contains(&most), "{most} at once");
+}
+
+#[test]
+fn a_host_call_sends_only_so_many_requests() {
+    let requests: Vec<_> = (0..10_001).map(|_| "GET file:///".to_owned()).collect();
+    let mut guest = guest_with("", Limits { deadline_ms_max: 60_000, ..Limits::default() }).unwrap();
+    let trapped = trap(ask(&mut guest, &requests));
+    let reason = "http: 10001 requests are sent in one host call, but there may be 10000";
+    assert_eq!(trapped.cause, TrapCause::Illegal(reason.to_owned()));
+    assert_eq!(ask(&mut guest, &requests[1..]).unwrap().len(), 10_000);
+}
+
+/// A call that ended without an answer ends in the same way when it is made again, where nobody waits.
+#[test]
+fn a_capsule_knows_that_there_was_no_answer() {
+    let shape = CallShape { records: 1, ..CallShape::default() };
+    let limits = Limits { deadline_ms_max: 300, output_bytes_max: 10_000, ..Limits::default() };
+    let mut guest = guest_with("", limits).unwrap();
+    guest.keep_answers(true);
+    let big = format!("GET {}", url("/bytes/6000"));
+    for requests in [vec![format!("GET {}", url("/never"))], vec![big.clone(), big]] {
+        let frame = records(&requests.iter().map(|request| request.as_bytes()).collect::<Vec<_>>());
+        let error = ask(&mut guest, &requests).map(drop).unwrap_err();
+        let shape = CallShape { records: requests.len() as u32, ..shape };
+        let capsule = guest.capsule((Export::Process, CALL, shape), &frame, &error, ("job", "in:1".to_owned()));
+        let read = Capsule::from_bytes(&capsule.to_bytes()).unwrap();
+        let again = read.replay(&component("requests"), Vec::new()).map(drop).unwrap_err();
+        assert_eq!(again.to_string(), error.to_string());
+    }
 }
 
 /// Made again, the call asks nobody: a counter at the server would show it.

@@ -246,13 +246,13 @@ fn a_host_call_that_does_not_fit_traps_and_says_so() {
 
 #[test]
 fn the_state_of_a_key_has_a_limit() {
-    // The fixture's backend has ten bytes in a list of each key, and the key as its value.
-    let limits = Limits { state_bytes_max: Some(10 + 3 + 16), ..Limits::default() };
+    // The fixture's backend has three elements with ten bytes in a list of each key, and the key as its value.
+    let limits = Limits { state_bytes_max: Some(3 * 8 + 10 + 3 + 16), ..Limits::default() };
     let mut operator = Operator::limited(limits);
     assert!(operator.run(&[("one", &["put abcd 1234"]), ("two", &["put abcd 1234", "put efgh 5678"])]).is_ok());
     assert!(operator.run(&[("one", &["put abcd 5678"]), ("two", &["put abcd 5678"])]).is_ok(), "overwritten");
     let error = operator.run(&[("one", &["put ab 12"]), ("two", &["put i 9"])]).map(drop).unwrap_err();
-    let text = "after `process` a key would have 31 bytes of state or more; it may have 29";
+    let text = "after `process` a key would have 55 bytes of state or more; it may have 53";
     assert_eq!((error.to_string().as_str(), error.is_poison()), (text, true));
     assert_eq!(values(&operator.run(&[("one", &["get ab"])]).unwrap()), [b"-"], "nothing of that call counts");
     assert!(operator.run(&[("two", &["remove abcd", "put i 9"])]).is_ok(), "what is removed makes room");

@@ -188,7 +188,7 @@ impl Lists {
             taken += 1;
             entries.keys.push(&key);
             entries.values.push(value);
-            read.extend(info.refreshed(stored).map(|expiry| (place, expiry)));
+            read.extend(info.refreshed(stored).filter(|_| !scan.peeks).map(|expiry| (place, expiry)));
         }
         self.refresh(id, &read);
     }

@@ -184,7 +184,8 @@ impl Maps {
             taken += 1;
             entries.keys.push(entry);
             entries.values.push(value);
-            refreshed.extend(info.refreshed(&flagged[1..]).map(|expiry| (entry.clone(), expiry)));
+            refreshed
+                .extend(info.refreshed(&flagged[1..]).filter(|_| !scan.peeks).map(|expiry| (entry.clone(), expiry)));
         }
         refreshed.into_iter().for_each(|(entry, expiry)| self.refresh(id, &entry, expiry));
         expired.into_iter().for_each(|entry| self.delete_at(id, key, &entry));

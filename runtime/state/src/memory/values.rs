@@ -131,7 +131,7 @@ impl Values {
         keys: &mut dyn Iterator<Item = StateKey<'_>>,
         cells: &mut Cells,
     ) {
-        let (expired, mut read) = (&mut self.expired, Vec::new());
+        let (expired, mut read, peeks) = (&mut self.expired, Vec::new(), cells.peeks);
         self.table.for_each(keys, |row| {
             let Some((id, row)) = row else { return cells.push(None) };
             let cell = row.cell(state);
@@ -139,7 +139,7 @@ impl Values {
             cells.push(value);
             if value.is_none() && !cell.absent() {
                 note_expired(expired, id);
-            } else if info.refreshes() {
+            } else if info.refreshes() && !peeks {
                 read.push(id);
             }
         });

@@ -267,7 +267,7 @@ impl Collections {
             taken += 1;
             entries.keys.push(user_key);
             entries.values.push(value);
-            let expiry = info.refreshed(stored);
+            let expiry = info.refreshed(stored).filter(|_| !scan.peeks);
             refreshed.extend(expiry.map(|expiry| (key.to_vec(), stored.to_vec(), expiry)));
             Ok(ControlFlow::Continue(()))
         })?;

@@ -86,6 +86,7 @@ impl CachedValues {
         found: &mut Vec<RowId>,
     ) -> Result<(), StateError> {
         found.clear();
+        let peeks = cells.peeks;
         let wanted = &infos[first..first + states];
         let mut missing: Vec<(usize, TableKey<'_>)> = Vec::new();
         let mut push = |row: &ValueRow| {
@@ -109,7 +110,7 @@ impl CachedValues {
             self.load(database, infos, &missing, found)?;
             found[first_missing..].iter().for_each(|&id| push(self.table.row(id)));
         }
-        if wanted.iter().any(StateInfo::refreshes) {
+        if !peeks && wanted.iter().any(StateInfo::refreshes) {
             found.iter().for_each(|&id| self.refresh(id, first, wanted));
         }
         Ok(())

@@ -176,6 +176,15 @@ impl Job {
                 let index = self.index(state);
                 self.tasks[task].backend.get_many(index, &mut key(), &mut cells).unwrap();
             }
+            // What is only looked at does not live longer: the model knows nothing of it.
+            for state in RIDING..VALUES {
+                let (index, mut cells) = (self.index(state), Cells { peeks: true, ..Cells::default() });
+                self.tasks[task].backend.get_many(index, &mut key(), &mut cells).unwrap();
+            }
+            for state in [LIST, MAP] {
+                let (index, peek) = (self.index(state), Scan { peeks: true, ..Scan::ALL });
+                self.tasks[task].backend.scan(index, owner.state_key(), peek, &mut Entries::default()).unwrap();
+            }
             let entry = [1];
             let map = self.index(MAP);
             self.tasks[task].backend.map_get_many(map, &mut key().map(|key| (key, &entry[..])), &mut cells).unwrap();

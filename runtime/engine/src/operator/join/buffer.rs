@@ -152,6 +152,15 @@ pub(super) enum From {
     After(Place),
 }
 
+/// Where to read back from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    /// This place, and what is before it.
+    From(Place),
+    /// What is before it.
+    Before(Place),
+}
+
 /// A side's records of one key.
 #[derive(Clone, Copy)]
 pub(super) struct Records<'s, 'k> {
@@ -164,7 +173,7 @@ impl Records<'_, '_> {
     /// Reads some up to a time, in order of their places, at most `limit`.
     ///
     /// Those behind it are not looked at, and neither are the places of those that have been forgotten: a state may keep
-    /// these for long, and passing over them would take ever longer.
+    /// these for long, and to pass over them takes time.
     pub(super) fn read(self, from: From, last: i64, limit: usize, page: &mut Page) -> Result<(), KeyedStateError> {
         let (place, after) = match from {
             From::At(place) => (place, false),
@@ -174,16 +183,20 @@ impl Records<'_, '_> {
         self.scan(Scan { start: &start, until: Some(&until), after, limit, ..Scan::ALL }, page)
     }
 
-    /// Reads some from a place back to a time, at most `limit`.
+    /// Reads some back to a time, at most `limit`.
     pub(super) fn read_back(
         self,
-        from: Place,
+        from: Back,
         first: i64,
         limit: usize,
         page: &mut Page,
     ) -> Result<(), KeyedStateError> {
-        let (start, until) = (from.encode(), Place::first(first).encode());
-        self.scan(Scan { start: &start, until: Some(&until), backwards: true, limit, ..Scan::ALL }, page)
+        let (place, after) = match from {
+            Back::From(place) => (place, false),
+            Back::Before(place) => (place, true),
+        };
+        let (start, until) = (place.encode(), Place::first(first).encode());
+        self.scan(Scan { start: &start, until: Some(&until), after, backwards: true, limit, ..Scan::ALL }, page)
     }
 
     fn scan(self, scan: Scan<'_>, page: &mut Page) -> Result<(), KeyedStateError> {
@@ -195,10 +208,15 @@ impl Records<'_, '_> {
     /// Adds a record behind all others of its time.
     pub(super) fn add(self, time: i64, record: Kept<'_>) -> Result<(), KeyedStateError> {
         let mut page = Page::default();
-        self.read_back(Place::last(time), time, 1, &mut page)?;
+        self.read_back(Back::From(Place::last(time)), time, 1, &mut page)?;
         let before = page.records().next().transpose()?;
         let number = before.map_or(0, |(place, _)| place.number + 1);
-        self.write(Write::InsertEntry(&Place { time, number }.encode(), &record.encode()))
+        self.insert(Place { time, number }, record)
+    }
+
+    /// Puts a record where none is.
+    pub(super) fn insert(self, place: Place, record: Kept<'_>) -> Result<(), KeyedStateError> {
+        self.write(Write::InsertEntry(&place.encode(), &record.encode()))
     }
 
     pub(super) fn put(self, place: Place, record: Kept<'_>) -> Result<(), KeyedStateError> {

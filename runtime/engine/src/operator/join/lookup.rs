@@ -5,7 +5,7 @@
 //! event time counts, and of several of one time from one split the last. Those of one time from different splits come to
 //! workers in different orders: of them the greatest counts, as bytes, so that all workers hold the same.
 
-use super::buffer::{Kept, Page, Place, Side};
+use super::buffer::{Back, Kept, Page, Place, Side};
 use super::{Fate, Join, Record};
 use tidewheel_types::Origin;
 use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
@@ -49,12 +49,12 @@ impl Join {
             self.records_of(Side::Right, key).remove(place)?;
         }
         let kept = Kept { is_matched: false, is_deleted, value: &value };
-        self.records_of(Side::Right, key).put(Place::first(time), kept)
+        self.records_of(Side::Right, key).insert(Place::first(time), kept)
     }
 
     fn latest(&self, key: StateKey<'_>) -> Result<Page, KeyedStateError> {
         let mut page = Page::default();
-        self.records_of(Side::Right, key).read_back(Place::last(i64::MAX), i64::MIN, 1, &mut page)?;
+        self.records_of(Side::Right, key).read_back(Back::From(Place::last(i64::MAX)), i64::MIN, 1, &mut page)?;
         Ok(page)
     }
 }

@@ -10,6 +10,9 @@ use super::{Fate, Join, Record};
 use tidewheel_state::TimerChange;
 use tidewheel_types::keyed_state::{KeyedStateError, StateKey};
 
+/// Records of a session that are read at once: most are short.
+const OF_ONE_SESSION: usize = 32;
+
 /// The times of a side's records of one key, after a place.
 struct Times {
     side: Side,
@@ -128,7 +131,7 @@ impl Join {
     fn peek(&self, key: StateKey<'_>, times: &mut Times) -> Result<Option<i64>, KeyedStateError> {
         if let Some(rest) = times.rest.filter(|_| times.read.is_empty()) {
             let mut page = Page::default();
-            self.records_of(times.side, key).read(rest, i64::MAX, SCAN_ENTRIES, &mut page)?;
+            self.records_of(times.side, key).read(rest, i64::MAX, OF_ONE_SESSION, &mut page)?;
             let places = page.records().map(|record| record.map(|(place, _)| place));
             let places = places.collect::<Result<Vec<Place>, _>>()?;
             times.read.extend(places.iter().rev().map(|place| place.time));

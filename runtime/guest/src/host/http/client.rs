@@ -1,15 +1,16 @@
 //! The network's side of requests: one client a process, which is started when it is first needed.
 //!
-//! It does what a request says and nothing besides: it follows no redirects, keeps no cookies, and unpacks nothing.
+//! It does what a request says and nothing besides: it goes to the host itself, whatever proxies the machine has, follows
+//! no redirects, keeps no cookies, and unpacks nothing.
 
-use super::{HttpAnswer, ProblemCode};
+use super::{HttpAnswer, ProblemCode, Unanswered};
 use crate::bindings::http::{Problem, Request, Response};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url, redirect};
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use tidewheel_types::http_host::HttpHost;
 use tokio::runtime::{Builder, Runtime};
@@ -21,13 +22,16 @@ const CONCURRENT_MAX: usize = 32;
 /// Longest time that connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
+/// Headers of a request, at most; servers do not take many more.
+const HEADERS_MAX: usize = 256;
+
 /// Headers that the client sets, or that are between it and the next hop.
 const OF_THE_HOST: [&str; 9] =
     ["host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"];
 
 /// Sends requests over the network.
 #[derive(Default)]
-pub(crate) struct Client(OnceLock<Result<Network, String>>);
+pub(crate) struct Client(Mutex<Option<Arc<Network>>>);
 
 struct Network {
     /// `None` once it has been shut down.
@@ -35,18 +39,8 @@ struct Network {
     client: reqwest::Client,
 }
 
-/// What came of the requests of a host call.
-pub(crate) enum Sent {
-    /// An answer for each.
-    All(Vec<HttpAnswer>),
-    /// The call had to be over before that.
-    TooLate,
-    /// The answers are too large together.
-    TooMuch,
-}
-
 /// A request that has been checked.
-pub(crate) struct Prepared {
+struct Prepared {
     request: reqwest::Request,
     /// `None`: as long as the call may take.
     timeout: Option<Duration>,
@@ -54,11 +48,12 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Checks a request: whether it is one, and goes to one of these hosts.
-    pub(crate) fn of(request: &Request, hosts: &[HttpHost]) -> Result<Prepared, Problem> {
+    fn of(request: Request, hosts: &[HttpHost]) -> Result<Prepared, Problem> {
         let refused = |reason: String| ProblemCode::NotARequest.with(reason);
-        let url = Url::parse(&request.url).map_err(|error| refused(format!("{:?} is no URL: {error}", request.url)))?;
+        // The URL is not told: keys are often in one, and messages go into dead letters.
+        let url = Url::parse(&request.url).map_err(|error| refused(format!("the URL cannot be read: {error}")))?;
         let Some(host) = HttpHost::of(&url) else {
-            return Err(refused(format!("{:?} is a URL of another scheme than http and https", request.url)));
+            return Err(refused(format!("the scheme of the URL is {:?}, not http or https", url.scheme())));
         };
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused("a URL has no user in it here: send an authorization header".to_owned()));
@@ -68,11 +63,11 @@ impl Prepared {
             return Err(ProblemCode::NotGranted.with(text));
         }
         let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
-        let method = method.ok_or_else(|| refused(format!("{:?} is no method of a request", request.method)))?;
+        let method = method.ok_or_else(|| refused("the method is none of a request".to_owned()))?;
         let mut prepared = reqwest::Request::new(method, url);
         *prepared.headers_mut() = headers(&request.headers)?;
         if !request.body.is_empty() {
-            *prepared.body_mut() = Some(request.body.clone().into());
+            *prepared.body_mut() = Some(request.body.into());
         }
         let timeout_ms = Some(request.timeout_ms).filter(|&timeout_ms| timeout_ms > 0);
         Ok(Prepared { request: prepared, timeout: timeout_ms.map(|ms| Duration::from_millis(ms.into())) })
@@ -80,65 +75,85 @@ impl Prepared {
 }
 
 fn headers(given: &[(String, String)]) -> Result<HeaderMap, Problem> {
-    let mut headers = HeaderMap::with_capacity(given.len());
+    let refused = |what: String| ProblemCode::NotARequest.with(what);
+    if given.len() > HEADERS_MAX {
+        return Err(refused(format!("there are {} headers, but there may be {HEADERS_MAX}", given.len())));
+    }
+    let mut headers = HeaderMap::new();
     for (name, value) in given {
-        let refused = |what: &str| ProblemCode::NotARequest.with(format!("the header {name:?} {what}"));
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("has no name that can be sent"))?;
+        let header = HeaderName::from_bytes(name.as_bytes());
+        let header = header.map_err(|_| refused("a header has a name that cannot be sent".to_owned()))?;
         if OF_THE_HOST.contains(&header.as_str()) || header.as_str().starts_with("proxy-") {
-            return Err(refused("is the host's to set"));
+            return Err(refused(format!("the header {header} is the host's to set")));
         }
-        let value = HeaderValue::from_str(value).map_err(|_| refused("has a value that cannot be sent"))?;
+        let value = HeaderValue::from_str(value);
+        let value = value.map_err(|_| refused(format!("the header {header} has a value that cannot be sent")))?;
         headers.append(header, value);
     }
     Ok(headers)
 }
 
 impl Client {
-    /// Sends requests, but for those that were refused, and waits for their answers until the call `ends`. An error says
-    /// why there is no network at all.
+    /// Starts what sends requests, if it is not there yet: a job that cannot have it is not to begin. An error says why.
+    pub(crate) fn start(&self) -> Result<(), String> {
+        self.network().map(drop)
+    }
+
+    fn network(&self) -> Result<Arc<Network>, String> {
+        let mut network = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(network) = &*network {
+            return Ok(network.clone());
+        }
+        Ok(network.insert(Arc::new(Network::start()?)).clone())
+    }
+
+    /// Sends the requests that go to `hosts`, refuses the others, and waits for all answers until the call `ends`. An error
+    /// says why there is no network at all.
     pub(crate) fn send(
         &self,
-        requests: Vec<Result<Prepared, Problem>>,
+        requests: Vec<Request>,
+        hosts: &[HttpHost],
         ends: Option<Instant>,
         bytes_max: u64,
-    ) -> Result<Sent, String> {
-        if requests.iter().all(Result::is_err) {
-            return Ok(Sent::All(requests.into_iter().filter_map(Result::err).map(Err).collect()));
+    ) -> Result<Result<Vec<HttpAnswer>, Unanswered>, String> {
+        if hosts.is_empty() {
+            let refused = requests.into_iter().filter_map(|request| Prepared::of(request, hosts).err());
+            return Ok(Ok(refused.map(Err).collect()));
         }
-        let Network { runtime, client } = self.0.get_or_init(Network::start).as_ref().map_err(String::clone)?;
-        let (client, is_one) = (client.clone(), requests.len() == 1);
+        let network = self.network()?;
+        let (client, hosts, is_one) = (network.client.clone(), hosts.to_vec(), requests.len() == 1);
         let all = async move {
-            let room = Arc::new(Room(AtomicU64::new(bytes_max)));
-            let answers = stream::iter(requests).map(|request| answer(&client, request, &room, is_one));
-            answers.buffered(CONCURRENT_MAX).try_collect().await.map_or(Sent::TooMuch, Sent::All)
+            let room = Room(AtomicU64::new(bytes_max));
+            let answers = stream::iter(requests).map(|request| answer(&client, (request, &hosts), &room, is_one));
+            answers.buffered(CONCURRENT_MAX).try_collect().await.map_err(|TooMuch| Unanswered::TooMuch)
         };
         let (sender, receiver) = mpsc::channel();
         let task = async move {
             let sent = match ends {
-                Some(ends) => timeout_at(ends.into(), all).await.unwrap_or(Sent::TooLate),
+                Some(ends) => timeout_at(ends.into(), all).await.unwrap_or(Err(Unanswered::TooLate)),
                 None => all.await,
             };
             // Whoever asked waits.
             let _ = sender.send(sent);
         };
-        runtime.as_ref().ok_or("the runtime of components has ended")?.spawn(task);
+        network.runtime.as_ref().ok_or("the runtime of components has ended")?.spawn(task);
         receiver.recv().map_err(|_| "the thread of requests has ended".to_owned())
     }
 }
 
 impl Network {
     fn start() -> Result<Network, String> {
-        let failed = |error: &dyn Error| format!("requests cannot be sent: {}", chain(error));
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("guest-http").enable_all().build();
         let client = reqwest::Client::builder()
+            .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_MAX)
             .user_agent(concat!("tidewheel/", env!("CARGO_PKG_VERSION")))
             .build();
         Ok(Network {
-            runtime: Some(runtime.map_err(|error| failed(&error))?),
-            client: client.map_err(|error| failed(&error))?,
+            runtime: Some(runtime.map_err(|error| chain(&error))?),
+            client: client.map_err(|error| chain(&error))?,
         })
     }
 }
@@ -167,11 +182,11 @@ struct TooMuch;
 /// The answer to one request; one that `is_one` alone may have too large a body.
 async fn answer(
     client: &reqwest::Client,
-    request: Result<Prepared, Problem>,
+    (request, hosts): (Request, &[HttpHost]),
     room: &Room,
     is_one: bool,
 ) -> Result<HttpAnswer, TooMuch> {
-    let Prepared { request, timeout: longest } = match request {
+    let Prepared { request, timeout: longest } = match Prepared::of(request, hosts) {
         Ok(prepared) => prepared,
         Err(refused) => return Ok(Err(refused)),
     };

@@ -1,6 +1,6 @@
 //! What requests have been answered, kept so that a call can be made again without the network.
 
-use super::{HttpAccess, HttpAnswer, HttpAnswers};
+use super::{HttpAccess, HttpAnswer, HttpAnswers, Unanswered};
 use crate::bindings::http::{Problem, Request, Response};
 use crate::component::digest_of;
 use crate::host::base64_text;
@@ -35,6 +35,8 @@ enum Answer {
         code: u32,
         message: String,
     },
+    /// There was none, and the call ended.
+    None(Unanswered),
 }
 
 impl From<&HttpAnswer> for Answer {
@@ -46,17 +48,30 @@ impl From<&HttpAnswer> for Answer {
     }
 }
 
-impl From<Answer> for HttpAnswer {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Response { status, headers, body } => Ok(Response { status, headers, body }),
-            Answer::Problem { code, message } => Err(Problem { code, message }),
+impl Answer {
+    fn again(self) -> Result<HttpAnswer, Unanswered> {
+        match self {
+            Answer::Response { status, headers, body } => Ok(Ok(Response { status, headers, body })),
+            Answer::Problem { code, message } => Ok(Err(Problem { code, message })),
+            Answer::None(unanswered) => Err(unanswered),
         }
+    }
+
+    fn size_bytes(&self) -> usize {
+        let bytes = match self {
+            Answer::Response { headers, body, .. } => {
+                let header = |(name, value): &(String, String)| name.len() + value.len() + OVERHEAD_BYTES;
+                body.len() + headers.iter().map(header).sum::<usize>()
+            }
+            Answer::Problem { message, .. } => message.len(),
+            Answer::None(_) => 0,
+        };
+        bytes + OVERHEAD_BYTES
     }
 }
 
 /// What tells a request from others.
-fn digest(request: &Request) -> String {
+pub(super) fn digest(request: &Request) -> String {
     let Request { method, url, body, .. } = request;
     digest_of(
         &[method.as_bytes(), url.as_bytes(), body].map(|part| [&part.len().to_le_bytes(), part].concat()).concat(),
@@ -83,18 +98,24 @@ impl Kept {
         self.bytes = self.opened_bytes;
     }
 
-    pub(super) fn add(&mut self, request: &Request, answer: &HttpAnswer) {
-        let bytes = match answer {
-            Ok(Response { headers, body, .. }) => {
-                let header = |(name, value): &(String, String)| name.len() + value.len() + OVERHEAD_BYTES;
-                body.len() + headers.iter().map(header).sum::<usize>()
-            }
-            Err(problem) => problem.message.len(),
-        };
+    /// What came of the requests of a host call.
+    pub(super) fn add(&mut self, requests: Vec<String>, answers: &Result<Vec<HttpAnswer>, Unanswered>) {
+        match answers {
+            Ok(answers) => requests.into_iter().zip(answers).for_each(|(request, answer)| {
+                self.add_one(request, || answer.into());
+            }),
+            Err(unanswered) => requests.into_iter().take(1).for_each(|request| {
+                self.add_one(request, || Answer::None(*unanswered));
+            }),
+        }
+    }
+
+    fn add_one(&mut self, request: String, answer: impl FnOnce() -> Answer) {
         // Once one is left out, those after it would take its place.
-        self.bytes = self.bytes.saturating_add(bytes + OVERHEAD_BYTES);
         if self.bytes <= KEPT_BYTES_MAX {
-            self.answers.push(Answered { request: digest(request), answer: answer.into() });
+            let answer = answer();
+            self.bytes += answer.size_bytes();
+            self.answers.push(Answered { request, answer });
         }
     }
 
@@ -116,14 +137,14 @@ impl Answered {
     }
 }
 
+/// What is said of a request whose answer is not there.
+pub(super) const NOT_KEPT: &str =
+    "the component sends a request whose answer is not kept: the failed call sent another one, or got too much";
+
 impl HttpAnswers for Replayed {
-    fn answer(&self, request: &Request) -> Result<HttpAnswer, String> {
+    fn answer(&self, request: &Request) -> Result<HttpAnswer, Unanswered> {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let answered = self.answers.get(next).filter(|answered| answered.request == digest(request));
-        let kept = answered.map(|answered| answered.answer.clone().into());
-        kept.ok_or_else(|| {
-            "the component sends a request whose answer is not kept: the failed call sent another one, or got too much"
-                .to_owned()
-        })
+        answered.map_or(Err(Unanswered::NotKept), |answered| answered.answer.clone().again())
     }
 }

@@ -11,11 +11,13 @@ pub(crate) use kept::{Answered, Kept};
 
 use super::{HostCallError, HostState};
 use crate::bindings::http::{Host, Problem, Request, Response};
-use client::{Prepared, Sent};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
 use tidewheel_types::http_host::HttpHost;
-use wasmtime::Trap;
+
+/// Requests of one host call, at most.
+const REQUESTS_MAX: usize = 10_000;
 
 /// What came of a request, by interface `http`.
 pub type HttpAnswer = Result<Response, Problem>;
@@ -63,8 +65,20 @@ impl HttpAccess {
 
 /// Answers requests in place of the network.
 pub trait HttpAnswers: Send + Sync {
-    /// The answer to a request; an error stops the guest.
-    fn answer(&self, request: &Request) -> Result<HttpAnswer, String>;
+    /// The answer to a request.
+    fn answer(&self, request: &Request) -> Result<HttpAnswer, Unanswered>;
+}
+
+/// Why a request is not answered, and the call ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unanswered {
+    /// The call had to be over.
+    TooLate,
+    /// The answers are too large together.
+    TooMuch,
+    /// Nobody knows the answer.
+    NotKept,
 }
 
 /// What an instance needs for its requests.
@@ -105,30 +119,34 @@ impl Http {
         self.kept.as_ref().map(Kept::answers).unwrap_or_default()
     }
 
-    fn send(&mut self, requests: &[Request]) -> wasmtime::Result<Vec<HttpAnswer>> {
+    fn send(&mut self, requests: Vec<Request>) -> Result<Vec<HttpAnswer>, HostCallError> {
+        if requests.len() > REQUESTS_MAX {
+            return Err(HostCallError::TooManyRequests { requests: requests.len(), requests_max: REQUESTS_MAX });
+        }
+        let digests: Vec<String> = match self.kept {
+            Some(_) => requests.iter().map(kept::digest).collect(),
+            None => Vec::new(),
+        };
         let answers = match &self.access {
             HttpAccess::Hosts(hosts) => {
-                let prepared = requests.iter().map(|request| Prepared::of(request, hosts)).collect();
-                match self.client.send(prepared, self.ends, self.bytes_max).map_err(HostCallError::Http)? {
-                    Sent::All(answers) => answers,
-                    Sent::TooLate => return Err(Trap::Interrupt.into()),
-                    Sent::TooMuch => return Err(HostCallError::TooMuchReceived { bytes_max: self.bytes_max }.into()),
-                }
+                let sent = self.client.send(requests, hosts, self.ends, self.bytes_max);
+                sent.map_err(HostCallError::NoHttp)?
             }
-            HttpAccess::Answers(source) => {
-                let answers: Result<_, _> = requests.iter().map(|request| source.answer(request)).collect();
-                answers.map_err(HostCallError::Http)?
-            }
+            HttpAccess::Answers(source) => requests.iter().map(|request| source.answer(request)).collect(),
         };
         if let Some(kept) = &mut self.kept {
-            requests.iter().zip(&answers).for_each(|(request, answer)| kept.add(request, answer));
+            kept.add(digests, &answers);
         }
-        Ok(answers)
+        answers.map_err(|unanswered| match unanswered {
+            Unanswered::TooLate => HostCallError::Unanswered,
+            Unanswered::TooMuch => HostCallError::TooMuchReceived { bytes_max: self.bytes_max },
+            Unanswered::NotKept => HostCallError::NotKept(kept::NOT_KEPT),
+        })
     }
 }
 
 impl Host for HostState {
     fn send(&mut self, requests: Vec<Request>) -> wasmtime::Result<Vec<HttpAnswer>> {
-        self.http.send(&requests)
+        Ok(self.http.send(requests)?)
     }
 }

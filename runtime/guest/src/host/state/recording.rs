@@ -143,8 +143,8 @@ fn map_get_question(state: StateIndex, entries: &[(StateKey<'_>, &[u8])]) -> Vec
 }
 
 fn scan_question(state: StateIndex, key: StateKey<'_>, scan: Scan<'_>) -> Vec<u8> {
-    // Guests say no end.
-    let Scan { start, after, backwards, limit, bytes_max, until: _ } = scan;
+    // Guests say no end. What is only looked at is the same.
+    let Scan { start, after, backwards, limit, bytes_max, until: _, peeks: _ } = scan;
     let numbers = [limit as u64, bytes_max as u64].map(u64::to_le_bytes).concat();
     let flags = [u8::from(after), u8::from(backwards)];
     question(SCAN, state, [key.key, key.namespace, start, &flags, &numbers].into_iter())

@@ -4,7 +4,7 @@
 //! key is counted, exactly, when it is first written to; after that only what calls write is added. That is never too
 //! little, but it may be too much, for entries are also overwritten, removed, and expire. So what goes past the limit is
 //! counted once more before it is refused. A key that has half of what it may have is counted once per half a limit of
-//! writes.
+//! writes; one that is near its limit, at nearly every write.
 
 use super::{PAGE_ENTRIES_MAX, StateAccess};
 use crate::frame::{Frame, column, u32_at};
@@ -21,11 +21,14 @@ const KEYS_MAX: usize = 1 << 18;
 /// Bytes that are read at once of a list or map.
 const PAGE_BYTES: usize = 1 << 20;
 
+/// What an element of a list counts besides its bytes, as a map's entry counts its key.
+const INDEX_BYTES: usize = 8;
+
 /// The sizes of keys' state, as far as they are known.
 pub(crate) struct Sizes {
     bytes_max: u64,
-    /// By the hash of a key: bytes that it does not have more than.
-    at_most: HashMap<u64, u64>,
+    /// By key: bytes that it does not have more than.
+    at_most: HashMap<Box<[u8]>, u64>,
 }
 
 /// What a call has written to the states of one key, in order.
@@ -66,7 +69,7 @@ impl Sizes {
                 continue;
             }
             let key = state.groups.key(group);
-            let at_most = self.at_most.get(&key.hash).map(|known| known + added);
+            let at_most = self.at_most.get(key.key).map(|known| known + added);
             let at_most = match at_most.filter(|&bytes| bytes <= self.bytes_max) {
                 Some(bytes) => bytes,
                 None => {
@@ -82,7 +85,7 @@ impl Sizes {
             if self.at_most.len() == KEYS_MAX {
                 self.forget();
             }
-            self.at_most.insert(key.hash, at_most);
+            self.at_most.insert(key.key.into(), at_most);
         }
         Ok(None)
     }
@@ -91,7 +94,8 @@ impl Sizes {
 /// The bytes that a write adds, if it does not overwrite any.
 fn bytes_of(write: &Write<'_>) -> u64 {
     let bytes = match write {
-        Write::Put(bytes) | Write::Append(bytes) => bytes.len(),
+        Write::Put(bytes) => bytes.len(),
+        Write::Append(bytes) => INDEX_BYTES + bytes.len(),
         Write::PutEntry(key, value) | Write::InsertEntry(key, value) => key.len() + value.len(),
         Write::Delete | Write::DeleteEntry(_) => 0,
     };
@@ -147,7 +151,7 @@ impl Count<'_> {
             let end_of = |cell: usize| u64::from(u32_at(ends, cell) & !ABSENT);
             return Ok(end_of(cell) - cell.checked_sub(1).map_or(0, end_of));
         }
-        let mut cells = Cells::default();
+        let mut cells = Cells { peeks: true, ..Cells::default() };
         if let Some(backend) = &self.state.backend {
             backend.borrow_mut().get_many(state, &mut std::iter::once(self.key), &mut cells)?;
         }
@@ -180,11 +184,12 @@ impl Count<'_> {
         let (mut start, mut after, mut more) = (if is_map { Vec::new() } else { vec![0; 8] }, false, true);
         let Some(backend) = &self.state.backend else { return Ok(bytes) };
         while more && bytes.after <= enough.after && !(is_cleared && bytes.before > enough.before) {
-            let wanted = Scan { start: &start, after, limit: PAGE_ENTRIES_MAX, bytes_max: PAGE_BYTES, ..Scan::ALL };
+            let wanted =
+                Scan { start: &start, after, limit: PAGE_ENTRIES_MAX, bytes_max: PAGE_BYTES, peeks: true, ..Scan::ALL };
             let mut page = Entries::default();
             backend.borrow_mut().scan(state, self.key, wanted, &mut page)?;
             for (key, value) in page.keys.iter().zip(page.values.iter()) {
-                let entry = (value.len() + if is_map { key.len() } else { 0 }) as u64;
+                let entry = (key.len() + value.len()) as u64;
                 bytes.before += entry;
                 let is_left = !is_cleared && !(is_map && entries.contains_key(key));
                 bytes.after += if is_left { entry } else { 0 };
@@ -201,7 +206,7 @@ impl Count<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Frame, Sizes, StateIndex, StateKey, StateKind, Write};
+    use super::{Frame, INDEX_BYTES, Sizes, StateIndex, StateKey, StateKind, Write};
     use crate::frame::{FrameWriter, column};
     use crate::host::state::StateAccess;
     use proptest::collection::vec;
@@ -250,7 +255,7 @@ mod tests {
         fn bytes(&self) -> u64 {
             let entries = self.map.iter().map(|(key, value)| key.len() + value.len());
             let values = self.values.iter().flatten().chain(&self.list).map(Vec::len);
-            values.chain(entries).sum::<usize>() as u64
+            (values.chain(entries).sum::<usize>() + self.list.len() * INDEX_BYTES) as u64
         }
     }
 
