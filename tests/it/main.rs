@@ -8,6 +8,7 @@ mod contract;
 mod disorder;
 mod examples;
 mod fatal;
+mod http;
 mod languages;
 mod live;
 mod lost_checkpoint;

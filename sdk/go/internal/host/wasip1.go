@@ -122,8 +122,10 @@ func SendHTTP(requests []contract.HTTPRequest) []contract.HTTPAnswer {
 	return answer.HTTPAnswers()
 }
 
-// Trapped tells the host which record was at hand when the operator panicked, and traps.
+// Trapped tells the host why the operator panicked, and which record was at hand, and traps.
 func Trapped(record int, _ any, message string) {
+	// What is told here need not be told again when the program ends.
+	adapterEnd(nil, "")
 	if record < 0 {
 		Log(contract.LevelError, record, message)
 	} else {
