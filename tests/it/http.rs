@@ -137,7 +137,7 @@ fn requests_of_one_call_are_under_way_together_in_any_language() {
     let line = vec![format!("GET http://{host}/together timeout=60000"); 10 * TOGETHER].join("|");
     for component in ["asks-sdk", "asks-go", "asks-python"] {
         let answers = answers(component, &host, std::slice::from_ref(&line));
-        assert_eq!(answers, vec!["together 200 "; 10 * TOGETHER], "{component}");
+        assert_eq!(answers, ["together 200 "; 10 * TOGETHER], "{component}");
     }
 }
 
