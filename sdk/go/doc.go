@@ -39,6 +39,11 @@
 // An operator of world stateless may be the event-time of a source: what it emits are the source's records, with the time that
 // [WithTime] gives them, and [Context.EmitWatermark] says that none at or before a time will come any more.
 //
+// # The machine
+//
+// An operator sees nothing of it but what the job grants in its table, by grants: environment variables, by [Env], and hosts over
+// HTTP, by [HTTPGet], [HTTPRequest] and [SendAll].
+//
 // # Formats
 //
 // What a type is says its format: a string is text, a []byte is raw, everything else is JSON, as encoding/json has it. Where

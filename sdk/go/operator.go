@@ -31,6 +31,8 @@ func (a *Adapter) Describe() contract.Description { return a.describe }
 
 // Open makes a new instance of the operator.
 func (a *Adapter) Open(config string) *contract.Failure {
+	a.call.record = -1
+	defer a.blame()
 	if err := a.open(Config{config}); err != nil {
 		return failed(err)
 	}
@@ -70,10 +72,7 @@ func (a *Adapter) answer(
 // blame is deferred: it tells the host which record was at hand when the operator panicked, so that it need not search.
 func (a *Adapter) blame() {
 	if cause := recover(); cause != nil {
-		record := a.call.record
-		// What is told here need not be told again when the program ends.
-		a.call.record = -1
-		host.Trapped(record, cause, panicked(cause))
+		host.Trapped(a.call.record, cause, panicked(cause))
 	}
 }
 
@@ -97,6 +96,8 @@ func panicked(cause any) string {
 
 // Migrate brings values of a state from an older version to the newest. It is pure: it calls no import.
 func (a *Adapter) Migrate(state, version uint32, values []byte) ([]byte, *contract.Failure) {
+	a.call.record = -1
+	defer a.blame()
 	columns, err := frame.Read(values)
 	if err != nil {
 		return nil, failed(err)

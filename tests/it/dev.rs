@@ -253,6 +253,17 @@ fn a_job_goes_on_with_an_edited_operator_in_go() {
     check_dev("go", "main.go", "+ order.Value.Cents", "+ 1000*order.Value.Cents");
 }
 
+/// What it is answered over HTTP is that nothing is granted.
+const ASKS: &str = "from tidewheel import http
+
+FACTOR = 500
+
+
+def asked() -> int:
+    (answer,) = http.send_all([http.Request('GET', 'http://localhost/')])
+    return 2 if isinstance(answer, http.HttpError) and answer.kind == 'not_granted' else 0
+";
+
 #[test]
 fn a_job_goes_on_with_an_edited_operator_in_python() {
     let made = project("totals", "python", "keyed");
@@ -277,10 +288,11 @@ fn a_job_goes_on_with_an_edited_operator_in_python() {
     fs::write(&source, text.clone() + "nothing = undefined\n").unwrap();
     developing.wait_until_said(&format!("'undefined' is not defined\n  at totals.py:{} in", 1 + text.lines().count()));
 
-    // An edit of what the operator imports makes it another one, with the same component around it.
+    // An edit of what the operator imports makes it another one, with the same component around it; that has all of the SDK.
     order(&folder, "2.jsonl", 7);
-    fs::write(&helper, "FACTOR = 1000\n").unwrap();
-    fs::write(&source, &text).unwrap();
+    fs::write(&helper, ASKS).unwrap();
+    let asks = [("import FACTOR", "import FACTOR, asked"), ("+ FACTOR *", "+ FACTOR * asked() *")];
+    fs::write(&source, asks.iter().fold(text, |text, (from, to)| text.replace(from, to))).unwrap();
     developing.wait_for_result("{\"user\":\"ann\",\"cents\":7250}");
     developing.wait_until_said("the job goes on with what is new");
     let said = developing.said();
@@ -292,7 +304,7 @@ fn a_job_goes_on_with_an_edited_operator_in_python() {
 
     // What the runner does not have is told, and works.
     order(&folder, "3.jsonl", 1);
-    fs::write(&helper, "import os\nFACTOR = len(os.sep)\n").unwrap();
+    fs::write(&helper, "import os\nFACTOR = len(os.sep)\nasked = lambda: FACTOR\n").unwrap();
     developing.wait_until_said("shop/prices.py imports os: each edit makes the whole of totals.wasm");
     developing.wait_for_result("{\"user\":\"ann\",\"cents\":7251}");
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use tempfile::TempDir;
-use tidewheel_tests::{folder_with, guest, tidewheel};
+use tidewheel_tests::{folder_with, guest, run, tidewheel};
 
 /// The languages with an SDK, as names of components end.
 const WITH_SDK: [&str; 3] = ["", "-go", "-python"];
@@ -199,7 +199,39 @@ path = 'letters/'
     assert_eq!(reason_of("goroutine lost"), "panic: lost");
     assert_eq!(reason_of("exit"), "the program has ended: an operator does not call os.Exit");
     let panicked = reason_of("panic odd");
-    assert!(panicked.starts_with("panicked: odd\n  at main.Fatal.Process ("), "{panicked}");
+    assert!(panicked.starts_with("panicked: odd\n  at main.do ("), "{panicked}");
     let capsules: BTreeSet<&str> = letters.iter().filter_map(|letter| letter["capsule"].as_str()).collect();
     assert_eq!((letters.len(), capsules.len()), (5, 4), "one for each reason");
+}
+
+/// The same where there is no record to blame.
+#[test]
+fn what_ends_a_program_in_go_while_it_is_opened_is_the_reason_why_the_job_does_not_start() {
+    let deadlock = "fatal error: all goroutines are asleep - deadlock!";
+    let exit = "the program has ended: an operator does not call os.Exit";
+    for (does, reason) in [
+        ("panic early", "panicked: early\n  at main.do ("),
+        ("goroutine early", "panic: early\n"),
+        ("deadlock", deadlock),
+        ("exit", exit),
+    ] {
+        let job = format!(
+            "name = 'fatal'
+[sources.lines]
+connector = 'file'
+path = 'in.txt'
+[operators.op]
+component = '{}'
+input = 'lines'
+config = {{ do = '{does}' }}
+[sinks.out]
+connector = 'discard'
+input = 'op'
+",
+            guest("fatal-go").display()
+        );
+        let ended = run(folder_with(&[("job.toml", &job), ("in.txt", "one\n")]).path(), &["run", "-q", "job.toml"]);
+        let expected = format!("`open` trapped: wasm `unreachable` instruction executed: {reason}");
+        assert!(ended.code != 0 && ended.stderr.contains(&expected), "{does}: {}", ended.stderr);
+    }
 }

@@ -9,6 +9,7 @@ mod dev;
 mod disorder;
 mod examples;
 mod fatal;
+mod http;
 mod languages;
 mod live;
 mod lost_checkpoint;

@@ -2,11 +2,12 @@
 ;; `wit-component` puts beside the module. A component made with it imports no WASI, so it sees nothing of the machine, and
 ;; a garbage collector that reads the clock within `cabi_realloc`, where a component must not call out, does no harm.
 ;;
-;; - Standard output and standard error are lines of the log, of level `info` and `warn`. A line that is written in pieces is
+;; - Standard output and standard error are lines of the log, of level `info` and `warn`; `error`, where one says why Go's runtime
+;;   gives up, `panic: …` or `fatal error: …`. A line that is written in pieces is
 ;;   gathered in a buffer, if the module lends one by `tidewheel_line_buffer`; else each piece is a line of its own.
 ;; - The end of the program is a trap. A module that tells where it keeps the record at hand, by `tidewheel_end`, has that one
-;;   blamed: when Go's runtime writes to standard error why it gives up, `panic: …` or `fatal error: …`, as no more can be run
-;;   after that; and when the program ends without such a line.
+;;   blamed: when Go's runtime says why it gives up, as no more can be run after that; and when the program ends without such a
+;;   line. If no record is at hand, that is a line of the log, too: the host takes the last one of level `error` as the reason.
 ;; - The real-time clock stands where the last `tidewheel_begin_call` has set it, or at 1970. The monotonic one goes on a
 ;;   microsecond with each reading, and by what is slept.
 ;; - Random bytes are SplitMix64's, by Sebastiano Vigna, from the last call's seed. The host makes them in the same way for
@@ -70,26 +71,25 @@
       (i64.eq (i64.load align=1 (local.get $start)) (i64.const 0x7265206c61746166))
       (i64.eq (i64.load offset=5 align=1 (local.get $start)) (i64.const 0x203a726f72726520))))
 
-  (func $blame_for (param $reason i32) (param $len i32)
-    (if (global.get $record)
-      (then
-        (if (i64.ge_s (i64.load (global.get $record)) (i64.const 0))
-          (then
-            (call $blame (i32.wrap_i64 (i64.load (global.get $record))) (local.get $reason) (local.get $len)))))))
+  ;; Blames the record at hand; 0: there is none.
+  (func $blame_for (param $reason i32) (param $len i32) (result i32)
+    (if (i32.eqz (global.get $record)) (then (return (i32.const 0))))
+    (if (i64.lt_s (i64.load (global.get $record)) (i64.const 0)) (then (return (i32.const 0))))
+    (call $blame (i32.wrap_i64 (i64.load (global.get $record))) (local.get $reason) (local.get $len))
+    (i32.const 1))
 
   (func $write_line (param $fd i32) (param $start i32) (param $len i32)
+    (local $level i32)
+    (local.set $level (select (i32.const 2) (i32.const 1) (i32.eq (local.get $fd) (i32.const 1))))
     (if (i32.eq (local.get $fd) (i32.const 2))
       (then
         (if (call $is_reason (local.get $start) (local.get $len))
           (then
             (global.set $said (i32.const 1))
-            (call $blame_for (local.get $start) (local.get $len))))))
+            (local.set $level (i32.const 0))
+            (drop (call $blame_for (local.get $start) (local.get $len)))))))
     (if (local.get $len)
-      (then
-        (call $log
-          (select (i32.const 2) (i32.const 1) (i32.eq (local.get $fd) (i32.const 1)))
-          (i32.const 0) (i32.const 0)
-          (local.get $start) (local.get $len)))))
+      (then (call $log (local.get $level) (i32.const 0) (i32.const 0) (local.get $start) (local.get $len)))))
 
   (func $flush
     (call $write_line (global.get $line_fd) (global.get $line) (global.get $line_len))
@@ -156,7 +156,11 @@
   ;; The end of the program is a trap: an instance that has ended cannot be called again.
   (func $end
     (call $flush)
-    (if (i32.eqz (global.get $said)) (then (call $blame_for (global.get $reason) (global.get $reason_len))))
+    (if (i32.and (i32.eqz (global.get $said)) (i32.ne (global.get $reason_len) (i32.const 0)))
+      (then
+        (if (i32.eqz (call $blame_for (global.get $reason) (global.get $reason_len)))
+          (then
+            (call $log (i32.const 0) (i32.const 0) (i32.const 0) (global.get $reason) (global.get $reason_len))))))
     unreachable)
   (func (export "proc_exit") (param i32) (call $end))
   (func (export "proc_raise") (param i32) (result i32)

@@ -1,4 +1,4 @@
-//! From wasmtime's error to ours: which limit it was, where the guest stood, and whom it blamed.
+//! From wasmtime's error to ours: which limit it was, where the guest stood, and whom it blamed, or what it said.
 
 use crate::error::{GuestError, Trap, TrapCause};
 use crate::host::{HostCallError, HostState};
@@ -24,8 +24,14 @@ pub(crate) fn trapped(
         _ => {}
     }
     let (backtrace, addresses) = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
-    let cause = cause(error, limits, host);
-    Trap { operator: operator.to_owned(), function, cause, backtrace, addresses, blamed: host.log.take_blamed() }.into()
+    let (mut cause, blamed, said) = (cause(error, limits, host), host.log.take_blamed(), host.log.take_last_error());
+    // A guest that gives up says why: of a record by blaming it, otherwise in its log.
+    if let (TrapCause::Illegal(reason), None, Some(said)) = (&mut cause, &blamed, said)
+        && error.downcast_ref() == Some(&wasmtime::Trap::UnreachableCodeReached)
+    {
+        *reason = format!("{reason}: {said}");
+    }
+    Trap { operator: operator.to_owned(), function, cause, backtrace, addresses, blamed }.into()
 }
 
 fn cause(error: &wasmtime::Error, limits: &Limits, host: &HostState) -> TrapCause {

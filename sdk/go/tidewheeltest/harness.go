@@ -87,6 +87,7 @@ type Option func(*options)
 type options struct {
 	config  any
 	granted map[string]string
+	http    func(tidewheel.HTTPRequest) (*tidewheel.HTTPResponse, error)
 	reuse   bool
 	length  int64
 	perPart int
@@ -98,6 +99,12 @@ func WithConfig(config any) Option { return func(o *options) { o.config = config
 // WithEnv grants the operator an environment variable, as a job does by grants = ["env:NAME"].
 func WithEnv(name, value string) Option {
 	return func(o *options) { o.granted["env:"+name] = value }
+}
+
+// WithHTTP answers the operator's requests over HTTP; without it no host is granted. An error that is no
+// [tidewheel.HTTPError] is one of kind [tidewheel.HTTPOther].
+func WithHTTP(answer func(request tidewheel.HTTPRequest) (*tidewheel.HTTPResponse, error)) Option {
+	return func(o *options) { o.http = answer }
 }
 
 // ReuseInstance gives all calls to one instance, as the host mostly does; without it each call gets a fresh one.
@@ -166,7 +173,7 @@ func begin(t testing.TB, kind kind, adapter *tidewheel.Adapter, err error, given
 	c.host = newMemory(c.said.States, func(state, version uint32, bytes []byte) []byte {
 		return migrated(t, adapter, state, version, bytes)
 	})
-	c.host.granted = c.options.granted
+	c.host.granted, c.host.http = c.options.granted, c.options.http
 	if failure := c.open(); failure != nil {
 		t.Fatalf("open failed: %s", failure.Message)
 	}

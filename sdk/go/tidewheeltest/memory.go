@@ -55,6 +55,8 @@ type memory struct {
 	metrics []*metric
 	// granted are the options of open.
 	granted map[string]string
+	// http answers requests over HTTP, if it is there.
+	http func(tidewheel.HTTPRequest) (*tidewheel.HTTPResponse, error)
 	// groups are the keys of the call at hand.
 	groups []string
 	// replaced is what writes to maps have replaced in the call at hand.

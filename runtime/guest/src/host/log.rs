@@ -1,4 +1,5 @@
-//! `interface log`: a guest's lines go to the host's log, with operator and worker; `blame` is kept for the trap.
+//! `interface log`: a guest's lines go to the host's log, with operator and worker; `blame` is kept for the trap, and so is the
+//! last line of level error, which says why a guest gives up without a record to blame.
 //!
 //! Lines of a call may be held until it is over: then its caller, who knows where records came from, passes them on.
 
@@ -29,6 +30,8 @@ pub(crate) struct Log {
     /// Number of records in the call.
     records: u32,
     blamed: Option<Blamed>,
+    /// The last that the guest has said of an error in this call.
+    last_error: Option<String>,
 }
 
 /// A line that a guest has logged.
@@ -66,25 +69,43 @@ pub struct Blamed {
 
 impl Log {
     pub(crate) fn new(operator: String, worker: usize, budget: LogBudget, holds: bool) -> Self {
-        Log { operator, worker, budget, holds, held: Vec::new(), held_bytes: 0, records: 0, blamed: None }
+        Log {
+            operator,
+            worker,
+            budget,
+            holds,
+            held: Vec::new(),
+            held_bytes: 0,
+            records: 0,
+            blamed: None,
+            last_error: None,
+        }
     }
 
     /// Starts a call with so many records: none is to blame yet.
     pub(crate) fn begin_call(&mut self, records: u32) {
         self.records = records;
         self.blamed = None;
+        self.last_error = None;
     }
 
     /// Blames a record of the call; what is none is not worth failing for, since the guest is about to trap anyway.
     fn blame(&mut self, record: u32, message: String) {
         if record < self.records {
             self.blamed = Some(Blamed { record, message: shortened(message) });
+        } else {
+            self.last_error = Some(shortened(message));
         }
     }
 
     /// Who is to blame for the trap.
     pub(crate) fn take_blamed(&mut self) -> Option<Blamed> {
         self.blamed.take()
+    }
+
+    /// What the guest has said last of an error in this call.
+    pub(crate) fn take_last_error(&mut self) -> Option<String> {
+        self.last_error.take()
     }
 
     /// Whether lines are held that [`take_held`](Self::take_held) has not taken.
@@ -139,8 +160,13 @@ impl Host for HostState {
             Said::Debug => (Level::DEBUG, enabled!(target: "guest", Level::DEBUG)),
             Said::Trace => (Level::TRACE, enabled!(target: "guest", Level::TRACE)),
         };
+        let message = shortened(message);
+        // Also of what nobody wants to read, or of what is too much.
+        if level == Level::ERROR {
+            self.log.last_error = Some(message.clone());
+        }
         if is_wanted {
-            self.log.add(LogLine { level, record, message: shortened(message) });
+            self.log.add(LogLine { level, record, message });
         }
         Ok(())
     }

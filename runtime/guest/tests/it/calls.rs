@@ -165,6 +165,51 @@ fn metrics_of_a_call_that_does_not_count_are_not_counted() {
     assert_eq!(metrics.read()["text"], MetricValue::Counter(2.0));
 }
 
+/// Without a record to blame, what the guest has logged as an error tells why it gave up.
+#[test]
+fn a_guest_that_gives_up_tells_why_in_its_log() {
+    let import = |function: &str, types: &str| {
+        format!("(import \"tidewheel:operator/log@0.1.0\" \"{function}\" (func ${function} (param {types})))")
+    };
+    let fields = import("write", "i32 i32 i32 i32 i32")
+        + &import("blame", "i32 i32 i32")
+        + "(data (i32.const 400) \"it is odd\") (data (i32.const 420) \"bad record\")
+           (func $say (param i32) (call $write (local.get 0) (i32.const 0) (i32.const 0) (i32.const 400) (i32.const 9)))
+           (func $blame_one (param i32) (call $blame (local.get 0) (i32.const 420) (i32.const 10)))";
+    // By the seed: 1 says it and traps, 2 warns of it and traps, 3 says it and blames a record, 4 blames none of the call's, 5
+    // says it and divides by 0, 6 says it and returns; 0 traps at once.
+    let is = |seed: u64, then: &str| format!("(if (i64.eq (local.get 2) (i64.const {seed})) (then {then}))");
+    let process = [
+        is(0, "unreachable"),
+        is(1, "(call $say (i32.const 0)) unreachable"),
+        is(2, "(call $say (i32.const 1)) unreachable"),
+        is(3, "(call $say (i32.const 0)) (call $blame_one (i32.const 0)) unreachable"),
+        is(4, "(call $blame_one (i32.const 9)) unreachable"),
+        is(5, "(call $say (i32.const 0)) (drop (i32.div_u (i32.const 1) (i32.const 0)))"),
+        is(6, "(call $say (i32.const 0))"),
+    ]
+    .concat();
+    let component = Module { fields: &fields, process: &process, ..Module::default() }.load().unwrap();
+    let mut guest = component.instantiate(settings("text")).unwrap();
+    let mut call = |seed| {
+        let shape = CallShape { records: 1, ..CallShape::default() };
+        guest.call(Export::Process, Call { seed, ..CALL }, &records(&[b"a"]), &shape)
+    };
+    let plain = "wasm `unreachable` instruction executed";
+    for (seed, reason) in [
+        (1, format!("{plain}: it is odd")),
+        (2, plain.to_owned()),
+        (3, plain.to_owned()),
+        (4, format!("{plain}: bad record")),
+        (5, "integer divide by zero".to_owned()),
+    ] {
+        let trapped = trap(call(seed));
+        assert_eq!((trapped.cause, trapped.blamed.is_some()), (TrapCause::Illegal(reason), seed == 3), "{seed}");
+    }
+    assert!(call(6).is_ok());
+    assert_eq!(trap(call(0)).cause, TrapCause::Illegal(plain.to_owned()), "that was another call");
+}
+
 #[test]
 fn a_function_of_another_world_is_not_there() {
     let input = records(&[]);

@@ -8,6 +8,7 @@ const WIT: &str = "
 package test:guest;
 
 world guest {
+  import tidewheel:operator/log@0.1.0;
   import tidewheel:operator/metrics@0.1.0;
   export tidewheel:operator/transformer@0.1.0;
 }

@@ -47,12 +47,22 @@ func Take(memory unsafe.Pointer, length uint32) []byte {
 
 // Pairs are an argument of pairs of text. It is to be read before the last argument is taken.
 func Pairs(memory unsafe.Pointer, length uint32) []contract.Pair {
-	text := func(words [2]uint32) string { return unsafe.String((*byte)(at(words[0])), words[1]) }
 	pairs := make([]contract.Pair, length)
-	for index, words := range unsafe.Slice((*[2][2]uint32)(memory), length) {
-		pairs[index] = contract.Pair{Name: text(words[0]), Value: text(words[1])}
+	for index, words := range unsafe.Slice((*[4]uint32)(memory), length) {
+		pairs[index] = contract.Pair{Name: textAt(words[0], words[1]), Value: textAt(words[2], words[3])}
 	}
 	return pairs
+}
+
+// textAt is a string that the host has written.
+func textAt(address, length uint32) string { return unsafe.String((*byte)(at(address)), length) }
+
+// bytesAt is a list<u8> that the host has written.
+func bytesAt(address, length uint32) []byte {
+	if length == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(at(address)), length)
 }
 
 // Answer is what the host writes the answer of an import to.
@@ -68,12 +78,7 @@ func Begin() *Answer { return &answers }
 func (a *Answer) Pointer() unsafe.Pointer { return unsafe.Pointer(a) }
 
 // bytes is a list<u8> of the answer, whose address is word number at.
-func (a *Answer) bytes(word int) []byte {
-	if a[word+1] == 0 {
-		return nil
-	}
-	return unsafe.Slice((*byte)(at(a[word])), a[word+1])
-}
+func (a *Answer) bytes(word int) []byte { return bytesAt(a[word], a[word+1]) }
 
 // Values reads a record values.
 func (a *Answer) Values() contract.Values {
@@ -111,7 +116,7 @@ func Result(frame []byte, failure *contract.Failure) unsafe.Pointer {
 	return unsafe.Pointer(&result.words)
 }
 
-func address(memory *byte) uint32 { return uint32(uintptr(unsafe.Pointer(memory))) }
+func address[T any](memory *T) uint32 { return uint32(uintptr(unsafe.Pointer(memory))) }
 
 // description is what describe has answered; its memory is kept for the life of the instance.
 var description struct {

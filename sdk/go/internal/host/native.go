@@ -21,6 +21,7 @@ type Host interface {
 	Mark() uint32
 	Revert(mark uint32)
 	Option(name string) (value string, has bool)
+	SendHTTP(requests []contract.HTTPRequest) []contract.HTTPAnswer
 }
 
 var (
@@ -86,6 +87,20 @@ func Option(name string) (value string, has bool) {
 		return "", false
 	}
 	return current.Option(name)
+}
+
+// SendHTTP sends requests over HTTP, and waits for what comes of each. Where there is no host none is granted.
+func SendHTTP(requests []contract.HTTPRequest) []contract.HTTPAnswer {
+	if current != nil {
+		return current.SendHTTP(requests)
+	}
+	answers := make([]contract.HTTPAnswer, len(requests))
+	for at := range answers {
+		answers[at].Problem = &contract.HTTPProblem{
+			Code: contract.CodeNotGranted, Message: "no host is granted where no operator is called",
+		}
+	}
+	return answers
 }
 
 // BeginCall does nothing: in a test, Go's own clock and random numbers are the machine's.

@@ -22,6 +22,9 @@ func metricsDefine(name string, kind uint32) uint32
 //go:wasmimport tidewheel:operator/metrics@0.1.0 update
 func metricsUpdate(metric uint32, value float64)
 
+//go:wasmimport tidewheel:operator/http@0.1.0 send
+func httpSend(requests unsafe.Pointer, requestsLen uint32, answer unsafe.Pointer)
+
 //go:wasmimport tidewheel:operator/state@0.1.0 get
 func stateGet(state uint32, groups unsafe.Pointer, groupsLen uint32, answer unsafe.Pointer)
 
@@ -112,8 +115,17 @@ func DefineMetric(name string, kind contract.MetricKind) uint32 {
 // UpdateMetric changes a metric.
 func UpdateMetric(metric uint32, value float64) { metricsUpdate(metric, value) }
 
-// Trapped tells the host which record was at hand when the operator panicked, and traps.
+// SendHTTP sends requests over HTTP, and waits for what comes of each.
+func SendHTTP(requests []contract.HTTPRequest) []contract.HTTPAnswer {
+	answer := abi.Begin()
+	httpSend(abi.Requests(requests), uint32(len(requests)), answer.Pointer())
+	return answer.HTTPAnswers()
+}
+
+// Trapped tells the host why the operator panicked, and which record was at hand, and traps.
 func Trapped(record int, _ any, message string) {
+	// What is told here need not be told again when the program ends.
+	adapterEnd(nil, "")
 	if record < 0 {
 		Log(contract.LevelError, record, message)
 	} else {

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from tidewheel import _frame, _granted
+from tidewheel import http as requests
 from tidewheel._adapt import Adapter, adapter_of
 from tidewheel._host import Entries, Host, Level, MetricKind, Values
 from tidewheel._operator import Bound, Declared, find_operator
@@ -67,12 +68,15 @@ class _Output(io.TextIOBase):
 class Component:
     """The one operator of a component."""
 
-    def __init__(self, module: str, *, err: Any, types: Any, description: Any, log: Any, metrics: Any, state: Any) -> None:
+    def __init__(
+        self, module: str, *, err: Any, types: Any, description: Any, log: Any, metrics: Any, http: Any, state: Any
+    ) -> None:
         self._declared = Declared(find_operator(module))
         # All that can be made beforehand is, and stays in the component's snapshot.
         self._description = self._declared.describe()
         self._err, self._types, self._wit = err, types, description
         self._host: Host = _Imports(log, metrics, state)
+        self._sender = requests.sent_by(http)
         self._adapter: Adapter | None = None
         gc.collect()
         gc.freeze()
@@ -90,6 +94,7 @@ class Component:
     def open(self, config: str, options: Sequence[tuple[str, str]]) -> None:
         """Makes the operator. `options` are what the job grants."""
         _granted.take(options)
+        requests.use(self._sender)
         sys.stdout, sys.stderr = _Output(self._host, "info"), _Output(self._host, "warn")
         self._adapter = self._answer(lambda: adapter_of(Bound(self._declared, config, self._host)))
 

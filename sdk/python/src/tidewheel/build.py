@@ -51,13 +51,13 @@ _IMPORTS = """\
 from componentize_py_types import Err
 from tidewheel._component import Component
 from wit_world import exports
-from wit_world.imports import description, log, metrics, types
+from wit_world.imports import description, http, log, metrics, types
 {import_state}
 
 
 def component_of(module):
     return Component(
-        module, err=Err, types=types, description=description, log=log, metrics=metrics, state={state}
+        module, err=Err, types=types, description=description, log=log, metrics=metrics, http=http, state={state}
     )
 """
 

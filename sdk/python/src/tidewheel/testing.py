@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tidewheel import _frame, _granted, shapes
+from tidewheel import http as requests
 from tidewheel._adapt import Adapter, adapter_of
 from tidewheel._memory import MemoryHost, Metric, Stored, end_of
 from tidewheel._operator import Bound, Declared
@@ -65,9 +66,11 @@ class Savepoint:
 class Harness:
     """An operator under test, with its host.
 
-    `config` is the job file's table for it, `env` the environment variables that the job grants it. With `reuse_instance` all calls go to one instance, as the host mostly does; without
-    it each call gets a fresh one. `tumbling` is the length of windows, for operators that have them, and `parts_of` hands them
-    over in parts of so many records, as the host does with those of several megabytes.
+    `config` is the job file's table for it, `env` the environment variables that the job grants it. `http` answers its
+    requests by a `Response`, or raises the `HttpError` that the operator is to get; without it no host is granted. With
+    `reuse_instance` all calls go to one instance, as the host mostly does; without it each call gets a fresh one. `tumbling` is
+    the length of windows, for operators that have them, and `parts_of` hands them over in parts of so many records, as the host
+    does with those of several megabytes.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Harness:
         *,
         config: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        http: Callable[[requests.Request], requests.Response] | None = None,
         reuse_instance: bool = False,
         tumbling: Duration = 1000,
         parts_of: int | None = None,
@@ -87,6 +91,7 @@ class Harness:
         if is_empty_config(self._config):
             self._config = ""
         self._granted = _granted.options_of((env or {}).items())
+        self._sender = requests.answered_by(http)
         self._reuse, self._tumbling, self._parts_of = reuse_instance, max(1, tumbling), parts_of
         self.host = MemoryHost(self._description.states, self._declared.migrated)
         self.timers_set: dict[bytes, set[tuple[int, int]]] = {}
@@ -102,8 +107,13 @@ class Harness:
 
     def _opened(self) -> Adapter:
         """A new instance."""
-        _granted.take(self._granted)
+        self._grant()
         return adapter_of(Bound(self._declared, self._config, self.host))
+
+    def _grant(self) -> None:
+        """Gives the call at hand what the job grants."""
+        _granted.take(self._granted)
+        requests.use(self._sender)
 
     def send(
         self,
@@ -309,7 +319,7 @@ class Harness:
             return
         call = self.host.begin_call([group.key for group in groups], self._calls)
         if self._reuse:
-            _granted.take(self._granted)
+            self._grant()
         else:
             self._adapter = self._opened()
         frame = write(groups, grouped=self._kind != "stateless")

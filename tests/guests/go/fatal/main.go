@@ -1,6 +1,6 @@
 // What Go's runtime cannot recover from, as a record says: "deadlock" waits for what never comes; "goroutine TEXT" panics in a
 // goroutine of its own; "exit" ends the program; "panic TEXT" panics, which the SDK recovers from to tell why. Others are emitted as
-// they are.
+// they are. It does what "do" in its config says when it is opened.
 package main
 
 import (
@@ -14,9 +14,25 @@ import (
 // Fatal does what a record says.
 type Fatal struct{}
 
+// Open does what the config says.
+func (Fatal) Open(config tidewheel.Config) error {
+	var said struct {
+		Do string `json:"do"`
+	}
+	err := config.Decode(&said)
+	do(said.Do)
+	return err
+}
+
 // Process does what a record says.
 func (Fatal) Process(record tidewheel.Record[string], ctx tidewheel.Context[string]) error {
-	word, text, _ := strings.Cut(record.Value, " ")
+	do(record.Value)
+	ctx.Emit(record.Value)
+	return nil
+}
+
+func do(said string) {
+	word, text, _ := strings.Cut(said, " ")
 	done := make(chan struct{})
 	switch word {
 	case "deadlock":
@@ -32,8 +48,6 @@ func (Fatal) Process(record tidewheel.Record[string], ctx tidewheel.Context[stri
 	case "panic":
 		panic(text)
 	}
-	ctx.Emit(record.Value)
-	return nil
 }
 
 func init() { stateless.Export(&Fatal{}) }
