@@ -280,9 +280,8 @@ fn mistakes_of_a_case_are_told_with_their_line() {
 
 #[test]
 fn requests_are_answered_by_the_case() {
-    let ask = |url: &str, told: &str| {
-        format!("records = [{{ value = 'GET {url}' }}]\noutputs = [{{ value = '{told}' }}]\n")
-    };
+    let ask =
+        |url: &str, told: &str| format!("records = [{{ value = 'GET {url}' }}]\noutputs = [{{ value = '{told}' }}]\n");
     let case = |told: &str| {
         let rates =
             "http = [{ url = \"https://rates.example.org/usd\", body = \"0.93\", headers = { X-Age = \"5\" } }]\n";

@@ -22,6 +22,7 @@ mod rate_limit;
 mod room;
 mod savepoint;
 mod source_component;
+mod versions;
 mod watermarks;
 mod windows;
 mod workers;
