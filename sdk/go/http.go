@@ -15,8 +15,8 @@ import (
 const (
 	// DefaultHTTPTimeout is how long a request waits for its answer if it does not say.
 	DefaultHTTPTimeout = time.Second
-	// NoHTTPTimeout lets a request wait as long as the call may take, by its deadline; then the call is stopped, as one that
-	// loops.
+	// NoHTTPTimeout lets a request wait as long as the call may take, by its deadline; then the call ends, and is made again
+	// later with fewer records, until in the end the job fails.
 	NoHTTPTimeout time.Duration = -1
 )
 

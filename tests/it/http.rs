@@ -106,7 +106,7 @@ fn an_operator_in_any_language_gets_the_same_answers_from_a_host_it_is_granted()
     let not_read = "the answer cannot be read: ";
     let expected = [
         "away 302 ".to_owned(),
-        "bad NotARequest: the header \"a\" has a value that cannot be sent".to_owned(),
+        "bad NotARequest: the header a has a value that cannot be sent".to_owned(),
         format!("echo Body: {not_read}"),
         "echo 200 x-asked=- x-more=1 GET ".to_owned(),
         "echo 200 x-asked=yes x-more=1 POST hello".to_owned(),
@@ -115,7 +115,7 @@ fn an_operator_in_any_language_gets_the_same_answers_from_a_host_it_is_granted()
         "nowhere Status: answered with 404".to_owned(),
         "numbers sum 321".to_owned(),
         format!("other NotGranted: the job does not grant {other}: add \"http:{other}\" to the grants of the operator"),
-        "passwd NotARequest: \"file:///etc/passwd\" is a URL of another scheme than http and https".to_owned(),
+        "passwd NotARequest: the scheme of the URL is \"file\", not http or https".to_owned(),
     ];
     for component in ["asks-sdk", "asks-go", "asks-python"] {
         let mut answers = answers(component, &host, &requests);

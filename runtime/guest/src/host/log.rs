@@ -161,8 +161,8 @@ impl Host for HostState {
             Said::Trace => (Level::TRACE, enabled!(target: "guest", Level::TRACE)),
         };
         let message = shortened(message);
-        // Also of what nobody wants to read, or of what is too much.
-        if level == Level::ERROR {
+        // Also of what nobody wants to read, or of what is too much. What is about a record may be about one that is dealt with.
+        if level == Level::ERROR && record.is_none() {
             self.log.last_error = Some(message.clone());
         }
         if is_wanted {

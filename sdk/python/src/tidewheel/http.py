@@ -94,7 +94,7 @@ class Request:
     """What is sent; empty: nothing."""
     timeout: Duration | None
     """How long to wait for the whole answer, as `seconds(5)`. `None`: as long as the call may take, by its deadline; then the
-    call is stopped, as one that loops."""
+    call ends, and is made again later with fewer records, until in the end the job fails."""
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use tidewheel_guest::{HttpAnswer, HttpAnswers, HttpProblem, HttpRequest, HttpResponse, Unanswered};
+use tidewheel_guest::{HttpAnswer, HttpAnswers, HttpProblem, HttpRequest, HttpResponse, Unanswered, check_request};
 
 /// What is answered to a request, in `http` of a step.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,6 +53,9 @@ impl Answers {
 
 impl HttpAnswers for Answers {
     fn answer(&self, request: &HttpRequest) -> Result<HttpAnswer, Unanswered> {
+        if let Err(refused) = check_request(request) {
+            return Ok(Err(refused));
+        }
         let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked =
             answers.iter().rev().find(|answer| (&answer.method, &answer.url) == (&request.method, &request.url));

@@ -56,8 +56,8 @@ pub(super) struct Bench {
     inputs: Vec<(String, MemorySource)>,
     outputs: Vec<(String, MemorySink)>,
     registry: Registry,
-    /// What is answered to requests; none if the case says nothing of any, and they are real ones.
-    http: Option<Arc<Answers>>,
+    /// What is answered to requests.
+    http: Arc<Answers>,
 }
 
 /// A job that runs.
@@ -121,8 +121,7 @@ impl Bench {
             registry.register(&format!("taken {place}"), MemoryConnector::sink(sink.clone()));
         }
         let folder = case.file.parent().unwrap_or(Path::new("")).to_owned();
-        let http = case.steps.iter().any(|step| !step.http.is_empty()).then(Arc::default);
-        Ok(Bench { description, operator, spec, head, folder, inputs, outputs, registry, http })
+        Ok(Bench { description, operator, spec, head, folder, inputs, outputs, registry, http: Arc::default() })
     }
 
     /// Starts it.
@@ -131,9 +130,7 @@ impl Bench {
             EngineError::Job(error) => EngineError::Job(self.head.located(error)),
             error => error,
         })?;
-        if let Some(http) = &self.http {
-            plan.answer_http(http.clone());
-        }
+        plan.answer_http(self.http.clone());
         let folder = tempfile::tempdir().context("cannot make a folder for the job's state")?;
         let clock = ManualClock::at(now);
         let options = JobOptions {
@@ -221,7 +218,7 @@ impl Session {
 
     /// Gives the operator what the step has, and looks at everything that came of it.
     pub(super) fn step(&mut self, case: &Case, step: &Step) -> Result<Observed> {
-        self.bench.http.iter().for_each(|http| http.add(&step.http));
+        self.bench.http.add(&step.http);
         if let Some(now) = step.now {
             if now < self.now {
                 bail!(case.error(step.line, "\"now\" is before that of an earlier step: the clock does not go back"));

@@ -49,29 +49,36 @@ struct Prepared {
 impl Prepared {
     /// Checks a request: whether it is one, and goes to one of these hosts.
     fn of(request: Request, hosts: &[HttpHost]) -> Result<Prepared, Problem> {
-        let refused = |reason: String| ProblemCode::NotARequest.with(reason);
-        // The URL is not told: keys are often in one, and messages go into dead letters.
-        let url = Url::parse(&request.url).map_err(|error| refused(format!("the URL cannot be read: {error}")))?;
-        let Some(host) = HttpHost::of(&url) else {
-            return Err(refused(format!("the scheme of the URL is {:?}, not http or https", url.scheme())));
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused("a URL has no user in it here: send an authorization header".to_owned()));
-        }
+        let (method, url, headers) = parts(&request)?;
         if !hosts.iter().any(|granted| granted.allows(&url)) {
+            let host = HttpHost::of(&url).map(|host| host.to_string()).unwrap_or_default();
             let text = format!("the job does not grant {host}: add \"http:{host}\" to the grants of the operator");
             return Err(ProblemCode::NotGranted.with(text));
         }
-        let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
-        let method = method.ok_or_else(|| refused("the method is none of a request".to_owned()))?;
         let mut prepared = reqwest::Request::new(method, url);
-        *prepared.headers_mut() = headers(&request.headers)?;
+        *prepared.headers_mut() = headers;
         if !request.body.is_empty() {
             *prepared.body_mut() = Some(request.body.into());
         }
         let timeout_ms = Some(request.timeout_ms).filter(|&timeout_ms| timeout_ms > 0);
         Ok(Prepared { request: prepared, timeout: timeout_ms.map(|ms| Duration::from_millis(ms.into())) })
     }
+}
+
+/// What a request consists of, if it is one that can be sent, to whatever host.
+pub(super) fn parts(request: &Request) -> Result<(Method, Url, HeaderMap), Problem> {
+    let refused = |reason: String| ProblemCode::NotARequest.with(reason);
+    // The URL is not told: keys are often in one, and messages go into dead letters.
+    let url = Url::parse(&request.url).map_err(|error| refused(format!("the URL cannot be read: {error}")))?;
+    if HttpHost::of(&url).is_none() {
+        return Err(refused(format!("the scheme of the URL is {:?}, not http or https", url.scheme())));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("a URL has no user in it here: send an authorization header".to_owned()));
+    }
+    let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
+    let method = method.ok_or_else(|| refused("the method is none of a request".to_owned()))?;
+    Ok((method, url, headers(&request.headers)?))
 }
 
 fn headers(given: &[(String, String)]) -> Result<HeaderMap, Problem> {

@@ -69,6 +69,11 @@ pub trait HttpAnswers: Send + Sync {
     fn answer(&self, request: &Request) -> Result<HttpAnswer, Unanswered>;
 }
 
+/// Checks that a request is one that can be sent, to whatever host.
+pub fn check_request(request: &Request) -> Result<(), Problem> {
+    client::parts(request).map(drop)
+}
+
 /// Why a request is not answered, and the call ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -15,8 +15,11 @@ use tidewheel_types::keyed_state::{
     ABSENT, Cells, Entries, KeyedState, KeyedStateError, Scan, StateIndex, StateKey, Write,
 };
 
-/// Keys whose size is remembered; past that all are forgotten, to be counted anew.
-const KEYS_MAX: usize = 1 << 18;
+/// Bytes of the keys whose size is remembered, about; past that all are forgotten, to be counted anew.
+const KNOWN_BYTES_MAX: usize = 16 << 20;
+
+/// What a key takes there besides its bytes.
+const KNOWN_OVERHEAD: usize = 32;
 
 /// Bytes that are read at once of a list or map.
 const PAGE_BYTES: usize = 1 << 20;
@@ -29,6 +32,8 @@ pub(crate) struct Sizes {
     bytes_max: u64,
     /// By key: bytes that it does not have more than.
     at_most: HashMap<Box<[u8]>, u64>,
+    /// Bytes of that.
+    known_bytes: usize,
 }
 
 /// What a call has written to the states of one key, in order.
@@ -37,7 +42,7 @@ type Written<'a> = Vec<(StateIndex, Write<'a>)>;
 impl Sizes {
     /// Nothing is known yet; a key may have `bytes_max` bytes.
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Sizes { bytes_max, at_most: HashMap::new() }
+        Sizes { bytes_max, at_most: HashMap::new(), known_bytes: 0 }
     }
 
     /// Most bytes that a key may have.
@@ -48,6 +53,7 @@ impl Sizes {
     /// Forgets what is known.
     pub(crate) fn forget(&mut self) {
         self.at_most.clear();
+        self.known_bytes = 0;
     }
 
     /// Checks what a call with this input, of an operator with so many riding states, has written: the bytes of a key
@@ -82,12 +88,24 @@ impl Sizes {
                     before.max(after)
                 }
             };
-            if self.at_most.len() == KEYS_MAX {
-                self.forget();
-            }
-            self.at_most.insert(key.key.into(), at_most);
+            self.note(key.key, at_most);
         }
         Ok(None)
+    }
+}
+
+impl Sizes {
+    /// Remembers that a key does not have more than so many bytes.
+    fn note(&mut self, key: &[u8], at_most: u64) {
+        if let Some(known) = self.at_most.get_mut(key) {
+            *known = at_most;
+            return;
+        }
+        if self.known_bytes > KNOWN_BYTES_MAX {
+            self.forget();
+        }
+        self.known_bytes += key.len() + KNOWN_OVERHEAD;
+        self.at_most.insert(key.into(), at_most);
     }
 }
 
