@@ -18,6 +18,6 @@ impl Drop for Running {
 
 /// Records that the source has made; none if the job with this data folder does not answer yet.
 pub(crate) fn records_of(data: &Path) -> f64 {
-    let ask = || Some(Client::over(DataFolder::connect_control(data).ok()?).ok()?.metrics().ok()?);
+    let ask = || Client::over(DataFolder::connect_control(data).ok()?).ok()?.metrics().ok();
     ask().and_then(|metrics| metrics.parts.get("events")?.get("records_out").copied()).unwrap_or(0.0)
 }

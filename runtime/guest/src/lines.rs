@@ -36,7 +36,7 @@ impl Lines {
         let (mut modules, mut code, mut sections) = (Vec::new(), 0..0, Vec::new());
         for payload in Parser::new(0).parse_all(component).map_while(Result::ok) {
             match payload {
-                Payload::CodeSectionStart { range, .. } => code = range.start as u64..range.end as u64,
+                Payload::CodeSectionStart { range, .. } => code = range.start..range.end,
                 Payload::CustomSection(section) if section.name().starts_with(DEBUG) => {
                     sections.push((section.name().to_owned(), section.data().to_vec()));
                 }

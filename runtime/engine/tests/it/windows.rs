@@ -161,7 +161,7 @@ impl Model {
         if let Kind::Count { size, slide } = self.windows.kind {
             let all = self.all.entry(input.key).or_default();
             all.push(input.value());
-            if all.len() as u64 % slide == 0 {
+            if (all.len() as u64).is_multiple_of(slide) {
                 let sum = all.iter().rev().take(size as usize).sum();
                 self.emit(input.key, i64::MAX, sum);
             }

@@ -245,7 +245,7 @@ fn a_capsule_has_the_answers() {
     guest.keep_answers(true);
     let good = ask(&mut guest, &[format!("GET {}", url("/count"))]).unwrap();
     let value = format!("fail GET {} authorization:secret", url("/count"));
-    let error = ask(&mut guest, &[value.clone()]).map(drop).unwrap_err();
+    let error = ask(&mut guest, std::slice::from_ref(&value)).map(drop).unwrap_err();
     let counted = COUNTED.load(Ordering::SeqCst);
     assert!(counted >= 4, "one answered when it was opened, and one before: {good:?}");
     let frame = records(&[value.as_bytes()]);

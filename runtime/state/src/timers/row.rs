@@ -19,7 +19,7 @@ pub(super) fn stored_timers(stored: &[u8]) -> Option<impl Iterator<Item = (u16, 
 /// The timers, as slot and time, of a key and namespace in a snapshot's [`Row`](crate::Row), whose payload this is;
 /// `None` if it is not of timers.
 pub fn timers_of_row(timers: &[u8]) -> Option<impl Iterator<Item = (u16, i64)>> {
-    let is_whole = !timers.is_empty() && timers.len() % STORED_TIMER_BYTES == 0;
+    let is_whole = !timers.is_empty() && timers.len().is_multiple_of(STORED_TIMER_BYTES);
     let timer = |bytes: &[u8]| {
         let (slot, time) = bytes.split_first_chunk().expect("a timer has 10 bytes");
         (u16::from_le_bytes(*slot), i64::from_le_bytes(time.try_into().expect("a timer has 10 bytes")))

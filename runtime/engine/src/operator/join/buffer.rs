@@ -111,7 +111,7 @@ const DELETED: u8 = 2;
 
 impl<'e> Kept<'e> {
     fn encode(self) -> Vec<u8> {
-        let flags = u8::from(self.is_matched) * MATCHED | u8::from(self.is_deleted) * DELETED;
+        let flags = (u8::from(self.is_matched) * MATCHED) | (u8::from(self.is_deleted) * DELETED);
         [&[flags], self.value].concat()
     }
 

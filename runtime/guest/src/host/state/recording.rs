@@ -111,7 +111,7 @@ impl Recording {
         ask(&mut *self.backend.borrow_mut(), cells)?;
         if let Some(answers) = &mut self.answers {
             answers.add(question(), || {
-                let ends = cells.ends[first..].iter().map(|end| (end & !ABSENT) - start as u32 | (end & ABSENT));
+                let ends = cells.ends[first..].iter().map(|end| ((end & !ABSENT) - start as u32) | (end & ABSENT));
                 Answer::Cells { ends: ends.collect(), bytes: cells.bytes[start..].to_vec(), is_cut: cells.is_cut }
             });
         }

@@ -209,7 +209,7 @@ impl Count<'_> {
             for (key, value) in page.keys.iter().zip(page.values.iter()) {
                 let entry = (key.len() + value.len()) as u64;
                 bytes.before += entry;
-                let is_left = !is_cleared && !(is_map && entries.contains_key(key));
+                let is_left = !(is_cleared || is_map && entries.contains_key(key));
                 bytes.after += if is_left { entry } else { 0 };
             }
             more = page.more;
