@@ -53,8 +53,9 @@ pub(crate) fn build(folder: &Path, out: &Path) -> Result<Vec<Built>, BuildError>
     let toolchain = Toolchain::find(folder)?;
     let build = |bundle: Bundle| {
         let script = fs::read(&bundle.file).map_err(cannot("read", &bundle.file))?;
-        let inputs = Inputs::new().with(CONTRACT).with(&toolchain.release).with(bundle.world).with(script);
-        place_made_of(inputs, out, &bundle.name, || toolchain.component(&bundle))
+        // It is made of the bundle, which nobody edits.
+        let inputs = || Inputs::new().with(CONTRACT).with(&toolchain.release).with(bundle.world).with(&script);
+        place_made_of(|| Some(inputs()), out, &bundle.name, || toolchain.component(&bundle))
     };
     toolchain.bundles()?.into_iter().map(build).collect()
 }

@@ -123,18 +123,23 @@ impl Toolchain {
     }
 
     /// All that a component may be made of where it is not known what it imports: the files of the operator's folder, and the
-    /// packages that are installed for this Python, and for the one in use, which `componentize-py` asks as well.
-    fn everything(&self, folder: &Path) -> Result<Inputs, BuildError> {
+    /// packages that are installed for this Python, and for the one in use, which `componentize-py` asks as well. None if a Python
+    /// does not say what it has.
+    fn everything(&self, folder: &Path) -> Option<Inputs> {
         let mut inputs = Inputs::new().with(stamp::of_folder(folder, &|path| is_no_input(folder, path)));
         let is_passed_over = |path: &Path| is_of_tools(&path.file_name().unwrap_or_default().to_string_lossy());
         for mut python in [self.command(), Command::new("python3")] {
-            // Where there is no other Python its packages play no part.
-            let Ok(said) = tool::output(python.args(["-c", PACKAGES])) else { continue };
+            let said = match tool::output(python.args(["-c", PACKAGES])) {
+                Ok(said) if said.status.success() => said,
+                // Where there is no other Python its packages play no part.
+                Err(BuildError::Run { .. }) => continue,
+                _ => return None,
+            };
             for place in String::from_utf8_lossy(&said.stdout).lines() {
                 inputs = inputs.with(stamp::of_folder(Path::new(place), &is_passed_over));
             }
         }
-        Ok(inputs)
+        Some(inputs)
     }
 
     /// Has a component made, of what `say` adds to the command, in behalf of a folder.
@@ -218,9 +223,10 @@ pub(crate) fn whole(
     tell: impl FnOnce(),
 ) -> Result<Built, BuildError> {
     let (name, module) = (name(&operator.module), folder.join(format!("{}.py", operator.module)));
-    let inputs = match inputs(operator, runner) {
-        Some(inputs) => inputs,
-        None => toolchain.everything(folder)?.with(runner).with(&operator.world).with(&operator.module),
+    let inputs = || {
+        let everything =
+            || Some(toolchain.everything(folder)?.with(runner).with(&operator.world).with(&operator.module));
+        inputs(folder, operator, runner).or_else(everything)
     };
     place_made_of(inputs, out, &name, || {
         tell();
@@ -228,10 +234,16 @@ pub(crate) fn whole(
     })
 }
 
-/// What the component of an operator is made of, if its sources are known; `runner` is a digest of what is the same for all.
-pub(crate) fn inputs(operator: &Scripted, runner: &str) -> Option<Inputs> {
+/// What the component of an operator is made of, if its sources are known; `runner` is a digest of what is the same for all. The
+/// other modules of the folder are among it: there are ways to import one that are not seen.
+pub(crate) fn inputs(folder: &Path, operator: &Scripted, runner: &str) -> Option<Inputs> {
+    let is_no_module =
+        |path: &Path| is_no_input(folder, path) || (path.is_file() && path.extension() != Some("py".as_ref()));
     match &operator.how {
-        How::Script(script) => Some(Inputs::new().with(runner).with(&operator.world).with(script.to_string())),
+        How::Script(script) => {
+            let inputs = Inputs::new().with(runner).with(&operator.world).with(script.to_string());
+            Some(inputs.with(stamp::of_folder(folder, &is_no_module)))
+        }
         How::Whole(_) => None,
     }
 }

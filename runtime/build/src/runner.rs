@@ -86,7 +86,8 @@ pub(crate) fn build(folder: &Path, out: &Path, runners: &Runners<'_>) -> Result<
         let name = name(&operator.module);
         match &operator.how {
             How::Script(script) => {
-                if let Some(built) = inputs(operator, &runner).and_then(|inputs| find_made_of(inputs, out, &name)) {
+                let inputs = inputs(folder, operator, &runner);
+                if let Some(built) = inputs.and_then(|inputs| find_made_of(inputs, out, &name)) {
                     return Ok(built);
                 }
                 let component = attach(runners.get(&toolchain, &operator.world, &runner, folder)?, script);

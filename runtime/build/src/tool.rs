@@ -115,7 +115,7 @@ fn cannot_run(command: &Command) -> impl FnOnce(io::Error) -> BuildError + use<>
 
 #[cfg(test)]
 mod tests {
-    use super::{end, has_ended, output, start, status, wait};
+    use super::{LOOK, end, has_ended, output, start, status, wait};
     use crate::BuildError;
     use std::process::Command;
     use std::sync::Arc;
@@ -150,9 +150,20 @@ mod tests {
             let ended = wait(&mut child, Some(&stop), &command);
             assert!(matches!(ended, Err(BuildError::Stopped)));
             assert!(began.elapsed() < Duration::from_secs(60), "{script}");
-            let left = output(Command::new("pgrep").args(["-g", &group.to_string()])).unwrap();
-            assert_eq!(String::from_utf8(left.stdout).unwrap(), "", "{script}");
+            // What was killed may take a moment to die.
+            while let left @ [_, ..] = running(group).as_slice() {
+                assert!(began.elapsed() < Duration::from_secs(60), "{script}: {left:?}");
+                std::thread::park_timeout(LOOK);
+            }
         }
+    }
+
+    /// The processes of a group, without the dead ones that nobody has waited for.
+    fn running(group: u32) -> Vec<String> {
+        let said = output(Command::new("pgrep").args(["-g", &group.to_string()])).unwrap();
+        let stat = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let stats = String::from_utf8(said.stdout).unwrap().lines().map(stat).collect::<Vec<_>>();
+        stats.into_iter().filter(|stat| !stat.is_empty() && !stat.contains(") Z ")).collect()
     }
 
     #[test]

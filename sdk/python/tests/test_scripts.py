@@ -30,7 +30,7 @@ def test_what_a_module_imports_of_its_folder_is_found(tmp_path: Path) -> None:
     _write(
         tmp_path,
         {
-            "echo_op.py": "import json, collections.abc\nfrom shop_a import price\nfrom shop_b import taxes\n",
+            "echo_op.py": "import json, re, collections.abc\nword = re.compile('x')\nfrom shop_a import price\nfrom shop_b import taxes\n",
             "shop_a.py": "import shop_c\n",
             "shop_c.py": "import shop_a\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n",
             "shop_b/__init__.py": "",
@@ -58,6 +58,13 @@ def test_what_a_module_imports_of_its_folder_is_found(tmp_path: Path) -> None:
         ("from logging import handlers", "count.py imports logging.handlers"),
         ("import namespace.part", "count.py imports namespace.part"),
         ("table = open('table.json').read()", "count.py opens files"),
+        ("import json\nx = json.codecs.open('x').read()", "count.py opens files"),
+        ("rates = __import__('rates')", "count.py uses __import__"),
+        ("exec('import rates')", "count.py uses exec"),
+        ("x = __loader__.get_data('x')", "count.py uses __loader__"),
+        ("import inspect\nx = inspect.linecache.getlines('x')", "count.py uses linecache"),
+        ("from logging import os", "count.py uses os"),
+        ("import logging\nx = logging.os.listdir()", "count.py uses os"),
         ("import decimal", "count.py needs a module decimal that takes the place of another one"),
     ],
 )

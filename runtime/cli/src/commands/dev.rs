@@ -15,13 +15,12 @@ use crate::{describe, signals, terminal};
 use anyhow::{Context, Result, bail};
 use job::{Course, JobProcess};
 use sources::Watched;
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tidewheel_build::{Runners, stop_when};
@@ -46,22 +45,20 @@ pub(crate) fn execute(dev: &Dev, log_level: LogLevel) -> Result<()> {
     stop_when(Arc::clone(&is_over));
     let (spec, folder) = super::read(&dev.job, &dev.settings.settings)?;
     refuse_stdin(&spec)?;
-    let projects: Vec<Project> = sources::of_job(&spec, folder, &dev.sources)?.into_iter().map(Project::new).collect();
-    let mut watch = Watch::new(projects.iter().map(|it| it.watched.folder.clone()), &dev.job);
+    let projects: Arc<[Watched]> = sources::of_job(&spec, folder, &dev.sources)?.into();
+    let mut watch = Watch::new(projects.iter().map(|it| it.folder.clone()), &dev.job);
     let own = std::path::absolute(folder.join(".tidewheel").join(format!("dev-{}", spec.name)))?;
-    for it in &projects {
-        terminal::say(&format!("watching {}", it.watched.folder.display()));
+    for it in projects.iter() {
+        terminal::say(&format!("watching {}", it.folder.display()));
     }
-    let (number, current, job, starting, told) = (0, None, None, None, RefCell::default());
+    let (number, coming, current, job, starting, told) = (0, None, None, None, None, Arc::default());
     let mut session =
-        Session { dev, log_level, projects, own, number, current, job, starting, told, is_over: &is_over };
+        Session { dev, log_level, projects, own, number, coming, current, job, starting, told, is_over: &is_over };
     session.edited(Instant::now());
     while !session.is_over() {
-        thread::sleep(if session.starting.is_some() { ASK } else { LOOK });
-        if let Some(changed) = watch.changed() {
-            let began = Instant::now();
-            session.projects.iter_mut().zip(changed).for_each(|(it, changed)| it.is_built &= !changed);
-            session.edited(began);
+        thread::sleep(session.pause());
+        if watch.changed() {
+            session.edited(Instant::now());
         }
         session.look()?;
     }
@@ -79,35 +76,25 @@ fn refuse_stdin(spec: &JobSpec) -> Result<()> {
     }
 }
 
-/// A project that is watched.
-struct Project {
-    watched: Watched,
-    /// Whether it has been built as it is.
-    is_built: bool,
-}
-
-impl Project {
-    fn new(watched: Watched) -> Project {
-        Project { watched, is_built: false }
-    }
-}
-
 /// A job that is worked on.
 struct Session<'a> {
     dev: &'a Dev,
     log_level: LogLevel,
-    projects: Vec<Project>,
+    /// All of them are built after each edit: one may use files of another, and what was not edited takes no time.
+    projects: Arc<[Watched]>,
     /// The folder of what is built, and of the job's data.
     own: PathBuf,
     /// How often components have been copied.
     number: usize,
+    /// The folder of those that are being checked.
+    coming: Option<PathBuf>,
     /// What runs, or ran last.
     current: Option<Generation>,
     job: Option<JobProcess>,
     /// While the job does not run yet.
     starting: Option<Starting>,
     /// What was said of builds, which is said once.
-    told: RefCell<HashSet<String>>,
+    told: Arc<Mutex<HashSet<String>>>,
     is_over: &'a AtomicBool,
 }
 
@@ -135,9 +122,15 @@ impl Session<'_> {
         self.is_over.load(Ordering::Relaxed)
     }
 
+    /// How long until the job is looked at again.
+    fn pause(&self) -> Duration {
+        if self.starting.is_some() { ASK } else { LOOK }
+    }
+
     /// Something was edited: what is new takes the place of what runs, if it can.
     fn edited(&mut self, began: Instant) {
         let built = self.build();
+        self.coming = None;
         if self.is_over() {
             return;
         }
@@ -153,10 +146,12 @@ impl Session<'_> {
         }
     }
 
-    /// Builds what was edited and checks everything; none if that is what runs already.
+    /// Builds and checks everything; none if that is what runs already.
     fn build(&mut self) -> Result<Option<Generation>> {
         let built = self.own.join("built");
-        self.build_projects(&built)?;
+        let (projects, told, own) = (Arc::clone(&self.projects), Arc::clone(&self.told), self.own.clone());
+        let out = built.clone();
+        self.while_looking(true, move || build_projects(&projects, &out, &own, &told))?;
         let job_text = super::read_text(&self.dev.job)?;
         if self.job.is_some() && self.current.as_ref().is_some_and(|current| self.is_same(current, &built, &job_text)) {
             return Ok(None);
@@ -164,6 +159,7 @@ impl Session<'_> {
         self.number += 1;
         let folder = self.own.join(format!("components-{}-{}", std::process::id(), self.number));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        self.coming = Some(folder.clone());
         let mut settings = self.dev.settings.settings.clone();
         for (operator, name) in self.operators() {
             let (from, to) = (component(&built, name), component(&folder, name));
@@ -177,36 +173,13 @@ impl Session<'_> {
         Ok(Some(Generation { folder, job_text, settings }))
     }
 
-    /// Builds the projects that are not built as they are.
-    fn build_projects(&mut self, built: &Path) -> Result<()> {
-        let tell = |words: &str| {
-            if self.told.borrow_mut().insert(words.to_owned()) {
-                terminal::say(words);
-            }
-        };
-        let runners = Runners::new(runners_folder(&self.own), &tell);
-        for Project { watched, is_built } in self.projects.iter_mut().filter(|it| !it.is_built) {
-            let components = super::build::edited(&watched.folder, built, &runners)?;
-            for (_, name) in &watched.operators {
-                if !components.iter().any(|built| built.path.file_stem().is_some_and(|stem| stem == name.as_str())) {
-                    bail!(
-                        "{} builds no {name}.wasm\n\nhint: say where its sources are, with --source",
-                        watched.folder.display()
-                    );
-                }
-            }
-            *is_built = true;
-        }
-        Ok(())
-    }
-
     /// All that can be found wrong without running, of a job that runs also whether it goes on from its newest checkpoint. What
     /// is compiled now needs not be when the job waits for it.
-    fn check(&self, settings: &[String]) -> Result<()> {
+    fn check(&mut self, settings: &[String]) -> Result<()> {
         let (job, settings) = (self.dev.job.clone(), Settings { settings: settings.to_vec() });
         let data = self.job.is_some().then(|| self.data());
         let allow_drop = self.dev.allow_drop.clone();
-        self.unless_over(move || {
+        self.while_looking(false, move || {
             let (spec, plan) = super::plan(&job, &settings)?;
             match data {
                 None => Ok(()),
@@ -215,19 +188,21 @@ impl Session<'_> {
         })
     }
 
-    /// Does something that takes a while, which a signal does not wait for: it ends with the process then.
-    fn unless_over(&self, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    /// Does something that takes a while, and looks meanwhile how the job is doing: it may come to run, or fail. Work that ends
+    /// by itself when a signal comes is waited for, other work ends with the process then.
+    fn while_looking(&mut self, ends_itself: bool, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
         let (done, result) = mpsc::channel();
         thread::Builder::new()
-            .name("check".to_owned())
+            .name("work".to_owned())
             .spawn(move || done.send(work()))
             .context("cannot start a thread")?;
         loop {
-            match result.recv_timeout(LOOK) {
+            match result.recv_timeout(self.pause()) {
                 Ok(result) => return result,
-                Err(RecvTimeoutError::Timeout) if self.is_over() => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => bail!("the job cannot be checked: its check has panicked"),
+                Err(RecvTimeoutError::Timeout) if !self.is_over() => self.look()?,
+                Err(RecvTimeoutError::Timeout) if ends_itself => {}
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => bail!("the job cannot be built and checked: that has panicked"),
             }
         }
     }
@@ -244,7 +219,7 @@ impl Session<'_> {
 
     /// The operators that are built here, each with the name of its component.
     fn operators(&self) -> impl Iterator<Item = (&str, &String)> {
-        self.projects.iter().flat_map(|it| &it.watched.operators).map(|(operator, name)| (operator.as_str(), name))
+        self.projects.iter().flat_map(|it| &it.operators).map(|(operator, name)| (operator.as_str(), name))
     }
 
     fn data(&self) -> PathBuf {
@@ -253,20 +228,29 @@ impl Session<'_> {
 
     /// Stops the job and starts it again with other components.
     fn switch(&mut self, generation: Generation, began: Instant) -> Result<()> {
+        let runs = self.runs()?;
         let before = match (self.job.take(), self.starting.take()) {
+            (Some(mut job), _) if runs => {
+                job.stop()?;
+                self.current.take()
+            }
             // It goes on from the last checkpoint it has taken: there is nothing that it has done since.
             (Some(job), Some(starting)) => {
                 drop(job);
                 starting.before
             }
-            (Some(mut job), None) => {
-                job.stop()?;
-                self.current.take()
-            }
-            (None, _) => None,
+            _ => None,
         };
         let news = if before.is_some() { "the job goes on with what is new" } else { "the job runs" };
         self.start(generation, Starting { began, before, news })
+    }
+
+    /// Whether the job has come to run, be it in this moment.
+    fn runs(&mut self) -> Result<bool> {
+        match &mut self.job {
+            None => Ok(false),
+            Some(job) => Ok(self.starting.is_none() || job.course()? == Course::Running),
+        }
     }
 
     fn start(&mut self, generation: Generation, starting: Starting) -> Result<()> {
@@ -316,7 +300,13 @@ impl Session<'_> {
                 Ok(())
             }
             Some((began, before)) => {
-                let news = "the job does not start with what is new: it goes on as it was";
+                let is_same_file = super::read_text(&self.dev.job).is_ok_and(|text| text == before.job_text);
+                let news = match is_same_file {
+                    true => "the job does not start with what is new: it goes on as it was",
+                    false => {
+                        "the job does not start with what is new: it goes on with the components it had and the job file as it is"
+                    }
+                };
                 self.start(before, Starting { began, before: None, news })
             }
         }
@@ -324,8 +314,9 @@ impl Session<'_> {
 
     /// Ends the job: nobody works on it any more.
     fn end(mut self) -> Result<()> {
+        let runs = self.runs()?;
         if let Some(mut job) = self.job.take() {
-            if self.starting.is_none() {
+            if runs {
                 job.stop()?;
             }
             terminal::say("stopped: started again, it goes on where it was");
@@ -334,18 +325,50 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Removes the components that neither run nor ran before.
+    /// Removes the components that neither run nor are about to, and those of processes that are gone. Those of one that is there
+    /// stay: the job may be theirs, and read them when it is started again.
     fn remove_others(&self) {
         let Ok(entries) = fs::read_dir(&self.own) else { return };
-        let kept = self.current.as_ref().and_then(|current| current.folder.file_name());
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            if name.to_string_lossy().starts_with("components-") && Some(name.as_os_str()) != kept {
+        let current = self.current.as_ref().map(|current| &current.folder);
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let is_over = process_of(&path).is_some_and(|it| it == std::process::id() || !is_there(it));
+            if is_over && ![current, self.coming.as_ref()].contains(&Some(&path)) {
                 // What cannot be removed does no harm.
-                let _ = fs::remove_dir_all(entry.path());
+                let _ = fs::remove_dir_all(path);
             }
         }
     }
+}
+
+/// The process that has copied components into this folder, if it is such a one.
+fn process_of(folder: &Path) -> Option<u32> {
+    folder.file_name()?.to_str()?.strip_prefix("components-")?.split_once('-')?.0.parse().ok()
+}
+
+fn is_there(process: u32) -> bool {
+    Path::new("/proc").join(process.to_string()).exists()
+}
+
+/// Builds all projects into `built`.
+fn build_projects(projects: &[Watched], built: &Path, own: &Path, told: &Mutex<HashSet<String>>) -> Result<()> {
+    let tell = |words: &str| {
+        if told.lock().unwrap_or_else(PoisonError::into_inner).insert(words.to_owned()) {
+            terminal::say(words);
+        }
+    };
+    let runners = Runners::new(runners_folder(own), &tell);
+    for watched in projects {
+        let components = super::build::edited(&watched.folder, built, &runners)?;
+        for (_, name) in &watched.operators {
+            if !components.iter().any(|built| built.path.file_stem().is_some_and(|stem| stem == name.as_str())) {
+                bail!(
+                    "{} builds no {name}.wasm\n\nhint: say where its sources are, with --source",
+                    watched.folder.display()
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Of a job whose input has an end.
@@ -375,4 +398,20 @@ fn goes_on_from(
 
 fn component(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.wasm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_there, process_of};
+    use std::path::Path;
+
+    #[test]
+    fn components_are_those_of_a_process() {
+        assert_eq!(process_of(Path::new("x/components-17-3")), Some(17));
+        for other in ["x/components-17", "x/components-x-3", "x/built", ""] {
+            assert_eq!(process_of(Path::new(other)), None, "{other}");
+        }
+        assert!(is_there(std::process::id()));
+        assert!(!is_there(u32::MAX), "no process has this number");
+    }
 }

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tidewheel._script import PACKAGE, STANDARD, TESTING
+
+
+_REACHING = frozenset(
+    {
+        *("__builtins__", "__globals__", "__import__", "__loader__", "__spec__"),
+        *("_io", "_os", "_sys", "bltns", "builtins", "codecs", "importlib", "io", "linecache", "open", "os", "sys", "tokenize"),
+    }
+)
+"""Names that lead to files and modules which are not seen here, also as attributes of modules that a runner has."""
+
+_RUNNING = frozenset({"compile", "eval", "exec", "globals"})
+"""Functions that do so. As an attribute such a name is another thing: `re.compile`."""
 
 
 class NotInRunner(Exception):
@@ -58,9 +70,18 @@ def _imported(file: Path, path: Path) -> Iterator[str]:
                 yield module
             names = (f"{module}.{item.name}".strip(".") for item in node.names)
             yield from (name for name in names if _is_module(file, path, name))
-        elif isinstance(node, ast.Name) and node.id == "open":
-            # What it reads when it is imported is part of a component.
-            raise NotInRunner(f"{path} opens files")
+            _check_reach((item.name for item in node.names), _REACHING, path)
+        elif isinstance(node, ast.Name):
+            _check_reach([node.id], _REACHING | _RUNNING, path)
+        elif isinstance(node, ast.Attribute):
+            _check_reach([node.attr], _REACHING, path)
+
+
+def _check_reach(names: Iterable[str], refused: frozenset[str], path: Path) -> None:
+    """What a module reads when it is imported is part of a component."""
+    for name in names:
+        if name in refused:
+            raise NotInRunner(f"{path} opens files" if name == "open" else f"{path} uses {name}")
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:

@@ -21,10 +21,10 @@ type Files = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 pub(super) struct Watch {
     folders: Vec<PathBuf>,
     file: PathBuf,
-    /// What was told last: of each folder, and of the file.
-    told: Vec<Files>,
+    /// What was told last.
+    told: Files,
     /// What was seen last.
-    seen: Vec<Files>,
+    seen: Files,
 }
 
 /// Whether a folder of this name has no sources.
@@ -41,36 +41,29 @@ fn is_source(path: &Path) -> bool {
 impl Watch {
     /// Watches the sources in `folders`, and one more file.
     pub(super) fn new(folders: impl Iterator<Item = PathBuf>, file: &Path) -> Watch {
-        let mut watch = Watch { folders: folders.collect(), file: file.to_owned(), told: Vec::new(), seen: Vec::new() };
+        let mut watch =
+            Watch { folders: folders.collect(), file: file.to_owned(), told: Files::new(), seen: Files::new() };
         watch.told = watch.look();
         watch.seen = watch.told.clone();
         watch
     }
 
-    /// If something is otherwise than it was told last, of each folder whether it is that. While files are still being written
-    /// nothing is told.
-    pub(super) fn changed(&mut self) -> Option<Vec<bool>> {
+    /// Whether something is otherwise than it was told last. While files are still being written nothing is told.
+    pub(super) fn changed(&mut self) -> bool {
         let now = self.look();
         let is_at_rest = now == self.seen;
         self.seen = now;
-        if !is_at_rest || self.seen == self.told {
-            return None;
+        let is_news = is_at_rest && self.seen != self.told;
+        if is_news {
+            self.told = self.seen.clone();
         }
-        let changed = self.folders.iter().enumerate().map(|(place, _)| self.seen[place] != self.told[place]).collect();
-        self.told = self.seen.clone();
-        Some(changed)
+        is_news
     }
 
-    fn look(&self) -> Vec<Files> {
-        let in_folder = |folder: &PathBuf| {
-            let mut files = Files::new();
-            add(folder, &mut files);
-            files
-        };
-        let mut files: Vec<Files> = self.folders.iter().map(in_folder).collect();
-        let mut file = Files::new();
-        add_file(&self.file, &mut file);
-        files.push(file);
+    fn look(&self) -> Files {
+        let mut files = Files::new();
+        self.folders.iter().for_each(|folder| add(folder, &mut files));
+        add_file(&self.file, &mut files);
         files
     }
 }
@@ -108,16 +101,16 @@ mod tests {
         write("job.toml", "");
         let folders = ["one", "two"].map(|name| folder.path().join(name));
         let mut watch = Watch::new(folders.into_iter(), &folder.path().join("job.toml"));
-        assert_eq!((watch.changed(), watch.changed()), (None, None));
+        let mut changed = || watch.changed();
+        assert_eq!((changed(), changed()), (false, false));
         write("one/lib.rs", "three");
-        assert_eq!(watch.changed(), None, "it may still be being written");
-        assert_eq!(watch.changed(), Some(vec![true, false]));
-        assert_eq!(watch.changed(), None);
+        assert!(!changed(), "it may still be being written");
+        assert_eq!((changed(), changed()), (true, false));
         write("job.toml", "name");
-        assert_eq!((watch.changed(), watch.changed()), (None, Some(vec![false, false])));
+        assert_eq!((changed(), changed()), (false, true));
         fs::remove_file(folder.path().join("one/lib.rs")).unwrap();
         write("two/lib.rs", "");
-        assert_eq!((watch.changed(), watch.changed()), (None, Some(vec![true, true])));
+        assert_eq!((changed(), changed()), (false, true));
     }
 
     #[test]
@@ -128,6 +121,6 @@ mod tests {
         for name in ["target/release/x.rs", "x.wasm", ".x.rs", "x.rs~", "orders.jsonl", "part-1.csv"] {
             fs::write(folder.path().join(name), "x").unwrap();
         }
-        assert_eq!((watch.changed(), watch.changed()), (None, None));
+        assert_eq!((watch.changed(), watch.changed()), (false, false));
     }
 }
