@@ -288,7 +288,7 @@ fn requests_are_answered_by_the_case() {
         let away = "http = [{ url = \"https://rates.example.org/usd\", problem = \"not-reached\" }]\n";
         [
             format!("[[step]]\n{rates}{}", ask("https://rates.example.org/usd", told)),
-            format!("[[step]]\n{away}{}", ask("https://rates.example.org/usd", "problem 3: the case says so")),
+            format!("[[step]]\n{away}{}", ask("https://rates.example.org/usd", "problem 3: the case says not-reached")),
         ]
         .concat()
     };

@@ -198,7 +198,9 @@ pub enum GuestError {
     },
 
     /// A key would have more state after the call than the operator's limit. Nothing the call did counts.
-    #[error("after `{function}` a key would have {bytes} bytes of state or more; it may have {bytes_max}")]
+    #[error(
+        "after `{function}` a key would have {bytes} bytes of state or more; `limits.state` lets it have {bytes_max}"
+    )]
     StateTooLarge {
         /// The exported function.
         function: &'static str,
@@ -350,7 +352,10 @@ impl fmt::Display for TrapCause {
             TrapCause::Illegal(reason) => f.write_str(reason),
             TrapCause::Deadline { deadline_ms_max } => write!(f, "it took longer than its {deadline_ms_max} ms"),
             TrapCause::Unanswered { deadline_ms_max } => {
-                write!(f, "it waited for an answer over HTTP until its {deadline_ms_max} ms were over")
+                write!(
+                    f,
+                    "it waited for an answer over HTTP until the {deadline_ms_max} ms of its deadline were over: give requests a timeout"
+                )
             }
             TrapCause::Memory { memory_bytes_max } => {
                 write!(f, "it needs more than its {memory_bytes_max} bytes of memory")

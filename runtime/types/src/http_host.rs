@@ -18,8 +18,12 @@ impl HttpHost {
     pub fn parse(text: &str) -> Option<HttpHost> {
         let has_port = text.rfind(':').is_some_and(|colon| colon > text.rfind(']').unwrap_or(0));
         let url = Url::parse(&format!("http://{text}")).ok()?;
-        let is_more =
-            url.path() != "/" || url.query().is_some() || url.fragment().is_some() || text.contains(['/', '@']);
+        // There is no grant of several hosts.
+        let is_more = text.contains('*')
+            || url.path() != "/"
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || text.contains(['/', '@']);
         if is_more || text.ends_with(':') {
             return None;
         }
@@ -91,7 +95,8 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", "a/b", "a/", "user@a", "a?b", "a#b", "http://a", "a:", "a:b", "a:70000", "a b", "[::1", "*.a:"]
+        for text in
+            ["", "a/b", "a/", "user@a", "a?b", "a#b", "http://a", "a:", "a:b", "a:70000", "a b", "[::1", "*", "*.a"]
         {
             assert_eq!(HttpHost::parse(text), None, "{text:?}");
         }

@@ -285,7 +285,17 @@ impl FunctionTask {
             // The network may be back soon; a record is not set aside because it is away.
             CallFault::Guest(error) if error.is_retryable() || error.waited() && attempt.piece.len() <= 1 => {
                 match self.retry.later() {
-                    Some(wait) => return Ok(Called::Again(Flow::After(wait))),
+                    Some(wait) => {
+                        if error.waited() {
+                            let (operator, wait_ms) = (self.operator.as_str(), wait.as_millis());
+                            tracing::warn!(
+                                operator,
+                                wait_ms,
+                                "a record waited in vain for an answer over HTTP, and waits again"
+                            );
+                        }
+                        return Ok(Called::Again(Flow::After(wait)));
+                    }
                     None => return Err(self.failed(*error)),
                 }
             }

@@ -103,7 +103,7 @@ fn a_key_whose_state_grows_too_large_loses_the_record_that_makes_it_so() {
     let commands = ["put a 12345", "put b 12345", "put a 54321", "put c 12345", "remove b", "put d 12345", "get d"];
     let (counters, letters) = run("map-state", "state = '13B', records = 2", &commands, (10, ROOM), folder.path());
     assert_eq!((letters.len(), letters[0]["offset"].as_u64()), (1, Some(3)));
-    let reason = "after `process` a key would have 18 bytes of state or more; it may have 13";
+    let reason = "after `process` a key would have 18 bytes of state or more; `limits.state` lets it have 13";
     assert_eq!(letters[0]["reason"], reason);
     let capsule = capsule(&letters[0]);
     let again = capsule.replay(&capsule.component(runtime()).expect("it is in it"), Vec::new());

@@ -252,7 +252,7 @@ fn the_state_of_a_key_has_a_limit() {
     assert!(operator.run(&[("one", &["put abcd 1234"]), ("two", &["put abcd 1234", "put efgh 5678"])]).is_ok());
     assert!(operator.run(&[("one", &["put abcd 5678"]), ("two", &["put abcd 5678"])]).is_ok(), "overwritten");
     let error = operator.run(&[("one", &["put ab 12"]), ("two", &["put i 9"])]).map(drop).unwrap_err();
-    let text = "after `process` a key would have 55 bytes of state or more; it may have 53";
+    let text = "after `process` a key would have 55 bytes of state or more; `limits.state` lets it have 53";
     assert_eq!((error.to_string().as_str(), error.is_poison()), (text, true));
     assert_eq!(values(&operator.run(&[("one", &["get ab"])]).unwrap()), [b"-"], "nothing of that call counts");
     assert!(operator.run(&[("two", &["remove abcd", "put i 9"])]).is_ok(), "what is removed makes room");

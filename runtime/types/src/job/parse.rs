@@ -297,7 +297,9 @@ pub(super) fn grants(table: &mut Options) -> Result<Vec<Grant>, JobError> {
         };
         let grant = grant.ok_or_else(|| {
             let error = table.error("grants", format!("{word:?} is nothing that can be granted"));
-            error.with_hint("write \"env:NAME\" for an environment variable, or \"http:HOST\" for requests to a host")
+            error.with_hint(
+                "write \"env:NAME\" for an environment variable, \"http:HOST\" or \"http:HOST:PORT\" for requests",
+            )
         })?;
         if grants.contains(&grant) {
             return Err(table.error("grants", format!("{word:?} is there twice")));

@@ -361,13 +361,13 @@ const IN_VALUES: &[Mistake] = &[
         "input = 'in'",
         "input = 'in'\ngrants = ['env:A', 'http://example.org']",
         "8: \"grants\" in [operators.count]: \"http://example.org\" is nothing that can be granted",
-        "write \"env:NAME\" for an environment variable, or \"http:HOST\" for requests to a host",
+        "write \"env:NAME\" for an environment variable, \"http:HOST\" or \"http:HOST:PORT\" for requests",
     ),
     (
         "input = 'in'",
         "input = 'in'\ngrants = ['HOME']",
         "8: \"grants\" in [operators.count]: \"HOME\" is nothing that can be granted",
-        "write \"env:NAME\" for an environment variable, or \"http:HOST\" for requests to a host",
+        "write \"env:NAME\" for an environment variable, \"http:HOST\" or \"http:HOST:PORT\" for requests",
     ),
     (
         "input = 'in'",

@@ -40,6 +40,17 @@ enum Problem {
     TooLarge = 5,
 }
 
+impl Problem {
+    fn name(self) -> &'static str {
+        match self {
+            Problem::NotGranted => "not-granted",
+            Problem::NotReached => "not-reached",
+            Problem::TimedOut => "timed-out",
+            Problem::TooLarge => "too-large",
+        }
+    }
+}
+
 /// The answers of a case, as far as its steps have given them.
 #[derive(Debug, Default)]
 pub(super) struct Answers(Mutex<Vec<Answer>>);
@@ -68,7 +79,7 @@ impl HttpAnswers for Answers {
                 );
                 Err(problem(Problem::NotGranted, text))
             }
-            Some(Answer { problem: Some(kind), .. }) => Err(problem(*kind, "the case says so".to_owned())),
+            Some(Answer { problem: Some(kind), .. }) => Err(problem(*kind, format!("the case says {}", kind.name()))),
             Some(answer) => {
                 let headers = answer.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
                 Ok(HttpResponse { status: answer.status, headers, body: answer.body.clone().into_bytes() })
