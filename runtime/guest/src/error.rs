@@ -354,7 +354,7 @@ impl fmt::Display for TrapCause {
             TrapCause::Unanswered { deadline_ms_max } => {
                 write!(
                     f,
-                    "it waited for an answer over HTTP until the {deadline_ms_max} ms of its deadline were over: give requests a timeout"
+                    "it waited for an answer over HTTP longer than its {deadline_ms_max} ms: give requests a timeout"
                 )
             }
             TrapCause::Memory { memory_bytes_max } => {
