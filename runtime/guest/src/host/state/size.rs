@@ -92,9 +92,7 @@ impl Sizes {
         }
         Ok(None)
     }
-}
 
-impl Sizes {
     /// Remembers that a key does not have more than so many bytes.
     fn note(&mut self, key: &[u8], at_most: u64) {
         if let Some(known) = self.at_most.get_mut(key) {
