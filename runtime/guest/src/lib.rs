@@ -29,7 +29,7 @@ pub use capsule::{Capsule, CapsuleError, CapsuleFacts, Failed};
 pub use component::{Component, Import};
 pub use error::{GuestError, Trap, TrapCause};
 pub use frame::{Frame, FrameError, FrameWriter, column};
-pub use host::http::{HttpAccess, HttpAnswer, HttpAnswers, Unanswered, check_request};
+pub use host::http::{HttpAccess, HttpAnswer, HttpAnswers, ProblemCode, Unanswered, check_request};
 pub use host::log::{Blamed, LogBudget, LogLine};
 pub use host::metrics::{Histogram, MetricValue, Metrics};
 pub use instance::{Call, Export, Instance, InstanceSettings};

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use tidewheel_guest::{HttpAnswer, HttpAnswers, HttpProblem, HttpRequest, HttpResponse, Unanswered, check_request};
+use tidewheel_guest::{HttpAnswer, HttpAnswers, HttpRequest, HttpResponse, ProblemCode, Unanswered, check_request};
 
 /// What is answered to a request, in `http` of a step.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,7 +19,7 @@ pub(super) struct Answer {
     #[serde(default)]
     body: String,
     /// Why there is no answer, instead.
-    problem: Option<Problem>,
+    problem: Option<ProblemCode>,
 }
 
 fn get() -> String {
@@ -28,27 +28,6 @@ fn get() -> String {
 
 fn success() -> u16 {
     200
-}
-
-/// The contract's codes, with their names.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Problem {
-    NotGranted = 1,
-    NotReached = 3,
-    TimedOut = 4,
-    TooLarge = 5,
-}
-
-impl Problem {
-    fn name(self) -> &'static str {
-        match self {
-            Problem::NotGranted => "not-granted",
-            Problem::NotReached => "not-reached",
-            Problem::TimedOut => "timed-out",
-            Problem::TooLarge => "too-large",
-        }
-    }
 }
 
 /// The answers of a case, as far as its steps have given them.
@@ -70,16 +49,15 @@ impl HttpAnswers for Answers {
         let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let asked =
             answers.iter().rev().find(|answer| (&answer.method, &answer.url) == (&request.method, &request.url));
-        let problem = |kind: Problem, message: String| HttpProblem { code: kind as u32, message };
         Ok(match asked {
             None => {
                 let text = format!(
                     "the case does not answer {} {}: add it to the \"http\" of a step",
                     request.method, request.url
                 );
-                Err(problem(Problem::NotGranted, text))
+                Err(ProblemCode::NotGranted.with(text))
             }
-            Some(Answer { problem: Some(kind), .. }) => Err(problem(*kind, format!("the case says {}", kind.name()))),
+            Some(Answer { problem: Some(code), .. }) => Err(code.with(format!("the case says {}", code.name()))),
             Some(answer) => {
                 let headers = answer.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
                 Ok(HttpResponse { status: answer.status, headers, body: answer.body.clone().into_bytes() })

@@ -23,17 +23,35 @@ const REQUESTS_MAX: usize = 10_000;
 pub type HttpAnswer = Result<Response, Problem>;
 
 /// Why there is no answer: the codes of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProblemCode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemCode {
+    /// The job does not grant the host.
     NotGranted = 1,
+    /// The request is none that can be sent.
     NotARequest = 2,
+    /// The host was not reached, or broke off.
     NotReached = 3,
+    /// The timeout has passed.
     TimedOut = 4,
+    /// The body is larger than what a call may give.
     TooLarge = 5,
 }
 
 impl ProblemCode {
-    pub(crate) fn with(self, message: impl Into<String>) -> Problem {
+    /// Its name, as it is written in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            ProblemCode::NotGranted => "not-granted",
+            ProblemCode::NotARequest => "not-a-request",
+            ProblemCode::NotReached => "not-reached",
+            ProblemCode::TimedOut => "timed-out",
+            ProblemCode::TooLarge => "too-large",
+        }
+    }
+
+    /// The problem with these words for people.
+    pub fn with(self, message: impl Into<String>) -> Problem {
         Problem { code: self as u32, message: message.into() }
     }
 }
